@@ -1,0 +1,71 @@
+# The front door. `make preprocess` and `make test` install what they need into .venv; nothing else is assumed but
+# Python >= 3.11 and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -c .ci/constraints.txt
+
+.PHONY: help setup preprocess verify lm tokenizer test bench check fmt clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(VENV)/.runtime  ## install the run-time dependencies into .venv
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) $$($(BIN)/python .ci/requirements.py)
+	touch $@
+
+$(VENV)/.dev: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) $$($(BIN)/python .ci/requirements.py dev)
+	touch $@ $(VENV)/.runtime
+
+# Every variable below is an option of `python -m pipeline preprocess`; --help explains it with unit and default.
+OUTPUT ?= data/stdlib
+PREPROCESS_OPTIONS = --output $(OUTPUT) \
+	$(if $(INPUT),--input $(INPUT)) $(if $(SHARDS),--shards $(SHARDS)) $(if $(COMPRESSORS),--compressors $(COMPRESSORS)) \
+	$(if $(LM),--lm $(LM)) $(if $(TOKENIZER),--tokenizer $(TOKENIZER)) $(if $(THETA),--theta $(THETA)) \
+	$(if $(ENTROPY_CONTEXT),--entropy-context $(ENTROPY_CONTEXT)) $(if $(CONTEXT),--context $(CONTEXT)) \
+	$(if $(SAMPLE_BYTES),--sample-bytes $(SAMPLE_BYTES)) $(if $(WORKERS),--workers $(WORKERS)) \
+	$(if $(DEVICE),--device $(DEVICE)) $(if $(RUNNER),--runner $(RUNNER)) $(ARGS)
+
+preprocess: $(VENV)/.runtime  ## a corpus (default: this Python's standard library) becomes Arrow shards
+	$(BIN)/python -m pipeline preprocess $(PREPROCESS_OPTIONS)
+
+verify: $(VENV)/.runtime  ## decode every document of OUTPUT and compare it with raw
+	$(BIN)/python -m pipeline verify $(OUTPUT) $(ARGS)
+
+SIZE ?= tiny
+lm: $(VENV)/.runtime  ## train a byte LM (SIZE=tiny|40m) on a sample of INPUT into models/lm-SIZE
+	$(BIN)/python -m pipeline sample $(if $(INPUT),--input $(INPUT)) $(if $(SAMPLE_BYTES),--sample-bytes $(SAMPLE_BYTES)) \
+		--out models/lm-$(SIZE)/sample.arrow
+	$(BIN)/python -m trainer lm --sample models/lm-$(SIZE)/sample.arrow --size $(SIZE) --out models/lm-$(SIZE) \
+		$(if $(DEVICE),--device $(DEVICE)) $(ARGS)
+
+VOCAB ?= 8192
+tokenizer: $(VENV)/.runtime  ## train a SentencePiece tokenizer of VOCAB pieces on a sample of INPUT
+	$(BIN)/python -m pipeline tokenizer $(if $(INPUT),--input $(INPUT)) $(if $(SAMPLE_BYTES),--sample-bytes $(SAMPLE_BYTES)) \
+		--vocabulary $(VOCAB) --out models/tokenizer-$(VOCAB).model
+
+test: $(VENV)/.dev  ## the whole test suite
+	$(BIN)/python -m pytest $(TESTS)
+
+bench: $(VENV)/.dev  ## the figures of docs/benchmarks.md, each beside its yardstick, measured in one run
+	$(BIN)/python -m tests.bench $(ARGS)
+
+check: $(VENV)/.dev  ## ruff and the type checker
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: $(VENV)/.dev  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove .venv and caches; data and models stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

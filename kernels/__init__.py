@@ -1,0 +1,1 @@
+"""Arithmetic on arrays: no files, no Beam, no logging. Imports only `schemas`."""

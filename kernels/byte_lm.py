@@ -1,0 +1,157 @@
+"""The byte LM: a small decoder transformer over bytes, for entropies and codes (design section 3).
+
+RMSNorm, RoPE, SwiGLU, local causal attention, no biases. Its input at position t is the byte before t, or START at the
+head of a window; its output is the distribution of byte t. A window may start anywhere in a text. There are two
+forward passes with the same weights: `forward` over whole windows, for training and scoring, and `read_level`, one
+position of many prefixes at a time over a pool of keys and values, for codes: decoding can only go that way, so
+encoding goes that way too and both see the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+START = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ByteLMConfig:
+    """Shape of a byte LM."""
+
+    layers: int
+    dim: int
+    heads: int
+    ffn_dim: int
+    attention_bytes: int
+    """A position attends to this many positions, itself included; also the block of whole-document coding."""
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if self.dim % self.heads or (self.dim // self.heads) % 2:
+            raise ValueError(f"byte LM: dim {self.dim} must be heads {self.heads} times an even head size")
+        if min(self.layers, self.ffn_dim, self.attention_bytes) < 1:
+            raise ValueError("byte LM: layers, ffn_dim and attention_bytes must be at least 1")
+
+    def to_dict(self) -> dict[str, int | float]:
+        """As JSON values."""
+        return asdict(self)
+
+    @property
+    def matmul_flop_per_byte(self) -> int:
+        """Floating-point operations of the matrix products for one position, forward, attention left out."""
+        block = 4 * self.dim**2 + 3 * self.dim * self.ffn_dim
+        return 2 * (self.layers * block + 256 * self.dim)
+
+
+PRESETS = {
+    "tiny": ByteLMConfig(layers=3, dim=192, heads=3, ffn_dim=384, attention_bytes=32),
+    "40m": ByteLMConfig(layers=12, dim=512, heads=8, ffn_dim=1408, attention_bytes=512),
+}
+
+
+class Block(nn.Module):
+    """Pre-norm attention and SwiGLU."""
+
+    def __init__(self, config: ByteLMConfig) -> None:
+        super().__init__()
+        self.heads, self.attention_bytes = config.heads, config.attention_bytes
+        self.attention_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
+        self.qkv = nn.Linear(config.dim, 3 * config.dim, bias=False)
+        self.out = nn.Linear(config.dim, config.dim, bias=False)
+        self.ffn_norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
+        self.gate_up = nn.Linear(config.dim, 2 * config.ffn_dim, bias=False)
+        self.down = nn.Linear(config.ffn_dim, config.dim, bias=False)
+
+    def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries and keys, and values, each [..., heads, head size]."""
+        q, k, v = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        return _rotate(q, cos, sin), _rotate(k, cos, sin), v
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The residual stream after attention [..., dim] and the feed-forward layer."""
+        x = x + self.out(attended)
+        gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, -1)
+        return x + self.down(F.silu(gate) * up)
+
+
+class ByteLM(nn.Module):
+    """Bytes in, logits over the next byte out."""
+
+    def __init__(self, config: ByteLMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(START + 1, config.dim)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
+        self.head = nn.Linear(config.dim, 256, bias=False)
+
+    def initialise(self, seed: int) -> None:
+        """Fresh weights, a function of the seed alone: normal σ = 0.02, the embedding 0.5, gains 1."""
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, weight in self.named_parameters():
+                if weight.dim() == 1:
+                    weight.fill_(1.0)
+                else:
+                    weight.normal_(0.0, 0.5 if name.startswith("embedding") else 0.02, generator=generator)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits [rows, positions, 256] for inputs int64 [rows, positions], each row one window from position 0."""
+        positions = inputs.shape[1]
+        cos, sin = self._rotation(torch.arange(positions, device=inputs.device))
+        mask = None
+        if positions > self.config.attention_bytes:
+            distance = torch.arange(positions, device=inputs.device)
+            distance = distance[:, None] - distance[None, :]
+            mask = (distance >= 0) & (distance < self.config.attention_bytes)
+        x = self.embedding(inputs)
+        for block in self.blocks:
+            q, k, v = (z.transpose(1, 2) for z in block.project(x, cos, sin))
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+            x = block.finish(x, attended.transpose(1, 2).flatten(-2))
+        return self.head(self.norm(x))
+
+    def empty_pool(self, prefixes: int) -> Tensor:
+        """Room for keys and values of `prefixes` prefixes: [layers, 2, prefixes, dim]."""
+        config = self.config
+        weight = self.head.weight
+        return torch.zeros(config.layers, 2, prefixes, config.dim, dtype=weight.dtype, device=weight.device)
+
+    def read_level(self, inputs: Tensor, ancestors: Tensor, pool: Tensor) -> Tensor:
+        """Logits [rows, 256] after one more byte of `rows` prefixes, all of the same length t.
+
+        inputs: int64 [rows], the last byte of each prefix, START for the empty one. ancestors: int64 [rows, t + 1],
+        places in the pool of each prefix's own prefixes, itself last; its keys and values are written there.
+        """
+        depth = ancestors.shape[1] - 1
+        cos, sin = self._rotation(torch.tensor([depth], device=inputs.device))
+        seen, own = ancestors[:, -self.config.attention_bytes :].flatten(), ancestors[:, -1]
+        x = self.embedding(inputs)
+        for block, (keys, values) in zip(self.blocks, pool, strict=True):
+            q, k, v = block.project(x, cos, sin)
+            keys.index_copy_(0, own, k.flatten(-2))
+            values.index_copy_(0, own, v.flatten(-2))
+            k, v = (z.index_select(0, seen).view(x.shape[0], -1, *q.shape[1:]) for z in (keys, values))
+            attended = F.scaled_dot_product_attention(q.unsqueeze(2), k.transpose(1, 2), v.transpose(1, 2))
+            x = block.finish(x, attended.flatten(1))
+        return self.head(self.norm(x))
+
+    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin, [positions, 1, head size], half-split."""
+        config = self.config
+        half = config.dim // config.heads // 2
+        frequency = config.rope_theta ** (-torch.arange(half, device=positions.device, dtype=torch.float32) / half)
+        angle = positions.float()[:, None] * frequency
+        angle = torch.cat((angle, angle), -1).unsqueeze(1)
+        dtype = self.head.weight.dtype
+        return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    left, right = x.chunk(2, -1)
+    return x * cos + torch.cat((-right, left), -1) * sin

@@ -1,0 +1,190 @@
+"""The byte LM over sets of strings: intervals, entropies and decoding, every distinct prefix read once.
+
+All reads have one shape per prefix length: `rows` prefixes, the last read of a level padded. A row's result depends on
+its own prefix only, so codes do not depend on what they were computed with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kernels.byte_lm import START, ByteLM
+from kernels.intervals import cumulative_frequencies, entropies_bits
+from kernels.prefix_trie import PrefixTrie, build_trie, inner_node_bounds, sort_strings
+from kernels.window_coder import FULL_RANGE, decode_step
+
+Result = TypeVar("Result")
+
+POOL_BYTES = 192 << 20
+"""Memory for keys and values of one walk; it bounds how many strings are walked at once."""
+
+
+class PrefixReader:
+    """A byte LM on one device that reads prefixes in fixed shapes. `prefixes_read` counts its model work."""
+
+    def __init__(self, model: ByteLM, *, rows: int = 512, threads: int = 1) -> None:
+        self.model, self.rows, self.threads = model.eval(), rows, threads
+        self.device = model.head.weight.device
+        self.prefixes_read = 0
+        weight = model.head.weight
+        self._prefix_bytes = 2 * model.config.layers * model.config.dim * weight.element_size()
+
+    def intervals(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The interval of every byte of the strings data[starts[i]:ends[i]], given the string's own bytes before it.
+
+        data: uint8; starts, ends: int64 [n], in any order. Returns first, last: uint16 [total bytes], string by string.
+        """
+        offsets = np.zeros(starts.size + 1, np.int64)
+        np.cumsum(ends - starts, out=offsets[1:])
+        first, last = (np.empty(int(offsets[-1]), np.uint16) for _ in range(2))
+        for members, trie, (node_first, node_last) in self._walks(data, starts, ends, self._node_intervals):
+            places = _places(offsets, members)
+            first[places], last[places] = node_first[trie.path], node_last[trie.path]
+        return first, last
+
+    def entropies(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """H float32 [n], in bits, of the byte after each string data[starts[i]:ends[i]]."""
+        out = np.empty(starts.size, np.float32)
+        lengths = ends - starts
+        longer = np.zeros(int((lengths + 1).sum()), np.uint8)
+        stops = np.cumsum(lengths + 1)
+        for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            longer[stops[i] - lengths[i] - 1 : stops[i] - 1] = data[start:end]
+        for members, trie, node_bits in self._walks(longer, stops - lengths - 1, stops, self._node_entropies):
+            last_byte = np.cumsum(lengths[members] + 1) - 1
+            out[members] = node_bits[trie.path[last_byte]]
+        return out
+
+    def _node_intervals(self, trie: PrefixTrie) -> tuple[np.ndarray, np.ndarray]:
+        """first, last: uint16 [nodes from level 1 on], the interval of a node's last byte after its parent."""
+        firsts, lasts = [], []
+
+        def pick(logits: Tensor, rows: np.ndarray, symbols: np.ndarray) -> None:
+            cumulative = cumulative_frequencies(logits)
+            at = torch.from_numpy(rows).to(self.device), torch.from_numpy(symbols).to(self.device)
+            firsts.append(cumulative[at].to(torch.uint16).cpu().numpy())
+            lasts.append((cumulative[at[0], at[1] + 1] - 1).to(torch.uint16).cpu().numpy())
+
+        self._walk(trie, pick)
+        return np.concatenate(firsts), np.concatenate(lasts)
+
+    def _node_entropies(self, trie: PrefixTrie) -> np.ndarray:
+        """H float32 [nodes from level 1 on] of a node's last byte after its parent."""
+        bits = []
+
+        def pick(logits: Tensor, rows: np.ndarray, symbols: np.ndarray) -> None:
+            bits.append(entropies_bits(logits).cpu().numpy()[rows])
+
+        self._walk(trie, pick)
+        return np.concatenate(bits)
+
+    def _walks(
+        self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray, walk: Callable[[PrefixTrie], Result]
+    ) -> Iterator[tuple[np.ndarray, PrefixTrie, Result]]:
+        """Sorted groups of strings whose keys and values fit the pool: members, trie and what `walk` makes of it."""
+        order = sort_strings(data, starts, ends)
+        limit = max(1, POOL_BYTES // self._prefix_bytes)
+        total = np.cumsum(inner_node_bounds(data, starts[order], ends[order]))
+        cuts = [0]
+        while cuts[-1] < order.size:
+            before = total[cuts[-1] - 1] if cuts[-1] else 0
+            cuts.append(max(cuts[-1] + 1, int(np.searchsorted(total, before + limit, "right"))))
+
+        def run(group: tuple[int, int]) -> tuple[np.ndarray, PrefixTrie, Result]:
+            members = order[group[0] : group[1]]
+            trie = build_trie(data, starts[members], ends[members])
+            return members, trie, walk(trie)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            for members, trie, result in pool.map(run, pairwise(cuts)) if self.threads > 1 else map(run, pairwise(cuts)):
+                self.prefixes_read += trie.inner_nodes
+                yield members, trie, result
+
+    @torch.inference_mode()
+    def _walk(self, trie: PrefixTrie, pick: Callable[[Tensor, np.ndarray, np.ndarray], None]) -> None:
+        """Read every inner node; pick(logits, row of each child, byte of each child) sees the levels' children in order."""
+        pool = self.model.empty_pool(trie.inner_nodes + 1)
+        ancestors = np.zeros((1, 0), np.int64)
+        at = 0
+        for level, children in zip(trie.levels, trie.levels[1:], strict=False):
+            own = at + np.arange(level.inner.size)
+            ancestors = np.concatenate((ancestors[level.parent[level.inner]], own[:, None]), 1)
+            inputs = level.byte[level.inner].astype(np.int64) if at else np.array([START])
+            at += level.inner.size
+            for begin in range(0, level.inner.size, self.rows):
+                stop = min(begin + self.rows, level.inner.size)
+                logits = self._read(inputs[begin:stop], ancestors[begin:stop], pool)
+                low, high = np.searchsorted(children.parent, (begin, stop))
+                pick(logits, children.parent[low:high] - begin, children.byte[low:high].astype(np.int64))
+
+    def _read(self, inputs: np.ndarray, ancestors: np.ndarray, pool: Tensor) -> Tensor:
+        """One read of the fixed shape; padded rows write to the pool's last place."""
+        n = inputs.size
+        padded_inputs = np.zeros(self.rows, np.int64)
+        padded_inputs[:n] = inputs
+        padded = np.full((self.rows, ancestors.shape[1]), pool.shape[2] - 1, np.int64)
+        padded[:n] = ancestors
+        return self.model.read_level(
+            torch.from_numpy(padded_inputs).to(self.device), torch.from_numpy(padded).to(self.device), pool
+        )
+
+    @torch.inference_mode()
+    def decode(self, symbols: np.ndarray, window_bytes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, int]:
+        """The bytes of n strings from their codes, with the model alone.
+
+        symbols: uint16 [k], window_bytes: int64 [k], the windows' lengths; offsets: int64 [n + 1], windows of string i.
+        Returns uint8 [Σ window_bytes], string by string, and the number of bytes that no model output can explain.
+        """
+        totals = np.concatenate(([0], np.cumsum(window_bytes)))
+        out = np.empty(int(totals[-1]), np.uint8)
+        damaged = 0
+        longest = int(np.diff(totals[offsets]).max(initial=1))
+        at_once = max(1, min(self.rows, POOL_BYTES // (self._prefix_bytes * longest)))
+        for begin in range(0, offsets.size - 1, at_once):
+            chunk = offsets[begin : begin + at_once + 1]
+            damaged += self._decode_rows(symbols, window_bytes, totals, chunk, out)
+        self.prefixes_read += out.size
+        return out, damaged
+
+    def _decode_rows(
+        self, symbols: np.ndarray, window_bytes: np.ndarray, totals: np.ndarray, offsets: np.ndarray, out: np.ndarray
+    ) -> int:
+        """Decode at most `rows` strings in step; longer ones first, so that the live ones stay a prefix."""
+        lengths = totals[offsets[1:]] - totals[offsets[:-1]]
+        order = np.argsort(-lengths, kind="stable")
+        live = lengths[order]
+        depth = int(live[0]) if live.size else 0
+        pool = self.model.empty_pool(depth * order.size + 1)
+        window = offsets[:-1][order].copy()
+        left = window_bytes[window].copy() if window.size else window
+        low, range_ = np.zeros(order.size, np.uint64), np.full(order.size, FULL_RANGE, np.uint64)
+        inputs = np.full(order.size, START, np.int64)
+        ancestors = np.zeros((order.size, 0), np.int64)
+        damaged = 0
+        for t in range(depth):
+            n = int(np.searchsorted(-live, -t, "left"))
+            ancestors = np.concatenate((ancestors[:n], t * order.size + np.arange(n)[:, None]), 1)
+            cumulative = cumulative_frequencies(self._read(inputs[:n], ancestors, pool))[:n].cpu().numpy()
+            fresh = np.flatnonzero(left[:n] == 0)
+            window[fresh] += 1
+            left[fresh], low[fresh], range_[fresh] = window_bytes[window[fresh]], 0, FULL_RANGE
+            byte = np.empty(n, np.uint8)
+            damaged += decode_step(cumulative, low[:n], range_[:n], symbols[window[:n]], byte)
+            out[totals[offsets[:-1][order[:n]]] + t] = byte
+            inputs[:n] = byte
+            left[:n] -= 1
+        return damaged
+
+
+def _places(offsets: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Places of the bytes of strings `members`, in that order, in the run that `offsets` cuts."""
+    lengths = offsets[members + 1] - offsets[members]
+    starts = np.repeat(offsets[members] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
+    return starts + np.arange(int(lengths.sum()))

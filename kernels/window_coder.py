@@ -1,0 +1,119 @@
+"""Equal-information windows: byte intervals to 16-bit symbols and back, in integers (design section 3).
+
+State of a window: `low` and `range_`, integers, with 0 ≤ low, low + range_ ≤ 2^48. The grid is the multiples
+of 2^32. Coding the interval [lo, hi) of 2^16:
+
+    step = range_ >> 16        low += step * lo        range_ = step * (hi - lo)
+
+While some grid point lies in [low, low + range_) the window can still be named. A byte that would leave none ends the
+window before it and starts a fresh one (low = 0, range_ = 2^48), where it always fits: step is 2^32 and every
+frequency is ≥ 1. A window is named by its smallest grid point / 2^32: one symbol of 16 bits.
+
+Intervals are kept as two uint16: `first` = lo and `last` = hi - 1, so that 2^16 itself never has to be stored.
+Why this is exact, and what it costs: WINDOW_CODER.md.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+PRECISION_BITS = 16
+WINDOW_BITS = 16
+GRID_BITS = 32
+FULL_RANGE = 1 << (WINDOW_BITS + GRID_BITS)
+
+_SHIFT = np.uint64(PRECISION_BITS)
+_GRID_SHIFT = np.uint64(GRID_BITS)
+_GRID_MASK = np.uint64((1 << GRID_BITS) - 1)
+_FULL = np.uint64(FULL_RANGE)
+_ONE = np.uint64(1)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _narrow(low, range_, first, last):
+    """The state after coding one interval."""
+    step = range_ >> _SHIFT
+    return low + step * np.uint64(first), step * (np.uint64(last) - np.uint64(first) + _ONE)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _smallest_grid_index(low):
+    """Index of the smallest grid point that is not below `low`."""
+    return (low + _GRID_MASK) >> _GRID_SHIFT
+
+
+@njit(cache=True, nogil=True)
+def _encode(first, last, segment_ends, symbols, window_ends, symbol_ends):
+    n_symbols = 0
+    start = 0
+    for segment in range(segment_ends.size):
+        end = segment_ends[segment]
+        low, range_ = np.uint64(0), _FULL
+        name = np.uint64(0)
+        for t in range(start, end):
+            next_low, next_range = _narrow(low, range_, first[t], last[t])
+            next_name = _smallest_grid_index(next_low)
+            if (next_name << _GRID_SHIFT) >= next_low + next_range:
+                symbols[n_symbols] = name
+                window_ends[n_symbols] = t
+                n_symbols += 1
+                next_low, next_range = _narrow(np.uint64(0), _FULL, first[t], last[t])
+                next_name = _smallest_grid_index(next_low)
+            low, range_, name = next_low, next_range, next_name
+        if end > start:
+            symbols[n_symbols] = name
+            window_ends[n_symbols] = end
+            n_symbols += 1
+        symbol_ends[segment] = n_symbols
+        start = end
+    return n_symbols
+
+
+def encode_windows(
+    first: np.ndarray, last: np.ndarray, segment_ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Symbols of a run of segments, each ending its last window.
+
+    first, last: uint16 [n]: the interval [first, last + 1) of every byte. segment_ends: int64 [m], rising, the last
+    one n. Returns symbols uint16 [k], window_ends int64 [k] (in bytes) and symbol_ends int64 [m] (in symbols), k ≤ n.
+    """
+    if segment_ends.size and segment_ends[-1] != first.size:
+        raise ValueError(f"segments end at byte {segment_ends[-1]}, the intervals at {first.size}")
+    symbols = np.empty(first.size, np.uint16)
+    window_ends = np.empty(first.size, np.int64)
+    symbol_ends = np.empty(segment_ends.size, np.int64)
+    n_symbols = _encode(first, last, segment_ends, symbols, window_ends, symbol_ends)
+    return symbols[:n_symbols].copy(), window_ends[:n_symbols].copy(), symbol_ends
+
+
+@njit(cache=True, nogil=True)
+def decode_step(cumulative, low, range_, symbols, out):
+    """Decode one byte in each of n windows, in place.
+
+    cumulative: uint32 [n, 257], cumulative frequencies from 0 to 2^16, strictly rising. low, range_: uint64 [n], the
+    windows' states (0 and FULL_RANGE at a fresh one), updated. symbols: uint16 [n], the windows' names. out: uint8 [n].
+    Returns the number of rows whose symbol no byte can explain (a damaged code); their byte is then arbitrary.
+    """
+    damaged = 0
+    for i in range(symbols.size):
+        value = np.uint64(symbols[i]) << _GRID_SHIFT
+        step = range_[i] >> _SHIFT
+        if step == 0 or value < low[i]:
+            damaged += 1
+            step, value = max(step, _ONE), max(value, low[i])
+        quantile = (value - low[i]) // step
+        if quantile >= np.uint64(1 << PRECISION_BITS):
+            damaged += 1
+            quantile = np.uint64((1 << PRECISION_BITS) - 1)
+        below, above = 0, 256
+        while above - below > 1:
+            middle = (below + above) >> 1
+            if np.uint64(cumulative[i, middle]) <= quantile:
+                below = middle
+            else:
+                above = middle
+        low[i] += step * np.uint64(cumulative[i, below])
+        range_[i] = step * np.uint64(cumulative[i, below + 1] - cumulative[i, below])
+        out[i] = below
+    return damaged

@@ -1,0 +1,1 @@
+"""The offline half: a corpus becomes Arrow shards. Imports `schemas` and `kernels`."""

@@ -1,0 +1,35 @@
+"""`python -m pipeline COMMAND`: preprocess, sample, tokenizer, verify, decode, show."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from schemas.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status."""
+    from pipeline import cli
+
+    parser = cli.parser()
+    options, extra = parser.parse_known_args(arguments)
+    if extra and options.command != "preprocess":
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    # Beam complains on import that Google's optional clients are not installed.
+    logging.getLogger("apache_beam.io.gcp").setLevel(logging.CRITICAL)
+    try:
+        return options.run(options, extra)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the same command continues", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

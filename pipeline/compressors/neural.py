@@ -1,0 +1,331 @@
+"""The neural compressor: entropy segments, spelled by the codebook and, where it ends, by the byte LM (design section 3).
+
+    raw ── entropies ── segment ──► segments ── codebook.find ──► known ─────────────► spell ──► symbols, window ends
+                                                     └► unknown ─ distinct ─ LM intervals ─ windows ─┘ (and into the book)
+
+A segment's code does not depend on whether it was found or computed. Segments learned at run time live in a bounded
+cache on top of the artifact's codebook; when it is full it starts again from the artifact's.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+import torch
+
+from kernels.byte_lm import ByteLM, ByteLMConfig
+from kernels.byte_windows import document_entropies
+from kernels.codebook import CODE_KEY_BYTES, Codebook, code_keys
+from kernels.entropy_memo import EntropyMemo
+from kernels.prefix_lm import PrefixReader
+from kernels.segmentation import segment
+from kernels.string_table import StringTable, distinct
+from kernels.window_coder import encode_windows
+from pipeline.compressors.neural_files import (
+    CODEBOOK_NAME,
+    ENTROPY_NAME,
+    NeuralSettings,
+    read_codebook,
+    read_described,
+    read_entropies,
+)
+from schemas.batches import Documents, Spelling
+from schemas.byte_lm_files import ByteLMFiles, read_byte_lm
+from schemas.errors import ArtifactError, VerificationError
+from schemas.files import canonical_json, sha256_hex
+from schemas.vocabulary import NEURAL_ALPHABET_SIZE
+
+DEFAULT_CACHE_BYTES = 256 << 20
+
+
+def load_model(files: ByteLMFiles, device: str) -> ByteLM:
+    """The byte LM of an artifact, on a device, ready to read.
+
+    A matrix product over several CPU threads adds in another order than over one, and codes would differ; so a read
+    runs on one thread, in this whole process, and parallelism comes from threads that read different prefixes.
+    """
+    torch.set_num_threads(1)
+    model = ByteLM(ByteLMConfig(**files.config))
+    model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in files.weights.items()})
+    return model.eval().requires_grad_(False).to(device)
+
+
+class NeuralCompressor:
+    """Text to 16-bit symbols and back, by one artifact directory. Safe to share between threads."""
+
+    name = "neural"
+    alphabet_size = NEURAL_ALPHABET_SIZE
+    symbol_dtype = np.dtype(np.uint16)
+
+    def __init__(
+        self,
+        *,
+        model: ByteLM,
+        lm_digest: str,
+        settings: NeuralSettings,
+        memo: EntropyMemo | None,
+        book: Codebook,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        described: dict[str, Any] | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.model, self.config, self.threads = model, settings, threads
+        self.memo, self._base_book, self._book = memo, book, book
+        self._cache_bytes = cache_bytes
+        self._described = described or {}
+        self._lock = threading.Lock()
+        self._inverse: StringTable | None = None
+        self.prefixes_read = 0
+        self.segment_bytes_read = 0
+        self.digest = sha256_hex(canonical_json({"lm": lm_digest, "described": self._described}))
+
+    @classmethod
+    def load(
+        cls, directory: str, *, device: str = "cpu", allow_other_device: bool = False, cache_bytes: int = DEFAULT_CACHE_BYTES
+    ) -> NeuralCompressor:
+        """Read an artifact; ArtifactError where it is missing or damaged, or this device computes other codes."""
+        settings, described = read_described(directory)
+        files = read_byte_lm(directory)
+        if files.digest != described["lm_digest"]:
+            raise ArtifactError(f"the byte LM at {directory} is not the one the codes were made with; make it anew")
+        model = load_model(files, device)
+        if not allow_other_device and device_probe(model) != described["device_probe"]:
+            raise ArtifactError(
+                f"{directory} was built on {described['device']} and this {device} computes other codes; "
+                "use that device type and those versions, or give --allow-other-device (noted in the manifest)"
+            )
+        memo = None
+        if settings.entropy_context_bytes:
+            contexts, bits = read_entropies(os.path.join(directory, ENTROPY_NAME))
+            memo = EntropyMemo(settings.entropy_context_bytes, contexts, bits)
+        return cls(
+            model=model,
+            lm_digest=files.digest,
+            settings=settings,
+            memo=memo,
+            book=read_codebook(os.path.join(directory, CODEBOOK_NAME)),
+            cache_bytes=cache_bytes,
+            described=described,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Settings, digests, θ and its origin, device and versions."""
+        return {**self._described, "digest": self.digest}
+
+    def entropies(self, documents: Documents) -> np.ndarray:
+        """H float32 [n_bytes], in bits, of every byte."""
+        if self.memo is None:
+            return document_entropies(self.model, documents.raw, documents.offsets)
+        return self.memo.entropies(documents.raw, documents.offsets, self._reader())
+
+    def segments(self, documents: Documents, entropies: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Segment ends int64 over all bytes, and segment_offsets int64 [documents + 1]."""
+        return segment(
+            self.entropies(documents) if entropies is None else entropies,
+            documents.offsets,
+            theta_bits=self.config.theta_bits,
+            max_segment_bytes=self.config.max_segment_bytes,
+            cut_every_bytes=self.model.config.attention_bytes if self.config.context == "document" else 0,
+        )
+
+    def compress(self, documents: Documents) -> Spelling:
+        """The neural spelling of every document."""
+        ends, segment_offsets = self.segments(documents)
+        starts = np.concatenate((np.zeros(1, np.int64), ends[:-1])) if ends.size else ends
+        if self.config.context == "document":
+            symbols, window_ends, symbol_ends = self._code_blocks(documents, ends)
+        else:
+            book, entries = self._entries(documents.raw, starts, ends)
+            symbols, window_ends, symbol_ends = book.spell(entries, starts)
+        before = np.concatenate((np.zeros(1, np.int64), symbol_ends))
+        symbol_offsets = before[segment_offsets]
+        per_document = np.diff(segment_offsets)
+        return Spelling(
+            symbols=symbols,
+            symbol_offsets=symbol_offsets,
+            raw_ends=_within(ends, documents.offsets, per_document),
+            symbol_ends=_within(symbol_ends, symbol_offsets, per_document),
+            segment_offsets=segment_offsets,
+            window_ends=_within(window_ends, documents.offsets, np.diff(symbol_offsets)),
+        )
+
+    def _reader(self) -> PrefixReader:
+        return PrefixReader(self.model, threads=self.threads)
+
+    def _count(self, reader: PrefixReader, segment_bytes: int) -> None:
+        with self._lock:
+            self.prefixes_read += reader.prefixes_read
+            self.segment_bytes_read += segment_bytes
+
+    def code(self, raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Codes of distinct segments by the model: symbols, window lengths int64, symbol_ends int64 [segments]."""
+        reader = self._reader()
+        first, last = reader.intervals(raw, starts, ends)
+        self._count(reader, first.size)
+        symbols, window_ends, symbol_ends = encode_windows(first, last, np.cumsum(ends - starts))
+        return symbols, np.diff(window_ends, prepend=0), symbol_ends
+
+    def _entries(self, raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[Codebook, np.ndarray]:
+        """A book that knows all the segments, and their entries in it."""
+        book = self._book
+        entries, missing = book.find(raw, starts, ends)
+        if not missing:
+            return book, entries
+        unknown = np.flatnonzero(entries < 0)
+        unknown = unknown[distinct(raw, starts[unknown], ends[unknown])[0]]
+        codes = self.code(raw, starts[unknown], ends[unknown])
+        with self._lock:
+            book = self._growing_book(book)
+            self._learn(book, raw, starts[unknown], ends[unknown], *codes)
+        return book, book.find(raw, starts, ends)[0]
+
+    def _growing_book(self, book: Codebook) -> Codebook:
+        """The book that may learn what `book` lacks. A full cache is dropped for the next batches, not for this one."""
+        if book is self._base_book:
+            if self._book is self._base_book:
+                self._book = book.copy()
+            return self._book
+        if book is self._book and book.memory_bytes - self._base_book.memory_bytes > self._cache_bytes:
+            self._book = self._base_book
+        return book
+
+    @staticmethod
+    def _learn(
+        book: Codebook,
+        raw: np.ndarray,
+        starts: np.ndarray,
+        ends: np.ndarray,
+        symbols: np.ndarray,
+        window_bytes: np.ndarray,
+        symbol_ends: np.ndarray,
+    ) -> None:
+        """Insert those of the coded segments that no other thread has inserted meanwhile."""
+        known, _ = book.find(raw, starts, ends)
+        new = np.flatnonzero(known < 0)
+        counts = np.diff(symbol_ends, prepend=0)
+        chosen = np.repeat(known < 0, counts)
+        book.insert(raw, starts[new], ends[new], symbols[chosen], window_bytes[chosen], np.cumsum(counts[new]))
+
+    def _code_blocks(self, documents: Documents, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Codes with the context of the whole aligned block: symbols, window ends and symbol_ends over the batch."""
+        block_ends = _block_ends(documents.offsets, self.model.config.attention_bytes)
+        reader = self._reader()
+        block_starts = np.concatenate((np.zeros(1, np.int64), block_ends[:-1])) if block_ends.size else block_ends
+        if not block_ends.size:
+            return np.empty(0, np.uint16), block_ends, block_ends
+        first, last = reader.intervals(documents.raw, block_starts, block_ends)
+        self._count(reader, first.size)
+        return encode_windows(first, last, ends)
+
+    def decode(self, spelling: Spelling, *, by_model: bool = False) -> Documents:
+        """The exact bytes of every document. Codes in the book are looked up, unless the model is to decode them all."""
+        assert spelling.window_ends is not None
+        window_bytes = _window_lengths(spelling)
+        raw_offsets = np.zeros(len(spelling) + 1, np.int64)
+        np.add.at(raw_offsets[1:], np.repeat(np.arange(len(spelling)), np.diff(spelling.symbol_offsets)), window_bytes)
+        np.cumsum(raw_offsets, out=raw_offsets)
+        cuts = self._string_cuts(spelling, raw_offsets, window_bytes)
+        lookup = None if by_model or self.config.context == "document" else self._inverse_table()
+        raw = self._decode_strings(spelling.symbols, window_bytes, cuts, lookup)
+        return Documents(raw=raw, offsets=raw_offsets)
+
+    def _string_cuts(self, spelling: Spelling, raw_offsets: np.ndarray, window_bytes: np.ndarray) -> np.ndarray:
+        """int64 [strings + 1], in symbols: where the runs begin and end that were coded in one context."""
+        per_document = np.diff(spelling.segment_offsets)
+        if self.config.context == "segment":
+            starts = np.repeat(spelling.symbol_offsets[:-1], per_document)
+            return np.concatenate(([0], starts + spelling.symbol_ends.astype(np.int64)))
+        ends = np.cumsum(window_bytes)
+        blocks = _block_ends(raw_offsets, self.model.config.attention_bytes)
+        return np.concatenate(([0], np.searchsorted(ends, blocks) + 1))
+
+    def _inverse_table(self) -> tuple[StringTable, Codebook]:
+        with self._lock:
+            if self._inverse is None:
+                self._inverse = self._base_book.inverse()
+            return self._inverse, self._base_book
+
+    def _decode_strings(
+        self,
+        symbols: np.ndarray,
+        window_bytes: np.ndarray,
+        cuts: np.ndarray,
+        lookup: tuple[StringTable, Codebook] | None,
+    ) -> np.ndarray:
+        """The raw bytes of a run of codes, cut into strings; each distinct code is decoded once."""
+        if not symbols.size:
+            return np.empty(0, np.uint8)
+        if self.config.context == "document":
+            return self._decode_by_model(symbols, window_bytes, cuts)
+        if window_bytes.max() > self.config.max_segment_bytes or window_bytes.min() < 1:
+            raise VerificationError(f"a window of {window_bytes.max()} bytes cannot be; the shard is damaged")
+        keys = code_keys(symbols, window_bytes)
+        firsts, group = distinct(keys, CODE_KEY_BYTES * cuts[:-1], CODE_KEY_BYTES * cuts[1:])
+        lengths = np.diff(np.concatenate(([0], np.cumsum(window_bytes)))[cuts])[firsts]
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        strings = np.empty(int(offsets[-1]), np.uint8)
+        rest = np.arange(firsts.size)
+        if lookup is not None:
+            table, book = lookup
+            entries, _ = table.find(keys, CODE_KEY_BYTES * cuts[firsts], CODE_KEY_BYTES * cuts[firsts + 1])
+            data, ends = book.segments.strings()
+            known = np.flatnonzero(entries >= 0)
+            strings[_run(offsets[known], lengths[known])] = data[_run(ends[entries[known]], lengths[known])]
+            rest = np.flatnonzero(entries < 0)
+        if rest.size:
+            counts = cuts[firsts[rest] + 1] - cuts[firsts[rest]]
+            chosen = _run(cuts[firsts[rest]], counts)
+            decoded = self._decode_by_model(
+                symbols[chosen], window_bytes[chosen], np.concatenate(([0], np.cumsum(counts)))
+            )
+            strings[_run(offsets[rest], lengths[rest])] = decoded
+        return strings[_run(offsets[group], lengths[group])]
+
+    def _decode_by_model(self, symbols: np.ndarray, window_bytes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+        raw, damaged = self._reader().decode(symbols, window_bytes.astype(np.int64), cuts)
+        if damaged:
+            raise VerificationError(f"{damaged} bytes have codes that this model cannot have written; the shard is damaged")
+        return raw
+
+
+def device_probe(model: ByteLM) -> str:
+    """Digest of the intervals of fixed strings: equal where and only where this device computes the same codes for them."""
+    values = np.arange(4096, dtype=np.uint64)
+    noise = ((values * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(56)).astype(np.uint8)
+    text = np.where(values % np.uint64(3) == 0, noise, noise % 95 + 32).astype(np.uint8)
+    starts = np.arange(0, 4096, 8)
+    first, last = PrefixReader(model).intervals(text, starts, starts + 8)
+    return sha256_hex(first.tobytes() + last.tobytes())
+
+
+def _within(ends: np.ndarray, origins: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Ends over the batch as uint32 ends in their documents; counts int64 [documents] of ends in each."""
+    return (ends - np.repeat(origins[:-1], counts)).astype(np.uint32)
+
+
+def _window_lengths(spelling: Spelling) -> np.ndarray:
+    """Raw bytes of every window, int64 [n_symbols]."""
+    assert spelling.window_ends is not None
+    ends = spelling.window_ends.astype(np.int64)
+    lengths = np.diff(ends, prepend=0)
+    heads = spelling.symbol_offsets[:-1][np.diff(spelling.symbol_offsets) > 0]
+    lengths[heads] = ends[heads]
+    return lengths
+
+
+def _block_ends(offsets: np.ndarray, block_bytes: int) -> np.ndarray:
+    """Ends int64 of the aligned blocks of every document, over the batch."""
+    lengths = np.diff(offsets)
+    counts = -(-lengths // block_bytes)
+    number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts, stops = np.repeat(offsets[:-1], counts), np.repeat(offsets[1:], counts)
+    return np.minimum(starts + (number + 1) * block_bytes, stops)
+
+
+def _run(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Indices of the concatenated ranges [starts[i], starts[i] + lengths[i])."""
+    shift = np.repeat(starts - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
+    return shift + np.arange(int(lengths.sum()))

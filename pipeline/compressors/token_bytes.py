@@ -1,0 +1,131 @@
+"""The token-bytes spelling: the tokenizer's tokens, each as a fixed number of bytes, one segment per token.
+
+plain   the id, big-endian                                    token 300, 2 bytes  ->  1, 44
+gray    r ^ (r >> 1), big-endian, with r the rank of the      neighbours in the sorted vocabulary differ in one bit,
+        token's bytes among all tokens' bytes                 so tokens with a common beginning look alike
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from pipeline.compressors.piece_table import PieceTable
+from pipeline.compressors.tokenizer import TokenizerCompressor
+from schemas.batches import Documents, Spelling
+from schemas.errors import SettingsError, VerificationError
+from schemas.files import canonical_json, sha256_hex
+from schemas.vocabulary import BYTE_ALPHABET_SIZE
+
+FORMAT = "token_bytes 1"
+"""Changes when the same tokenizer, width and code come to mean other symbols."""
+WIDTHS_BYTES = (2, 3)
+CODES = ("plain", "gray")
+
+
+class TokenBytesCompressor:
+    """A tokenizer's tokens in fixed-length bytes; see `pipeline.compressors.base.Compressor`."""
+
+    name = "token_bytes"
+    alphabet_size = BYTE_ALPHABET_SIZE
+    symbol_dtype = np.dtype(np.uint16)
+
+    def __init__(self, tokenizer: TokenizerCompressor, *, width_bytes: int | None = None, code: str = "plain") -> None:
+        """The smallest width that fits the vocabulary, unless given; SettingsError if width or code cannot be."""
+        n_tokens = tokenizer.alphabet_size
+        if code not in CODES:
+            raise SettingsError(f"token-bytes code {code!r} is unknown: give one of {', '.join(CODES)}")
+        fitting = [width for width in WIDTHS_BYTES if n_tokens <= 1 << 8 * width]
+        width = fitting[0] if width_bytes is None and fitting else width_bytes
+        if width not in fitting:
+            asked = "" if width_bytes is None else f" in {width_bytes} bytes each"
+            remedy = f"give {' or '.join(map(str, fitting))} bytes" if fitting else "use a smaller vocabulary"
+            raise SettingsError(f"{n_tokens} tokens cannot be spelled{asked}: {remedy}")
+        self.tokenizer = tokenizer
+        self.width_bytes: int = width
+        self.code = code
+        self._codes = gray(_ranks(tokenizer.table)) if code == "gray" else np.arange(n_tokens, dtype=np.uint32)
+        self._ids = np.full(1 << 8 * width, -1, np.int32)
+        self._ids[self._codes] = np.arange(n_tokens)
+        self.digest = sha256_hex(
+            canonical_json({"format": FORMAT, "tokenizer": tokenizer.digest, "width_bytes": width, "code": code})
+        )
+
+    @classmethod
+    def load(
+        cls, path: str | PathLike[str], *, width_bytes: int | None = None, code: str = "plain"
+    ) -> TokenBytesCompressor:
+        """The compressor over the tokenizer of a `.model` file; ArtifactError as `TokenizerCompressor.load`."""
+        return cls(TokenizerCompressor.load(path), width_bytes=width_bytes, code=code)
+
+    def compress(self, documents: Documents) -> Spelling:
+        """`width_bytes` symbols and one segment per token."""
+        tokens = self.tokenizer.compress(documents)
+        codes = self._codes[tokens.symbols]
+        symbols = np.empty((len(codes), self.width_bytes), self.symbol_dtype)
+        for column in range(self.width_bytes):
+            symbols[:, column] = (codes >> self._shift(column)) & 0xFF
+        return Spelling(
+            symbols=symbols.reshape(-1),
+            symbol_offsets=tokens.symbol_offsets * self.width_bytes,
+            raw_ends=tokens.raw_ends,
+            symbol_ends=tokens.symbol_ends * np.uint32(self.width_bytes),
+            segment_offsets=tokens.segment_offsets,
+        )
+
+    def decode(self, spelling: Spelling) -> Documents:
+        """The exact bytes; VerificationError if the symbols are not whole tokens of this code."""
+        symbols, width = spelling.symbols, self.width_bytes
+        if len(symbols) % width or (spelling.symbol_offsets % width).any() or (spelling.symbol_ends % width).any():
+            raise VerificationError(f"token-bytes symbols are not in groups of {width}: the shard is damaged")
+        if len(symbols) and symbols.max() >= self.alphabet_size:
+            raise VerificationError(f"symbol {symbols.max()} is not a byte of a token: the shard is damaged")
+        codes = np.zeros(len(symbols) // width, np.uint32)
+        for column in range(width):
+            codes |= symbols[column::width].astype(np.uint32) << self._shift(column)
+        ids = self._ids[codes]
+        if (ids < 0).any():
+            raise VerificationError(
+                f"code {codes[ids < 0][0]} is no token's {self.code} code:"
+                " the shard is damaged or was written with another tokenizer, width or code"
+            )
+        return self.tokenizer.decode(
+            Spelling(
+                symbols=ids,
+                symbol_offsets=spelling.symbol_offsets // width,
+                raw_ends=spelling.raw_ends,
+                symbol_ends=spelling.symbol_ends // np.uint32(width),
+                segment_offsets=spelling.segment_offsets,
+            )
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """What the manifest says about it."""
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "alphabet_size": self.alphabet_size,
+            "width_bytes": self.width_bytes,
+            "code": self.code,
+            "tokenizer": self.tokenizer.settings(),
+        }
+
+    def _shift(self, column: int) -> np.uint32:
+        return np.uint32(8 * (self.width_bytes - 1 - column))
+
+
+def gray(ranks: np.ndarray) -> np.ndarray:
+    """The reflected binary code of each rank: neighbouring ranks differ in one bit."""
+    codes: np.ndarray = ranks ^ (ranks >> np.uint32(1))
+    return codes
+
+
+def _ranks(table: PieceTable) -> np.ndarray:
+    """uint32 [n_ids]: place of each token in the order of the tokens' bytes, ties by id, ids without text last."""
+    n_ids = len(table.lengths)
+    order = sorted(range(n_ids), key=lambda i: (table.lengths[i] == 0, table.token(i)))  # sorted is stable: ties by id
+    ranks = np.empty(n_ids, np.uint32)
+    ranks[order] = np.arange(n_ids, dtype=np.uint32)
+    return ranks

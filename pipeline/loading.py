@@ -1,0 +1,51 @@
+"""Load the compressors of a run or of a finished dataset by name, from its compressors directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline import storage
+from pipeline.compressors.base import Compressor
+from pipeline.compressors.gzip import GzipCompressor
+from pipeline.prepare import TOKENIZER_NAME
+from schemas.errors import DatasetError
+
+COMPRESSORS_DIRECTORY = "compressors"
+
+
+def load_compressors(
+    directory: str,
+    names: Sequence[str],
+    *,
+    device: str = "cpu",
+    allow_other_device: bool = False,
+    token_width_bytes: int = 0,
+    token_code: str = "plain",
+) -> dict[str, Compressor]:
+    """The compressors, in the order of `names`; `directory` is local or remote."""
+    loaded: dict[str, Compressor] = {}
+    for name in names:
+        if name == "neural":
+            from pipeline.compressors.neural import NeuralCompressor
+
+            loaded[name] = NeuralCompressor.load(
+                storage.local_copy(storage.join(directory, "neural")),
+                device=device,
+                allow_other_device=allow_other_device,
+            )
+        elif name in ("tokenizer", "token_bytes"):
+            from pipeline.compressors.token_bytes import TokenBytesCompressor
+            from pipeline.compressors.tokenizer import TokenizerCompressor
+
+            path = storage.join(storage.local_copy(storage.join(directory, "tokenizer")), TOKENIZER_NAME)
+            tokenizer = TokenizerCompressor.load(path)
+            loaded[name] = (
+                tokenizer
+                if name == "tokenizer"
+                else TokenBytesCompressor(tokenizer, width_bytes=token_width_bytes or None, code=token_code)
+            )
+        elif name == "gzip":
+            loaded[name] = GzipCompressor()
+        else:
+            raise DatasetError(f"compressor {name!r} is not known to this version; use the one that wrote the dataset")
+    return loaded

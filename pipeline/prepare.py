@@ -1,0 +1,181 @@
+"""The models of a run, each made only if not given and not there: sample, byte LM, neural compressor, tokenizer.
+
+    corpus ── sample.arrow ──► python -m trainer lm ──► lm/ ──► neural/ (θ, entropy table, codebook)
+                     └───────► SentencePiece ──────────────► tokenizer/tokenizer.model
+
+All of it lies in OUTPUT/compressors, so a later run, or another dataset, can find it there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pipeline import storage
+from pipeline.compressors.neural_files import COMPRESSOR_NAME, NeuralSettings, read_described
+from pipeline.settings import LM_SIZES, ModelSettings, PreprocessSettings
+from schemas.byte_lm_files import CONFIG_NAME, read_byte_lm
+from schemas.errors import ArtifactError
+from schemas.files import canonical_json, sha256_hex
+from schemas.sample import read_sample, write_sample
+
+logger = logging.getLogger(__name__)
+
+TOKENIZER_NAME = "tokenizer.model"
+
+
+class Workshop:
+    """Makes what a run lacks, in a local directory; `seconds` says what took how long."""
+
+    def __init__(self, settings: PreprocessSettings, directory: str) -> None:
+        self.settings, self.directory = settings, directory
+        self.seconds: dict[str, float] = {}
+
+    def prepare(self) -> None:
+        """All models that the run's compressors need."""
+        needs = set(self.settings.compressors)
+        if "neural" in needs:
+            self._neural(os.path.join(self.directory, "neural"))
+        if needs & {"tokenizer", "token_bytes"}:
+            self._tokenizer(os.path.join(self.directory, "tokenizer"))
+
+    def _timed(self, stage: str, make: Callable[[], Any]) -> Any:
+        begin = time.monotonic()
+        result = make()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - begin
+        return result
+
+    def sample(self) -> str:
+        """Path of the sample, drawn if it is not there."""
+        path = os.path.join(self.directory, "sample.arrow")
+        if not os.path.exists(path):
+            from pipeline.sample import draw_sample
+
+            logger.info("drawing a sample of at most %d MB", self.settings.models.sample_bytes >> 20)
+            settings = self.settings
+            rows = self._timed("sample", lambda: draw_sample(settings.inputs, settings.read, settings.models.sample_bytes))
+            write_sample(path, rows)
+        return path
+
+    def _lm(self) -> str:
+        """Directory of the byte LM: the one given, or one trained on the sample."""
+        lm = self.settings.models.lm
+        if lm not in LM_SIZES:
+            directory = storage.local_copy(lm)
+            read_byte_lm(directory)
+            return directory
+        directory = os.path.join(self.directory, f"lm-{lm}")
+        if not os.path.exists(os.path.join(directory, CONFIG_NAME)):
+            sample = self.sample()
+            logger.info("training the byte LM (%s) on the sample", lm)
+            command = [sys.executable, "-m", "trainer", "lm", "--sample", sample, "--size", lm, "--out", directory]
+            command += ["--device", self.settings.device]
+            self._timed("byte LM", lambda: _run(command))
+        return directory
+
+    def _neural(self, directory: str) -> None:
+        models = self.settings.models
+        if os.path.exists(os.path.join(directory, COMPRESSOR_NAME)):
+            check_request(directory, models)
+            return
+        lm_directory = self._lm()
+        documents = read_sample(self.sample())
+        from pipeline.neural_build import build_neural
+        from schemas.batches import Documents
+
+        everything = Documents.from_bytes(
+            [part.text(i) for part in (documents.train, documents.held_out) for i in range(len(part))]
+        )
+        logger.info("building the codebook from %.1f MB", everything.raw.size / 1e6)
+        self._timed(
+            "codebook",
+            lambda: build_neural(
+                directory,
+                lm_directory=lm_directory,
+                documents=everything,
+                target=models.theta,
+                settings=NeuralSettings(
+                    theta_bits=0.0,
+                    entropy_context_bytes=models.entropy_context_bytes,
+                    max_segment_bytes=models.max_segment_bytes,
+                    context=models.context,
+                ),
+                device=self.settings.device,
+                threads=self.settings.workers,
+                request=neural_request(models),
+            ),
+        )
+
+    def _tokenizer(self, directory: str) -> None:
+        from pipeline.compressors.tokenizer import TokenizerCompressor
+        from pipeline.tokenizer_training import train_tokenizer
+
+        models = self.settings.models
+        path = os.path.join(directory, TOKENIZER_NAME)
+        os.makedirs(directory, exist_ok=True)
+        if models.tokenizer:
+            given = _read_given(models.tokenizer)
+            if not os.path.exists(path):
+                TokenizerCompressor(given, label=models.tokenizer)
+                storage.write_bytes(path, given)
+            elif storage.read_bytes(path) != given:
+                raise ArtifactError(f"{path} is another model than {models.tokenizer}; choose another --output")
+        elif not os.path.exists(path):
+            train = read_sample(self.sample()).train
+            logger.info("training a tokenizer of %d pieces", models.tokenizer_vocabulary)
+            texts = (train.text(i) for i in range(len(train)))
+            self._timed("tokenizer training", lambda: train_tokenizer(texts, models.tokenizer_vocabulary, path))
+
+
+def neural_request(models: ModelSettings) -> dict[str, Any]:
+    """What of the settings decides the neural compressor, beside the corpus."""
+    return {
+        "lm": models.lm if models.lm in LM_SIZES else "given",
+        "theta": str(models.theta),
+        "entropy_context_bytes": models.entropy_context_bytes,
+        "max_segment_bytes": models.max_segment_bytes,
+        "context": models.context,
+    }
+
+
+def check_request(directory: str, models: ModelSettings) -> None:
+    """Refuse a neural compressor that was made with other settings than are asked for now."""
+    _, described = read_described(directory)
+    asked, made = neural_request(models), described["request"]
+    for key, value in asked.items():
+        if made.get(key) != value:
+            raise ArtifactError(
+                f"{directory} was made with {key}={made.get(key)}, asked is {key}={value}; "
+                "choose another --output, or remove that directory"
+            )
+    if models.lm not in LM_SIZES and read_byte_lm(storage.local_copy(models.lm)).digest != described["lm_digest"]:
+        raise ArtifactError(f"{directory} was made with another byte LM than {models.lm}; choose another --output")
+
+
+def artifacts_digest(directory: str) -> str:
+    """A name for all artifacts in a compressors directory, without loading them."""
+    parts = {}
+    for name in ("neural", "tokenizer"):
+        for file in storage.list_files(storage.join(directory, name)):
+            if file in (COMPRESSOR_NAME, CONFIG_NAME, TOKENIZER_NAME):
+                parts[f"{name}/{file}"] = sha256_hex(storage.read_bytes(storage.join(directory, name, file)))
+    return sha256_hex(canonical_json(parts))
+
+
+def _read_given(path: str) -> bytes:
+    try:
+        return storage.read_bytes(path)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"no tokenizer at {path}; give a SentencePiece .model file, or leave it out to train one") from error
+
+
+def _run(command: list[str]) -> None:
+    """Run a command of ours; its own message has said what was wrong when it fails."""
+    finished = subprocess.run(command, check=False)
+    if finished.returncode:
+        raise ArtifactError(f"`{' '.join(command[1:])}` failed with exit code {finished.returncode}; see its message above")

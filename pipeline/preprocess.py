@@ -1,0 +1,174 @@
+"""The run: plan, prepare the models, compress every unit, publish; and find out what of it is already there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from pipeline import storage
+from pipeline.inputs import plan_units
+from pipeline.loading import COMPRESSORS_DIRECTORY, load_compressors
+from pipeline.prepare import Workshop, artifacts_digest, check_request
+from pipeline.publish import REFUSED_NAME, Publication, add_to_report, manifest_settings, publish, versions
+from pipeline.settings import PreprocessSettings
+from pipeline.unit import WORK_DIRECTORY, UnitJob, finished_commit
+from pipeline.units import Unit
+from schemas.errors import DatasetError, SettingsError, TooManyRejects
+from schemas.files import canonical_json, sha256_hex
+from schemas.manifest import MANIFEST_NAME, Manifest
+from schemas.shards import FORMAT_VERSION
+
+logger = logging.getLogger(__name__)
+
+LOCK_NAME = ".lock"
+
+
+def preprocess(settings: PreprocessSettings) -> bool:
+    """Bring the output directory to a finished dataset; False if it was one already."""
+    begin = time.monotonic()
+    units = plan_units(settings.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
+    storage.make_directory(settings.output)
+    with _lock(settings.output):
+        if storage.exists(storage.join(settings.output, MANIFEST_NAME)):
+            check_same_run(settings, units)
+            return False
+        directory = _compressors_directory(settings)
+        storage.make_directory(directory)
+        workshop = Workshop(settings, storage.local_copy(directory))
+        workshop.prepare()
+        storage.upload(workshop.directory, directory)
+        prepared = time.monotonic()
+        _compress(settings, units)
+        add_to_report(
+            settings.output,
+            {
+                "prepare_seconds": {stage: round(value, 3) for stage, value in workshop.seconds.items()},
+                "shards_wall_seconds": round(time.monotonic() - prepared, 3),
+                "wall_seconds": round(time.monotonic() - begin, 3),
+                "workers": settings.workers,
+            },
+        )
+        storage.remove(storage.join(settings.output, WORK_DIRECTORY))
+    return True
+
+
+def _compress(settings: PreprocessSettings, units: list[Unit]) -> None:
+    """Run the graph over the units that are not done, and publish."""
+    for name in ("done", "staged"):
+        storage.make_directory(storage.join(settings.output, WORK_DIRECTORY, name))
+    storage.remove(storage.join(settings.output, WORK_DIRECTORY, REFUSED_NAME))
+    job = UnitJob(
+        output=settings.output,
+        identity=identity(settings, units),
+        compressors=settings.compressors,
+        read=settings.read,
+        compression=settings.compression,
+        entropy=settings.entropy,
+    )
+    loading = _loading(settings)
+    described = {}
+    for name, compressor in load_compressors(**loading).items():
+        dtype = compressor.symbol_dtype.name
+        described[name] = {**compressor.settings(), "alphabet_size": compressor.alphabet_size, "symbol_dtype": dtype}
+    publication = Publication(
+        output=settings.output,
+        max_reject_fraction=settings.max_reject_fraction,
+        compressors=manifest_settings(described),
+        settings=manifest_settings({**_content_settings(settings), "identity": job.identity}),
+        versions=versions(settings.device),
+    )
+    commits = [finished_commit(job, unit) for unit in units]
+    if all(commits):
+        publish([commit for commit in commits if commit], publication)
+    else:
+        from pipeline import graph
+        from pipeline.progress import progress_bar
+
+        logger.info("%d units, %d of them done before", len(units), sum(commit is not None for commit in commits))
+        beam_options = graph.options(settings.runner, settings.workers, settings.beam_options)
+        with progress_bar(settings.output, units):
+            graph.run(units, job, loading, publication, beam_options)
+    _raise_if_refused(settings)
+
+
+def _raise_if_refused(settings: PreprocessSettings) -> None:
+    path = storage.join(settings.output, WORK_DIRECTORY, REFUSED_NAME)
+    if storage.exists(path):
+        refused = json.loads(storage.read_bytes(path))
+        reasons = ", ".join(f"{reason} {count}" for reason, count in refused["rejected_by_reason"].items())
+        raise TooManyRejects(
+            f"{refused['rejected']} of {refused['read']} documents were set aside ({reasons}), more than "
+            f"--max-reject-fraction {settings.max_reject_fraction:g}; look at {refused['example']}, "
+            "then mend the input or raise the limit: finished units are kept"
+        )
+
+
+def identity(settings: PreprocessSettings, units: list[Unit]) -> str:
+    """A name for the run's result: equal runs have equal shards."""
+    pieces = [[(p.source, p.format, p.start, p.end, p.size_bytes) for p in unit.pieces] for unit in units]
+    artifacts = artifacts_digest(_compressors_directory(settings))
+    parts = {"format": FORMAT_VERSION, "units": pieces, "settings": _content_settings(settings), "artifacts": artifacts}
+    return sha256_hex(canonical_json(manifest_settings(parts)))
+
+
+def _content_settings(settings: PreprocessSettings) -> dict[str, Any]:
+    """The settings that the shards' bytes depend on."""
+    return {
+        "compressors": settings.compressors,
+        "read": asdict(settings.read),
+        "compression": settings.compression,
+        "entropy": settings.entropy,
+        "token_width_bytes": settings.models.token_width_bytes,
+        "token_code": settings.models.token_code,
+        "other_device": settings.allow_other_device,
+    }
+
+
+def check_same_run(settings: PreprocessSettings, units: list[Unit]) -> None:
+    """Refuse an output directory that holds the dataset of another run."""
+    path = storage.join(settings.output, MANIFEST_NAME)
+    manifest = Manifest.from_bytes(storage.read_bytes(path), path)
+    if "neural" in settings.compressors and "neural" in manifest.compressors:
+        check_request(storage.join(_compressors_directory(settings), "neural"), settings.models)
+    if manifest.settings.get("identity") != identity(settings, units):
+        raise DatasetError(
+            f"{settings.output} holds the finished dataset of another run (other input, settings or models); "
+            "choose another --output, or remove that directory"
+        )
+
+
+def _compressors_directory(settings: PreprocessSettings) -> str:
+    return storage.join(settings.output, COMPRESSORS_DIRECTORY)
+
+
+def _loading(settings: PreprocessSettings) -> dict[str, Any]:
+    """Arguments of `load_compressors`, for the launcher and the workers."""
+    return {
+        "directory": _compressors_directory(settings),
+        "names": settings.compressors,
+        "device": settings.device,
+        "allow_other_device": settings.allow_other_device,
+        "token_width_bytes": settings.models.token_width_bytes,
+        "token_code": settings.models.token_code,
+    }
+
+
+@contextmanager
+def _lock(output: str) -> Iterator[None]:
+    """One job per output directory. The lock dies with its process, so a killed run leaves none behind."""
+    if not storage.is_local(output):
+        yield
+        return
+    with open(os.path.join(output, LOCK_NAME), "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SettingsError(f"another run is writing to {output}; wait for it, or choose another --output") from None
+        yield

@@ -1,0 +1,95 @@
+"""From commit records to a dataset: final names, rejects, report, and the manifest last of all."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline import storage
+from pipeline.unit import REJECTS_DIRECTORY, WORK_DIRECTORY, Commit
+from schemas.files import canonical_json
+from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, Totals
+
+REPORT_NAME = "report.json"
+REFUSED_NAME = "too_many_rejects.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """What the manifest says beside the shards, and when a run is refused."""
+
+    output: str
+    max_reject_fraction: float
+    compressors: dict[str, dict[str, Any]]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+
+
+def publish(commits: Sequence[Commit], publication: Publication) -> None:
+    """Make the dataset visible. Doing it again, after a crash at any point, ends in the same bytes."""
+    output = publication.output
+    commits = sorted(commits, key=lambda commit: commit.unit)
+    assert [commit.unit for commit in commits] == list(range(len(commits))), "a unit is missing or doubled"
+    entries = [ShardEntry(**commit.shard) for commit in commits]
+    totals = Totals.of(entries, read=sum(commit.read for commit in commits), compressors=publication.compressors)
+    if totals.rejected > publication.max_reject_fraction * totals.read:
+        refused = {"rejected_by_reason": totals.rejected_by_reason, "read": totals.read, "rejected": totals.rejected}
+        first = next(commit.staged_rejects for commit in commits if commit.staged_rejects)
+        storage.write_bytes(
+            storage.join(output, WORK_DIRECTORY, REFUSED_NAME), canonical_json({**refused, "example": first})
+        )
+        return
+    storage.make_directory(storage.join(output, REJECTS_DIRECTORY))
+    for commit, entry in zip(commits, entries, strict=True):
+        _settle(commit.staged, storage.join(output, entry.name))
+        if commit.staged_rejects:
+            name = entry.name.removesuffix(".arrow") + ".jsonl"
+            _settle(commit.staged_rejects, storage.join(output, REJECTS_DIRECTORY, name))
+    storage.write_bytes(storage.join(output, REPORT_NAME), canonical_json(_report(commits)))
+    manifest = Manifest(
+        shards=tuple(entries),
+        compressors=publication.compressors,
+        totals=totals,
+        settings=publication.settings,
+        versions=publication.versions,
+    )
+    manifest.check_balance()
+    storage.write_bytes(storage.join(output, MANIFEST_NAME), manifest.to_bytes())
+
+
+def _settle(staged: str, final: str) -> None:
+    """Move a staged file to its final name; if it is gone, an earlier attempt has moved it."""
+    if storage.exists(staged):
+        storage.rename(staged, final)
+    assert storage.exists(final), f"{staged} and {final} are both missing"
+
+
+def _report(commits: Sequence[Commit]) -> dict[str, Any]:
+    """Seconds per stage over all units; not part of the dataset's content."""
+    seconds: Counter[str] = Counter()
+    for commit in commits:
+        seconds.update(commit.seconds)
+    return {"stage_seconds": {stage: round(value, 3) for stage, value in sorted(seconds.items())}}
+
+
+def add_to_report(output: str, values: dict[str, Any]) -> None:
+    """Add what the launcher measured to the report."""
+    path = storage.join(output, REPORT_NAME)
+    storage.write_bytes(path, canonical_json({**json.loads(storage.read_bytes(path)), **values}))
+
+
+def versions(device: str) -> dict[str, str]:
+    """Versions of what the shards' bytes depend on."""
+    from importlib.metadata import version
+
+    names = ("apache-beam", "numba", "numpy", "pyarrow", "sentencepiece", "torch")
+    return {"python": platform.python_version(), "device": device, **{name: version(name) for name in names}}
+
+
+def manifest_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON values with tuples as lists, so that reading them back gives equal bytes."""
+    return json.loads(json.dumps(values, default=lambda value: asdict(value)))

@@ -1,0 +1,89 @@
+"""Documents of a unit: every item of the input becomes exactly one Record or one Reject.
+
+    Piece ── readers_* ──► lines, rows or a whole file ── readers_check ──► Record(doc_id, source, language, text)
+                                                                        └─► Reject(source, position, reason, …)
+
+Reading is a stream: at most one block, one line or a few MiB of rows are in memory, and bad data never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from pipeline.readers_arrow import arrow_rows
+from pipeline.readers_check import Checker, ReadSettings, Record
+from pipeline.readers_compressed import decompressed_blocks, plain_blocks
+from pipeline.readers_lines import split_lines
+from pipeline.readers_open import BrokenInput, one_line, open_binary, raise_if_transient
+from pipeline.readers_parquet import parquet_rows
+from pipeline.units import ARROW, JSONL, PARQUET, TEXT, Piece
+from schemas.rejects import Reject
+
+__all__ = ["ReadSettings", "Record", "read_documents"]
+
+
+def read_documents(pieces: Sequence[Piece], settings: ReadSettings) -> Iterator[Record | Reject]:
+    """The documents of `pieces` in their order, and a Reject for each item that is none.
+
+    Connection and time-out errors are raised, so that the runner tries the unit again.
+    """
+    seen: set[str] = set()
+    for piece in pieces:
+        checker = Checker(piece, settings, seen)
+        try:
+            yield from _READERS.get(piece.format, _read_jsonl)(piece, checker)
+        except BrokenInput as error:
+            yield checker.reject(0, error.reason, error.detail, b"")
+        except OSError as error:
+            raise_if_transient(error)
+            yield checker.reject(0, "unreadable", one_line(error), b"")
+
+
+def _read_jsonl(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
+    settings = checker.settings
+    with open_binary(piece.path) as file:
+        if piece.format == JSONL:
+            file.seek(max(piece.start - 1, 0))
+            blocks = plain_blocks(file)
+        else:
+            blocks = decompressed_blocks(
+                file,
+                piece.format.rpartition(".")[2],
+                max_expansion=settings.max_expansion,
+                harmless_bytes=settings.max_line_bytes,
+            )
+        for line in split_lines(blocks, start=piece.start, end=piece.end, limit_bytes=settings.max_line_bytes):
+            item = checker.line(line)
+            if item is not None:
+                yield item
+
+
+def _read_parquet(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
+    yield from map(checker.row, parquet_rows(piece.path, piece.start, piece.end, checker.settings.choose))
+
+
+def _read_arrow(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
+    yield from map(checker.row, arrow_rows(piece.path, piece.start, piece.end, checker.settings.choose))
+
+
+def _read_text(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
+    limit_bytes = checker.settings.max_document_bytes
+    blocks: list[bytes] = []
+    size_bytes = 0
+    with open_binary(piece.path) as file:
+        for block in plain_blocks(file):
+            blocks.append(block)
+            size_bytes += len(block)
+            if size_bytes > limit_bytes:
+                detail = f"a file of {max(piece.size_bytes, size_bytes)} bytes, the limit is {limit_bytes}"
+                yield checker.reject(0, "too_long", detail, blocks[0])
+                return
+    text = b"".join(blocks)
+    yield checker.record(0, {checker.settings.text_fields[0]: text}, (), text)
+
+
+_READERS: dict[str, Callable[[Piece, Checker], Iterator[Record | Reject]]] = {
+    PARQUET: _read_parquet,
+    ARROW: _read_arrow,
+    TEXT: _read_text,
+}

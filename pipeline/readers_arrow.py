@@ -1,0 +1,150 @@
+"""Arrow IPC: files (Feather) by record batches, streams from front to end.
+
+An IPC file is a stream between b"ARROW1\\0\\0" and a footer that lists its record batches. Where the footer is lost,
+what is left is read as a stream. Row counts of batches that another unit reads come from their message headers,
+a few hundred bytes each; pyarrow would read their columns for it, so the two flatbuffers are looked up here
+(format: arrow.apache.org/docs/format/Columnar.html, File.fbs and Message.fbs).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from pipeline.readers_columns import Row, batch_rows
+from pipeline.readers_open import BrokenInput, one_line, open_arrow, raise_if_transient
+
+ARROW_MAGIC = b"ARROW1"
+STREAM_START_BYTES = 8
+"""Where the stream begins in an IPC file."""
+CONTINUATION = b"\xff\xff\xff\xff"
+_DAMAGE = (pa.ArrowException, OSError, struct.error)
+
+Choose = Callable[[Sequence[str]], Sequence[str]]
+
+
+class _Block(NamedTuple):
+    """Where one record batch lies in the file."""
+
+    offset: int
+    header_bytes: int
+    body_bytes: int
+
+
+def record_batch_bytes(path: str) -> list[int]:
+    """Stored bytes of each record batch of an IPC file; none if it is a stream or damaged."""
+    try:
+        with open_arrow(path) as source:
+            return [block.header_bytes + block.body_bytes for block in _blocks(source)]
+    except _DAMAGE as error:
+        raise_if_transient(error)
+        return []
+
+
+def arrow_rows(path: str, start: int, end: int | None, choose: Choose) -> Iterator[Row]:
+    """The rows of record batches [start, end); `choose` takes the column names and tells the wanted ones.
+
+    A batch that breaks gives one broken row; the next ones are read if the file has its footer.
+    """
+    with open_arrow(path) as source:
+        is_file = source.read(len(ARROW_MAGIC)) == ARROW_MAGIC
+        try:
+            reader = pa.ipc.open_file(source) if is_file else None
+        except _DAMAGE as error:
+            raise_if_transient(error)
+            reader = None
+        if reader is not None:
+            yield from _file_rows(source, reader.schema.names, start, end, choose)
+        else:
+            source.seek(STREAM_START_BYTES if is_file else 0)
+            yield from _stream_rows(source, choose, lost_footer=is_file)
+
+
+def _file_rows(source: Any, names: Sequence[str], start: int, end: int | None, choose: Choose) -> Iterator[Row]:
+    wanted = choose(names)
+    # An empty list of fields would mean all of them.
+    fields = [names.index(name) for name in wanted] or [0]
+    reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False))
+    blocks = _blocks(source)
+    position = sum(_num_rows(source, block) for block in blocks[:start])
+    for i in range(len(blocks))[start:end]:
+        rows = _num_rows(source, blocks[i])
+        done = 0
+        try:
+            for row in batch_rows(reader.get_batch(i), position, wanted, names):
+                yield row
+                done += 1
+        except _DAMAGE as error:
+            raise_if_transient(error)
+            lost = f"record batch {i}: {rows - done} of {rows} rows lost: {one_line(error)}"
+            yield Row(position + done, {}, names, BrokenInput("truncated", lost))
+        position += rows
+
+
+def _stream_rows(source: Any, choose: Choose, *, lost_footer: bool) -> Iterator[Row]:
+    names: Sequence[str] = ()
+    position = 0
+    try:
+        names = pa.ipc.open_stream(source).schema.names
+        wanted = choose(names)
+        fields = [names.index(name) for name in wanted] or [0]
+        source.seek(STREAM_START_BYTES if lost_footer else 0)
+        options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
+        for batch in pa.ipc.open_stream(source, options=options):
+            for row in batch_rows(batch, position, wanted, names):
+                yield row
+                position += 1
+    except _DAMAGE as error:
+        raise_if_transient(error)
+        known = lost_footer or names
+        yield Row(position, {}, names, BrokenInput("truncated" if known else "unreadable", one_line(error)))
+        return
+    if lost_footer:
+        yield Row(position, {}, names, BrokenInput("truncated", "the file ends before its footer"))
+
+
+def _blocks(source: Any) -> list[_Block]:
+    """The record batches that the footer lists, in order; none if there is no footer."""
+    size = source.size()
+    tail = _read_at(source, max(size - 10, 0), 10)
+    if tail[4:] != ARROW_MAGIC or _read_at(source, 0, 6) != ARROW_MAGIC:
+        return []
+    (footer_bytes,) = struct.unpack_from("<i", tail)
+    footer = _read_at(source, size - 10 - footer_bytes, footer_bytes)
+    (root,) = struct.unpack_from("<I", footer)
+    field = _field(footer, root, 3)
+    if field is None:
+        return []
+    vector = field + struct.unpack_from("<I", footer, field)[0]
+    (count,) = struct.unpack_from("<I", footer, vector)
+    return [_Block(*struct.unpack_from("<qi4xq", footer, vector + 4 + 24 * i)) for i in range(count)]
+
+
+def _num_rows(source: Any, block: _Block) -> int:
+    """RecordBatch.length from the header of the message."""
+    header = _read_at(source, block.offset, block.header_bytes)
+    start = 8 if header.startswith(CONTINUATION) else 4
+    root = start + struct.unpack_from("<I", header, start)[0]
+    union = _field(header, root, 2)
+    if union is None:
+        return 0
+    length = _field(header, union + struct.unpack_from("<I", header, union)[0], 0)
+    return 0 if length is None else struct.unpack_from("<q", header, length)[0]
+
+
+def _field(data: bytes, table: int, slot: int) -> int | None:
+    """Offset of field `slot` of the flatbuffer table at `table`; None where it has its default."""
+    vtable = table - struct.unpack_from("<i", data, table)[0]
+    (vtable_bytes,) = struct.unpack_from("<H", data, vtable)
+    if 4 + 2 * slot >= vtable_bytes:
+        return None
+    (offset,) = struct.unpack_from("<H", data, vtable + 4 + 2 * slot)
+    return table + offset if offset else None
+
+
+def _read_at(source: Any, offset: int, size_bytes: int) -> bytes:
+    source.seek(offset)
+    return source.read(size_bytes)

@@ -1,0 +1,214 @@
+"""What makes an item of the input a document: one Record or one Reject for each line, row or file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.languages import language_of
+from pipeline.readers_columns import Row
+from pipeline.readers_lines import Line
+from pipeline.readers_open import one_line
+from pipeline.units import TEXT, Piece
+from schemas.errors import SettingsError
+from schemas.rejects import Reject, excerpt
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MOST_DOCUMENT_BYTES = (1 << 32) - 1
+"""Ends of segments are uint32."""
+DOC_ID_DIGITS = 16
+MOST_DETAIL_CHARACTERS = 400
+JSON_TYPES = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadSettings:
+    """How records become documents."""
+
+    text_fields: tuple[str, ...] = ("text", "content")
+    """The text is in the first of these that a record has."""
+    id_field: str | None = None
+    """Take the document's id from here; None: always make one from source and position."""
+    language_field: str = "language"
+    """The language, where it is a string."""
+    source_field: str | None = None
+    """Take the document's source from here, where it is a string; None: the file."""
+    max_document_bytes: int = 64 << 20
+    """Longer documents are set aside, and lines of more than twice that plus 1 MiB are not even held."""
+    max_expansion: int = 1000
+    """A compressed file that expands more than this many times (beyond one longest line) is a bomb and cut off."""
+
+    def __post_init__(self) -> None:
+        if not self.text_fields or not all(self.text_fields):
+            raise SettingsError(f"text_fields is {self.text_fields!r}; name at least one field, such as text")
+        if not 1 <= self.max_document_bytes <= MOST_DOCUMENT_BYTES:
+            raise SettingsError(
+                f"max_document_bytes is {self.max_document_bytes}; choose a number from 1 to {MOST_DOCUMENT_BYTES}"
+            )
+        if self.max_expansion < 1:
+            raise SettingsError(f"max_expansion is {self.max_expansion}; choose at least 1")
+
+    @property
+    def max_line_bytes(self) -> int:
+        """Room for escapes and for the other fields of the record."""
+        return 2 * self.max_document_bytes + (1 << 20)
+
+    def choose(self, names: Sequence[str]) -> list[str]:
+        """The columns that are needed of those in `names`."""
+        text = next((name for name in self.text_fields if name in names), None)
+        others = (self.id_field, self.language_field, self.source_field)
+        return list(dict.fromkeys(name for name in (text, *others) if name is not None and name in names))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One document."""
+
+    doc_id: str
+    """The record's own id, or 16 hex digits of sha256 of "source:position"."""
+    source: str
+    language: str
+    """"" if unknown."""
+    text: bytes
+    """UTF-8, at least one byte."""
+
+
+class _Flaw(Exception):
+    """An item is no document."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Checker:
+    """Makes Records and Rejects of the items of one piece."""
+
+    def __init__(self, piece: Piece, settings: ReadSettings, seen: set[str]) -> None:
+        self.settings = settings
+        self._piece = piece
+        self._seen = seen
+        """Ids so far in this call, kept only if records bring their own."""
+
+    def reject(self, position: int, reason: str, detail: str, data: bytes) -> Reject:
+        """The item at `position`, which begins with `data`, set aside."""
+        # Details may quote field names, and those may be anything.
+        detail = " ".join(detail[:MOST_DETAIL_CHARACTERS].encode(errors="backslashreplace").decode().split())
+        return Reject(source=self._piece.source, position=position, reason=reason, detail=detail, excerpt=excerpt(data))
+
+    def line(self, line: Line) -> Record | Reject | None:
+        """One line of JSON; None if it is blank."""
+        position, data, size_bytes, broken = line
+        if broken is not None:
+            return self.reject(position, broken.reason, broken.detail, data)
+        if size_bytes > self.settings.max_line_bytes:
+            detail = f"a line of {size_bytes} bytes, the limit is {self.settings.max_line_bytes}"
+            return self.reject(position, "too_long", detail, data)
+        if position == 0:
+            data = data.removeprefix(BYTE_ORDER_MARK)
+        if not data or data.isspace():
+            return None
+        try:
+            fields = _parse(data)
+        except _Flaw as flaw:
+            return self.reject(position, flaw.reason, flaw.detail, data)
+        return self.record(position, fields, fields, data)
+
+    def row(self, row: Row) -> Record | Reject:
+        """One row of a table."""
+        if row.broken is not None:
+            return self.reject(row.position, row.broken.reason, row.broken.detail, b"")
+        texts = [row.fields[name] for name in self.settings.text_fields if name in row.fields]
+        data = texts[0] if texts and isinstance(texts[0], bytes) else b""
+        return self.record(row.position, row.fields, row.names, data)
+
+    def record(self, position: int, fields: Mapping[str, Any], names: Collection[str], data: bytes) -> Record | Reject:
+        """The record with `fields` of those in `names`; `data` is for the excerpt."""
+        settings, piece = self.settings, self._piece
+        try:
+            text = _text(fields, names, settings)
+        except _Flaw as flaw:
+            return self.reject(position, flaw.reason, flaw.detail, data)
+        doc_id = (_own_id(fields.get(settings.id_field)) if settings.id_field else None) or _made_id(piece, position)
+        if settings.id_field:
+            if doc_id in self._seen:
+                return self.reject(position, "duplicate_id", f"the id {doc_id!r} came before", data)
+            self._seen.add(doc_id)
+        own_source = _string(fields.get(settings.source_field)) if settings.source_field else None
+        language = _string(fields.get(settings.language_field))
+        if language is None:
+            named = own_source or (piece.source if piece.format == TEXT else "")
+            language = language_of(named)
+        return Record(doc_id=doc_id, source=own_source or piece.source, language=language, text=text)
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    """The JSON object in `data`."""
+    try:
+        value = json.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise _Flaw("invalid_utf8", one_line(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise _Flaw("bad_json", one_line(error)) from None
+    if not isinstance(value, dict):
+        raise _Flaw("bad_json", f"{_type_name(value)}, not an object; each line must be one object (jq -c '.[]')")
+    return value
+
+
+def _text(fields: Mapping[str, Any], names: Collection[str], settings: ReadSettings) -> bytes:
+    """The text of a record, as UTF-8."""
+    name = next((name for name in settings.text_fields if name in fields), None)
+    if name is None:
+        wanted, there = " or ".join(settings.text_fields), ", ".join(names) or "nothing"
+        raise _Flaw("no_text_field", f"no field {wanted}; the record has {there}")
+    value = fields[name]
+    try:
+        if isinstance(value, str):
+            text = value.encode()
+        elif isinstance(value, bytes):
+            text = value
+            if not text.isascii():
+                text.decode()
+        else:
+            raise _Flaw("text_not_string", f"the field {name} is {_type_name(value)}, not a string")
+    except UnicodeEncodeError as error:
+        surrogate = ord(error.object[error.start])
+        raise _Flaw("invalid_utf8", f"lone surrogate U+{surrogate:04X} at character {error.start}") from None
+    except UnicodeDecodeError as error:
+        raise _Flaw("invalid_utf8", one_line(error)) from None
+    if not text:
+        raise _Flaw("empty", f"the field {name} is empty" if names else "the file is empty")
+    if len(text) > settings.max_document_bytes:
+        raise _Flaw("too_long", f"{len(text)} bytes, the limit is {settings.max_document_bytes}")
+    return text
+
+
+def _type_name(value: Any) -> str:
+    return "null" if value is None else JSON_TYPES.get(type(value), f"a {type(value).__name__}")
+
+
+def _string(value: Any) -> str | None:
+    """A string that can be stored, else None."""
+    try:
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, str):
+            return value if value.isascii() else value.encode().decode()
+    except UnicodeError:
+        pass
+    return None
+
+
+def _own_id(value: Any) -> str | None:
+    """The id that a record brings, as a string; None if it brings none that can be one."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return _string(value)
+
+
+def _made_id(piece: Piece, position: int) -> str:
+    return hashlib.sha256(f"{piece.source}:{position}".encode()).hexdigest()[:DOC_ID_DIGITS]

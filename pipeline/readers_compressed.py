@@ -1,0 +1,178 @@
+"""gzip and zstd as streams of blocks, delivered to the last byte before a break.
+
+Many members (gzip) and many frames (zstd) are one stream. Memory stays at one block, whatever a file expands to.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+import zstandard
+
+from pipeline.readers_open import BrokenInput, one_line, raise_if_transient
+
+BLOCK_BYTES = 1 << 20
+COMPRESSED_BLOCK_BYTES = 1 << 18
+GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = 0xFD2FB528
+ZSTD_SKIPPABLE_MAGIC = 0x184D2A50
+"""The last hexadecimal digit is free."""
+ZSTD_LONGEST_WINDOW_BYTES = 1 << 27
+"""What `zstd --long` makes by default; more would be held in memory by every worker."""
+
+
+class _Source:
+    """A binary file that counts what was read from it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read_bytes = 0
+
+    def read(self, size: int) -> bytes:
+        """Exactly `size` bytes, or fewer at the end of the file."""
+        parts: list[bytes] = []
+        while size > 0 and (part := self._read(size)):
+            parts.append(part)
+            size -= len(part)
+            self.read_bytes += len(part)
+        return b"".join(parts)
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise_if_transient(error)
+            raise BrokenInput("truncated", one_line(error)) from error
+
+
+def plain_blocks(file: BinaryIO) -> Iterator[bytes]:
+    """The bytes of a file from where it stands."""
+    source = _Source(file)
+    while block := source.read(BLOCK_BYTES):
+        yield block
+
+
+def decompressed_blocks(
+    file: BinaryIO, compression: str, *, max_expansion: int, harmless_bytes: int
+) -> Iterator[bytes]:
+    """The decompressed bytes of a `gz` or `zst` file, then BrokenInput if it does not end well.
+
+    A file that expands to more than `harmless_bytes` and more than `max_expansion` times its size is a bomb, and
+    breaks there.
+    """
+    decoders: dict[str, Callable[[_Source], Iterator[bytes]]] = {"gz": _gzip_blocks, "zst": _zstd_blocks}
+    source = _Source(file)
+    delivered_bytes = 0
+    for block in decoders[compression](source):
+        delivered_bytes += len(block)
+        yield block
+        if delivered_bytes > harmless_bytes and delivered_bytes > max_expansion * source.read_bytes:
+            detail = f"expands more than {max_expansion}-fold ({source.read_bytes} to {delivered_bytes} bytes)"
+            raise BrokenInput("truncated", detail)
+
+
+def _gzip_blocks(source: _Source) -> Iterator[bytes]:
+    data = source.read(COMPRESSED_BLOCK_BYTES)
+    if data and not data.startswith(GZIP_MAGIC):
+        raise BrokenInput("unreadable", "not a gzip file")
+    member = zlib.decompressobj(wbits=31)
+    while data:
+        yield from _inflate(member, data)
+        if member.eof:
+            # Zeros between and after members are padding, as from tapes.
+            data = member.unused_data.lstrip(b"\0")
+            while not data and (more := source.read(COMPRESSED_BLOCK_BYTES)):
+                data = more.lstrip(b"\0")
+            if not data:
+                return
+            member = zlib.decompressobj(wbits=31)
+        else:
+            data = source.read(COMPRESSED_BLOCK_BYTES)
+    raise BrokenInput("truncated", f"the file ends inside a gzip member, after {source.read_bytes} bytes")
+
+
+def _inflate(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """What `data` adds to a gzip member, in blocks of at most BLOCK_BYTES."""
+    more = True
+    while more:
+        before = member.copy()
+        try:
+            block = member.decompress(data, BLOCK_BYTES)
+        except zlib.error as error:
+            yield from _inflate_to_break(before, data)
+            raise BrokenInput("truncated", one_line(error)) from error
+        if block:
+            yield block
+        data = member.unconsumed_tail
+        more = not member.eof and (bool(data) or len(block) == BLOCK_BYTES)
+
+
+def _inflate_to_break(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """What `data` gives before the byte that is wrong; `decompress` throws it away when it fails."""
+    parts = []
+    try:
+        for value in data:
+            parts.append(member.decompress(bytes((value,))))
+    except zlib.error:
+        yield b"".join(parts)
+
+
+def _zstd_blocks(source: _Source) -> Iterator[bytes]:
+    frames = 0
+    while head := source.read(4):
+        magic = int.from_bytes(head, "little")
+        if magic == ZSTD_MAGIC:
+            yield from _zstd_frame(source, head)
+        elif magic & ~0xF == ZSTD_SKIPPABLE_MAGIC:
+            _skip(source, int.from_bytes(_exactly(source, 4), "little"))
+        elif len(head) == 4:
+            raise BrokenInput("truncated" if frames else "unreadable", "not a zstd frame")
+        else:
+            raise _zstd_end(source)
+        frames += 1
+    if not frames:
+        raise _zstd_end(source)
+
+
+def _zstd_frame(source: _Source, magic: bytes) -> Iterator[bytes]:
+    """One frame, fed block by block: a block gives at most 128 KiB, and a broken one spoils no other."""
+    header = magic + _exactly(source, 1)
+    try:
+        header += _exactly(source, zstandard.frame_header_size(header) - len(header))
+        parameters = zstandard.get_frame_parameters(header)
+        if parameters.window_size > ZSTD_LONGEST_WINDOW_BYTES:
+            limit = f"the limit is {ZSTD_LONGEST_WINDOW_BYTES}; compress again with --long=27 or without --long"
+            raise BrokenInput("unreadable", f"the zstd window is {parameters.window_size} bytes, {limit}")
+        if parameters.dict_id:
+            raise BrokenInput("unreadable", f"needs the zstd dictionary {parameters.dict_id}; compress again without")
+        decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_LONGEST_WINDOW_BYTES).decompressobj()
+        decompressor.decompress(header)
+        last = False
+        while not last:
+            block_header = _exactly(source, 3)
+            bits = int.from_bytes(block_header, "little")
+            last, run_length, size_bytes = bool(bits & 1), (bits >> 1) & 3 == 1, bits >> 3
+            if block := decompressor.decompress(block_header + _exactly(source, 1 if run_length else size_bytes)):
+                yield block
+        if parameters.has_checksum:
+            decompressor.decompress(_exactly(source, 4))
+    except zstandard.ZstdError as error:
+        raise BrokenInput("truncated", one_line(error)) from error
+
+
+def _exactly(source: _Source, size_bytes: int) -> bytes:
+    data = source.read(size_bytes)
+    if len(data) < size_bytes:
+        raise _zstd_end(source)
+    return data
+
+
+def _skip(source: _Source, size_bytes: int) -> None:
+    while size_bytes > 0:
+        size_bytes -= len(_exactly(source, min(size_bytes, BLOCK_BYTES)))
+
+
+def _zstd_end(source: _Source) -> BrokenInput:
+    return BrokenInput("truncated", f"the file ends inside a zstd frame, after {source.read_bytes} bytes")

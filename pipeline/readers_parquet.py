@@ -1,0 +1,79 @@
+"""Parquet files by row groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.readers_columns import Row, batch_rows, slice_rows
+from pipeline.readers_open import BrokenInput, one_line, open_arrow, raise_if_transient
+
+PARQUET_MAGIC = b"PAR1"
+READ_BYTES = 1 << 20
+"""Column chunks are read in steps of this, so that memory does not grow with the row group."""
+
+
+def row_group_bytes(path: str) -> list[int]:
+    """Stored bytes of each row group; none if the file is damaged."""
+    try:
+        with open_arrow(path) as source, _open(source) as file:
+            groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+            return [sum(group.column(i).total_compressed_size for i in range(group.num_columns)) for group in groups]
+    except (BrokenInput, pa.ArrowException, OSError) as error:
+        raise_if_transient(error)
+        return []
+
+
+def parquet_rows(
+    path: str, start: int, end: int | None, choose: Callable[[Sequence[str]], Sequence[str]]
+) -> Iterator[Row]:
+    """The rows of row groups [start, end); `choose` takes the column names and tells the wanted ones.
+
+    A row group that breaks gives its rows before the break and then one broken row; the next ones are read.
+    """
+    with open_arrow(path) as source, _open(source) as file:
+        names = file.schema_arrow.names
+        wanted = choose(names)
+        groups = range(file.num_row_groups)[start:end]
+        position = sum(file.metadata.row_group(i).num_rows for i in range(groups.start))
+        for group in groups:
+            yield from _group_rows(file, group, position, wanted, names)
+            position += file.metadata.row_group(group).num_rows
+
+
+def _open(source: Any) -> pq.ParquetFile:
+    """BrokenInput if it is no Parquet file, or has lost its end, where the index stands."""
+    try:
+        return pq.ParquetFile(source, buffer_size=READ_BYTES, pre_buffer=False, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise_if_transient(error)
+        source.seek(0)
+        head = source.read(len(PARQUET_MAGIC))
+        raise BrokenInput("truncated" if head == PARQUET_MAGIC else "unreadable", one_line(error)) from error
+
+
+def _group_rows(
+    file: pq.ParquetFile, group: int, first: int, wanted: Sequence[str], names: Sequence[str]
+) -> Iterator[Row]:
+    metadata = file.metadata.row_group(group)
+    done = 0
+    # Rows that share a batch with a broken page are read again one by one.
+    for most_rows in (slice_rows(metadata.num_rows, metadata.total_byte_size), 1):
+        try:
+            rows = 0
+            for batch in file.iter_batches(most_rows, row_groups=[group], columns=list(wanted), use_threads=False):
+                if rows + batch.num_rows > done:
+                    fresh = batch.slice(max(done - rows, 0))
+                    for row in batch_rows(fresh, first + max(done, rows), wanted, names):
+                        yield row
+                        done += 1
+                rows += batch.num_rows
+            return
+        except (pa.ArrowException, OSError) as error:
+            raise_if_transient(error)
+            lost = f"row group {group}: {metadata.num_rows - done} of {metadata.num_rows} rows lost: {one_line(error)}"
+            broken = BrokenInput("truncated", lost)
+    yield Row(first + done, {}, names, broken)

@@ -1,0 +1,58 @@
+"""A deterministic sample of a corpus: documents chosen, ordered and held out by hashes of their ids.
+
+Whole corpora up to the sample size are taken whole. Of a larger one, small units are read in the order of a hash of
+their names until there is a few times the sample; then the documents with the smallest hashes stay. The sample does
+not depend on how the run is cut into shards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from pipeline.inputs import plan_units
+from pipeline.read import ReadSettings, Record, read_documents
+from pipeline.units import Unit
+from schemas.errors import InputError
+
+HELD_OUT_SHARE = 0.05
+SAMPLE_UNIT_BYTES = 4 << 20
+OVERSAMPLING = 4
+
+
+def hash_share(salt: str, name: str) -> float:
+    """A number in [0, 1) that is a function of salt and name."""
+    return int.from_bytes(hashlib.sha256(f"{salt}:{name}".encode()).digest()[:8], "big") / 2**64
+
+
+def is_held_out(doc_id: str) -> bool:
+    """Whether a document never enters training."""
+    return hash_share("held-out", doc_id) < HELD_OUT_SHARE
+
+
+def draw_sample(inputs: Sequence[str], settings: ReadSettings, sample_bytes: int) -> list[tuple[str, bytes, bool]]:
+    """(doc_id, text, held out) of the sample's documents, at most about `sample_bytes` of text, in hash order."""
+    units = plan_units(inputs, shards=None, unit_bytes=SAMPLE_UNIT_BYTES)
+    documents: list[tuple[float, str, bytes]] = []
+    held_bytes = 0
+    for unit in sorted(units, key=_unit_rank):
+        if held_bytes >= OVERSAMPLING * sample_bytes:
+            break
+        for record in read_documents(unit.pieces, settings):
+            if isinstance(record, Record):
+                documents.append((hash_share("sample", record.doc_id), record.doc_id, record.text))
+                held_bytes += len(record.text)
+    if not documents:
+        raise InputError(f"no document could be read from {', '.join(inputs)}; check the input and its text field")
+    documents.sort(key=lambda document: document[:2])
+    rows, kept_bytes = [], 0
+    for _, doc_id, text in documents:
+        if rows and kept_bytes + len(text) > sample_bytes:
+            continue
+        rows.append((doc_id, text, is_held_out(doc_id)))
+        kept_bytes += len(text)
+    return rows
+
+
+def _unit_rank(unit: Unit) -> tuple[float, int]:
+    return hash_share("unit", f"{unit.pieces[0].source}:{unit.pieces[0].start}"), unit.index

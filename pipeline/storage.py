@@ -1,0 +1,114 @@
+"""Files of an output directory, local or remote, through Beam's file systems.
+
+Local files are replaced atomically and flushed to disk. A remote store's create and rename are what it makes of them;
+readers therefore trust the manifest alone, which is written last.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from schemas.errors import SettingsError
+from schemas.files import replace_file
+
+
+def is_local(path: str) -> bool:
+    """Whether the path is on this machine's file system."""
+    return "://" not in path
+
+
+def join(directory: str, *names: str) -> str:
+    """A path below a directory."""
+    return os.path.join(directory, *names) if is_local(directory) else FileSystems.join(directory, *names)
+
+
+def make_directory(path: str) -> None:
+    """Make a directory; SettingsError, naming it, where that is impossible."""
+    try:
+        if is_local(path):
+            os.makedirs(path, exist_ok=True)
+        elif not FileSystems.exists(path):
+            FileSystems.mkdirs(path)
+    except (OSError, BeamIOError, ValueError) as error:
+        raise SettingsError(f"cannot write to {path} ({error}); choose another --output") from error
+
+
+def exists(path: str) -> bool:
+    """Whether a file stands at the path."""
+    return os.path.exists(path) if is_local(path) else FileSystems.exists(path)
+
+
+def read_bytes(path: str) -> bytes:
+    """A whole file."""
+    if is_local(path):
+        with open(path, "rb") as file:
+            return file.read()
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        return file.read()
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """A whole file; locally a reader never sees a part of it."""
+    if is_local(path):
+        replace_file(path, data)
+        return
+    with create(path) as file:
+        file.write(data)
+
+
+def create(path: str):
+    """A binary file to write from its beginning, without seeking."""
+    if is_local(path):
+        return open(path, "wb")
+    return FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def rename(source: str, destination: str) -> None:
+    """Move a file, replacing what stands there."""
+    if is_local(source):
+        os.replace(source, destination)
+    else:
+        FileSystems.rename([source], [destination])
+
+
+def list_files(directory: str) -> dict[str, int]:
+    """Names and sizes in bytes of the files directly in a directory, sorted by name; empty if there is none."""
+    if is_local(directory):
+        if not os.path.isdir(directory):
+            return {}
+        return {entry.name: entry.stat().st_size for entry in sorted(os.scandir(directory), key=lambda e: e.name) if entry.is_file()}
+    matches = FileSystems.match([join(directory, "*")])[0].metadata_list
+    return {os.path.basename(match.path): match.size_in_bytes for match in sorted(matches, key=lambda m: m.path)}
+
+
+def remove(path: str) -> None:
+    """Delete a file or a directory with all it holds; nothing happens if there is none."""
+    if exists(path):
+        FileSystems.delete([path])
+
+
+def local_copy(directory: str) -> str:
+    """A local directory with the files below `directory`: itself if it is local, else a fresh copy."""
+    if is_local(directory):
+        return directory
+    copy = tempfile.mkdtemp(prefix="compressors-")
+    for match in FileSystems.match([join(directory, "**")])[0].metadata_list:
+        path = os.path.join(copy, match.path[len(directory) :].lstrip("/"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_bytes(path, read_bytes(match.path))
+    return copy
+
+
+def upload(local_directory: str, directory: str) -> None:
+    """Copy the files below a local directory to where `local_copy` took it from; nothing to do if that is itself."""
+    if is_local(directory):
+        return
+    for parent, _, names in sorted(os.walk(local_directory)):
+        for name in sorted(names):
+            path = os.path.join(parent, name)
+            with open(path, "rb") as file:
+                write_bytes(join(directory, *os.path.relpath(path, local_directory).split(os.sep)), file.read())

@@ -1,0 +1,86 @@
+"""The one screen at the end of a run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipeline import storage
+from pipeline.publish import REPORT_NAME
+from pipeline.unit import REJECTS_DIRECTORY
+from schemas.manifest import MANIFEST_NAME, Manifest
+
+STAGES_IN_ORDER = ("read", "neural", "tokenizer", "gzip", "token_bytes", "entropy", "write")
+
+
+def summary(output: str) -> str:
+    """Documents, bytes, rejects, bytes per symbol, LM quality, rates, and what to do next."""
+    path = storage.join(output, MANIFEST_NAME)
+    manifest = Manifest.from_bytes(storage.read_bytes(path), path)
+    report_path = storage.join(output, REPORT_NAME)
+    report = json.loads(storage.read_bytes(report_path)) if storage.exists(report_path) else {}
+    return "\n".join([*_documents(output, manifest), "", *_compressors(manifest), "", *_rates(manifest, report), *_next(output)])
+
+
+def _documents(output: str, manifest: Manifest) -> list[str]:
+    totals = manifest.totals
+    file_bytes = sum(shard.file_bytes for shard in manifest.shards)
+    rejected = ", ".join(f"{count} {reason}" for reason, count in totals.rejected_by_reason.items())
+    return [
+        f"{output}: {totals.written:,} documents, {totals.raw_bytes / 1e6:.1f} MB raw, "
+        f"{len(manifest.shards)} shards, {file_bytes / 1e6:.1f} MB on disk",
+        f"set aside: {f'{totals.rejected} ({rejected}), see {storage.join(output, REJECTS_DIRECTORY)}' if rejected else 'none'}",
+    ]
+
+
+def _compressors(manifest: Manifest) -> list[str]:
+    lines = ["compressor      alphabet       symbols   bytes/symbol   segments   bytes/segment"]
+    for name, settings in manifest.compressors.items():
+        symbols = manifest.totals.symbols[name]
+        segments = sum(shard.segments[name] for shard in manifest.shards)
+        raw = manifest.totals.raw_bytes
+        lines.append(
+            f"{name:<12} {settings['alphabet_size']:>11,} {symbols:>13,} {raw / max(1, symbols):>14.3f} "
+            f"{segments:>10,} {raw / max(1, segments):>15.2f}"
+        )
+    if "neural" in manifest.compressors:
+        lines.append(_neural(manifest.compressors["neural"]))
+    return lines
+
+
+def _neural(settings: dict[str, Any]) -> str:
+    training, book = settings["lm_training"], settings["codebook"]
+    quality = training.get("held_out_bits_per_byte")
+    text = f"byte LM {training.get('size', 'given')}"
+    text += f": {quality:.3f} bits per byte on {training['held_out_scored_bytes']:,} held-out bytes" if quality else ""
+    text += f"; theta {settings['settings']['theta_bits']:.3f} bits ({settings['theta_target']})"
+    if book["entries"]:
+        share = book["prefixes_read"] / max(1, book["sample_bytes"])
+        text += f"; codebook {book['entries']:,} segments, the model read {share:.1%} of the sample's bytes"
+    return text
+
+
+def _rates(manifest: Manifest, report: dict[str, Any]) -> list[str]:
+    if not report:
+        return []
+    raw = manifest.totals.raw_bytes / 1e6
+    stages = report["stage_seconds"]
+    rates = [f"{name} {raw / stages[name]:.1f}" for name in STAGES_IN_ORDER if stages.get(name)]
+    lines = [f"MB/s of one worker, by stage: {', '.join(rates)}"]
+    prepared = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in report.get("prepare_seconds", {}).items())
+    if "wall_seconds" in report:
+        lines.append(
+            f"time: {prepared + ', ' if prepared else ''}shards {report['shards_wall_seconds']:.0f} s "
+            f"({report['workers']} workers, {raw / max(report['shards_wall_seconds'], 1e-9):.1f} MB/s), "
+            f"all {report['wall_seconds']:.0f} s"
+        )
+    return lines
+
+
+def _next(output: str) -> list[str]:
+    return [
+        "",
+        "next:",
+        f"  python -m pipeline verify {output}",
+        f"  python -m pipeline show {output} --view paired --head 20",
+    ]

@@ -1,0 +1,208 @@
+"""One unit of the corpus to one staged shard: a pure function of the unit's files and the compressors.
+
+    pieces ── read_documents ──► windows of about 8 MiB ──► every compressor ──► ShardWriter ──► staged/unit-00003.<attempt>.arrow
+                   └► rejects ─────────────────────────────────────────────────────────────────► staged/…  .rejects.jsonl
+    and last: done/unit-00003.json, the commit record. Without it, nothing of the unit counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline import storage
+from pipeline.compressors.base import Compressor
+from pipeline.read import ReadSettings, Record, read_documents
+from pipeline.shard_writer import ShardWriter
+from pipeline.units import Unit
+from schemas.batches import Documents
+from schemas.files import canonical_json
+from schemas.manifest import ShardEntry
+from schemas.rejects import Reject
+from schemas.shards import compressor_type, shard_name, shard_schema
+
+WINDOW_BYTES = 8 << 20
+"""Text compressed at once: enough to fill the model's reads, small beside a worker's memory."""
+WORK_DIRECTORY = "_work"
+REJECTS_DIRECTORY = "rejects"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitJob:
+    """What every unit of a run has in common; travels to the workers."""
+
+    output: str
+    identity: str
+    """Digest of everything that the shards depend on."""
+    compressors: tuple[str, ...]
+    read: ReadSettings
+    compression: str
+    entropy: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Commit:
+    """The commit record of a unit."""
+
+    identity: str
+    unit: int
+    read: int
+    """Documents read, kept or not."""
+    shard: dict[str, Any]
+    """A `schemas.manifest.ShardEntry`."""
+    staged: str
+    staged_rejects: str
+    """Empty where there are none."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Per stage; for the report only."""
+
+    def to_bytes(self) -> bytes:
+        return canonical_json(asdict(self))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Commit:
+        return cls(**json.loads(data))
+
+
+def commit_path(output: str, unit: int) -> str:
+    """Where the commit record of a unit stands."""
+    return storage.join(output, WORK_DIRECTORY, "done", f"unit-{unit:05d}.json")
+
+
+def finished_commit(job: UnitJob, unit: Unit) -> Commit | None:
+    """The unit's commit record, if an earlier attempt of the same run has left it and its files."""
+    path = commit_path(job.output, unit.index)
+    if not storage.exists(path):
+        return None
+    commit = Commit.from_bytes(storage.read_bytes(path))
+    final = storage.join(job.output, commit.shard["name"])
+    if commit.identity != job.identity or not (storage.exists(commit.staged) or storage.exists(final)):
+        return None
+    return commit
+
+
+class UnitCompressor:
+    """Compresses units with compressors that are already loaded. Safe to share between threads."""
+
+    def __init__(self, job: UnitJob, compressors: Mapping[str, Compressor]) -> None:
+        self.job, self.compressors = job, compressors
+        types = {name: compressor_type(c.symbol_dtype, name == "neural") for name, c in compressors.items()}
+        self.schema = shard_schema(types, job.entropy)
+
+    def process(self, unit: Unit) -> Commit:
+        """Compress a unit, or find that it is done."""
+        done = finished_commit(self.job, unit)
+        if done is not None:
+            return done
+        attempt = f"unit-{unit.index:05d}.{os.getpid()}-{time.monotonic_ns()}"
+        staged = storage.join(self.job.output, WORK_DIRECTORY, "staged", f"{attempt}.arrow")
+        commit = self._write(unit, staged)
+        storage.write_bytes(commit_path(self.job.output, unit.index), commit.to_bytes())
+        return commit
+
+    def _write(self, unit: Unit, staged: str) -> Commit:
+        clock = Clock()
+        rejects: list[Reject] = []
+        read = 0
+        with storage.create(staged) as file:
+            with ShardWriter(file, self.schema, self.job.compression) as writer:
+                for window in clock.each("read", self._windows(unit, rejects)):
+                    read += len(window)
+                    self._write_window(writer, window, clock)
+                with clock("write"):
+                    summary = writer.close()
+        read += len(rejects)
+        assert read == summary.rows + len(rejects), (read, summary.rows, len(rejects))
+        staged_rejects = ""
+        if rejects:
+            staged_rejects = staged.removesuffix(".arrow") + ".rejects.jsonl"
+            lines = [json.dumps(asdict(reject), sort_keys=True, ensure_ascii=False) + "\n" for reject in rejects]
+            storage.write_bytes(staged_rejects, "".join(lines).encode())
+        reasons = dict(sorted(Counter(reject.reason for reject in rejects).items()))
+        entry = ShardEntry(name=shard_name(unit.index, unit.total), rejects=reasons, **asdict(summary))
+        return Commit(
+            identity=self.job.identity,
+            unit=unit.index,
+            read=read,
+            shard=asdict(entry),
+            staged=staged,
+            staged_rejects=staged_rejects,
+            seconds=clock.seconds,
+        )
+
+    def _windows(self, unit: Unit, rejects: list[Reject]) -> Iterator[list[Record]]:
+        """Runs of documents of about WINDOW_BYTES; rejects go to their list."""
+        window: list[Record] = []
+        size = 0
+        for item in read_documents(unit.pieces, self.job.read):
+            if isinstance(item, Reject):
+                rejects.append(item)
+                continue
+            window.append(item)
+            size += len(item.text)
+            if size >= WINDOW_BYTES:
+                yield window
+                window, size = [], 0
+        if window:
+            yield window
+
+    def _write_window(self, writer: ShardWriter, window: list[Record], clock: Clock) -> None:
+        documents = Documents.from_bytes([record.text for record in window])
+        spellings = {}
+        for name, compressor in self.compressors.items():
+            with clock(name):
+                spellings[name] = compressor.compress(documents)
+        entropy: np.ndarray | None = None
+        if self.job.entropy:
+            with clock("entropy"):
+                entropy = self.compressors["neural"].entropies(documents)  # type: ignore[attr-defined]
+        with clock("write"):
+            writer.write(
+                [record.doc_id for record in window],
+                [record.source for record in window],
+                [record.language for record in window],
+                documents,
+                spellings,
+                entropy,
+            )
+
+
+class Clock:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._stage, self._begin = "", 0.0
+
+    def __call__(self, stage: str) -> Clock:
+        self._stage = stage
+        return self
+
+    def __enter__(self) -> None:
+        self._begin = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.add(self._stage, time.monotonic() - self._begin)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count seconds for a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def each(self, stage: str, items: Iterator[Any]) -> Iterator[Any]:
+        """The items, the time spent on making them counted for `stage`."""
+        while True:
+            begin = time.monotonic()
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                self.add(stage, time.monotonic() - begin)
+            yield item

@@ -1,0 +1,151 @@
+"""Verify and decode finished datasets: every spelling of every document against its raw bytes, shard by shard."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.compressors.base import Compressor
+from pipeline.loading import COMPRESSORS_DIRECTORY, load_compressors
+from schemas.batches import Documents, Spelling
+from schemas.errors import DatasetError, VerificationError
+from schemas.manifest import Manifest, ShardEntry, read_manifest
+from schemas.shards import DOC_ID, RAW, SOURCE, documents_from_array, open_shard, read_batch, spelling_from_array
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verified:
+    """What was found equal."""
+
+    shards: int
+    documents: int
+    raw_bytes: int
+    compressors: tuple[str, ...]
+
+
+def dataset_compressors(directory: str, manifest: Manifest, *, device: str = "cpu") -> dict[str, Compressor]:
+    """The compressors that wrote a dataset; DatasetError where an artifact is not the one the manifest names."""
+    settings = manifest.settings
+    compressors = load_compressors(
+        os.path.join(directory, COMPRESSORS_DIRECTORY),
+        list(manifest.compressors),
+        device=device,
+        allow_other_device=True,
+        token_width_bytes=settings["token_width_bytes"],
+        token_code=settings["token_code"],
+    )
+    for name, compressor in compressors.items():
+        # Any zlib decodes what another has written, so gzip's digest may differ here.
+        if name != "gzip" and compressor.digest != manifest.compressors[name]["digest"]:
+            raise DatasetError(
+                f"the {name} compressor in {directory} is not the one that wrote the shards; put that one back"
+            )
+    return compressors
+
+
+def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> Iterator[Verified]:
+    """Check digests and decode everything; yields what is verified so far, after every shard.
+
+    by_model: neural codes are decoded by the byte LM alone, without the codebook. VerificationError names the first
+    shard or document that differs.
+    """
+    manifest = read_manifest(directory)
+    compressors = dataset_compressors(directory, manifest, device=device)
+    names = tuple(compressors)
+    documents = raw_bytes = 0
+    for number, shard in enumerate(manifest.shards, 1):
+        path = os.path.join(directory, shard.name)
+        _check_digest(path, shard)
+        for batch in _batches(path):
+            _check_batch(path, batch, compressors, by_model)
+            documents += batch.num_rows
+            raw_bytes += int(documents_from_array(batch[RAW]).raw.size)
+        yield Verified(shards=number, documents=documents, raw_bytes=raw_bytes, compressors=names)
+    if documents != manifest.totals.written:
+        raise VerificationError(f"{directory} has {documents} documents, its manifest says {manifest.totals.written}")
+
+
+def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
+    """Write every document, decoded from `compressor` (the first one, if not named), to out/<source>; returns how many.
+
+    Documents of one source stand in one file: a source file as it was, records of a JSONL or Parquet source one after
+    the other.
+    """
+    manifest = read_manifest(directory)
+    compressors = dataset_compressors(directory, manifest)
+    name = compressor or next(iter(compressors))
+    if name not in compressors:
+        raise DatasetError(f"{directory} has no compressor {name!r}; it has {', '.join(compressors)}")
+    if os.path.isdir(out) and os.listdir(out):
+        raise DatasetError(f"{out} is not empty; give another --out")
+    documents = 0
+    for shard in manifest.shards:
+        for batch in _batches(os.path.join(directory, shard.name)):
+            decoded = decode(compressors[name], spelling_from_array(batch[name]), by_model=False)
+            for i, source in enumerate(batch[SOURCE].to_pylist()):
+                _append(out, source, decoded.text(i))
+                documents += 1
+    return documents
+
+
+def decode(compressor: Compressor, spelling: Spelling, *, by_model: bool) -> Documents:
+    """Decode a spelling; `by_model` matters to the neural compressor only."""
+    if compressor.name == "neural" and by_model:
+        return compressor.decode(spelling, by_model=True)  # type: ignore[call-arg]
+    return compressor.decode(spelling)
+
+
+def _batches(path: str) -> Iterator[pa.RecordBatch]:
+    reader = open_shard(path)
+    for i in range(reader.num_record_batches):
+        yield read_batch(reader, i, path)
+
+
+def _check_digest(path: str, shard: ShardEntry) -> None:
+    try:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise VerificationError(f"{path} is missing; remove the manifest and run preprocess again") from None
+    if found != shard.sha256:
+        raise VerificationError(f"{path} has sha256 {found[:16]}…, the manifest says {shard.sha256[:16]}…: it is damaged")
+
+
+def _check_batch(path: str, batch: pa.RecordBatch, compressors: dict[str, Compressor], by_model: bool) -> None:
+    """Every compressor's spelling of every document in a batch against raw."""
+    raw = documents_from_array(batch[RAW])
+    for name, compressor in compressors.items():
+        spelling = spelling_from_array(batch[name])
+        try:
+            decoded = decode(compressor, spelling, by_model=by_model)
+        except VerificationError as error:
+            raise VerificationError(f"{path}: {name} does not decode: {error}") from error
+        if not (np.array_equal(decoded.offsets, raw.offsets - raw.offsets[0])) or not np.array_equal(
+            decoded.raw, raw.raw[raw.offsets[0] : raw.offsets[-1]]
+        ):
+            raise VerificationError(_first_difference(path, name, batch, raw, decoded))
+
+
+def _first_difference(path: str, name: str, batch: pa.RecordBatch, raw: Documents, decoded: Documents) -> str:
+    for i in range(len(raw)):
+        want, got = raw.text(i), decoded.text(i)
+        if want != got:
+            at = next((k for k, (a, b) in enumerate(zip(want, got, strict=False)) if a != b), min(len(want), len(got)))
+            return (
+                f"{path}: document {batch[DOC_ID][i].as_py()}: {name} decodes to {got[at : at + 20]!r} at byte {at}, "
+                f"raw has {want[at : at + 20]!r}"
+            )
+    raise AssertionError("batches differ, documents do not")
+
+
+def _append(out: str, source: str, text: bytes) -> None:
+    parts = [part for part in source.replace("://", "/").split("/") if part not in ("", ".", "..")]
+    path = os.path.join(out, *parts)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "ab") as file:
+        file.write(text)

@@ -1,0 +1,57 @@
+"""Documents and their spellings as flat arrays: what compressors take and give.
+
+Text is never a Python object here. n documents are one run of bytes and n + 1 offsets; a spelling is one
+run of symbols, one run of segments, and two offset arrays that say which of them belong to which document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Documents:
+    """n documents end to end."""
+
+    raw: np.ndarray
+    """uint8 [n_bytes]: the UTF-8 bytes of all documents."""
+    offsets: np.ndarray
+    """int64 [n + 1]: document i is raw[offsets[i]:offsets[i + 1]]."""
+
+    @classmethod
+    def from_bytes(cls, texts: Sequence[bytes]) -> Documents:
+        """The documents of a list of byte strings."""
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum([len(text) for text in texts], out=offsets[1:])
+        return cls(raw=np.frombuffer(b"".join(texts), np.uint8), offsets=offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def text(self, i: int) -> bytes:
+        """The bytes of document i."""
+        return self.raw[self.offsets[i] : self.offsets[i + 1]].tobytes()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spelling:
+    """The compressed spelling of n documents. A segment is what a code was made for: an entropy segment, a token."""
+
+    symbols: np.ndarray
+    """uint16 or uint32 [n_symbols]."""
+    symbol_offsets: np.ndarray
+    """int64 [n + 1]: document i has symbols[symbol_offsets[i]:symbol_offsets[i + 1]]."""
+    raw_ends: np.ndarray
+    """uint32 [n_segments]: end of each segment in its document, in raw bytes."""
+    symbol_ends: np.ndarray
+    """uint32 [n_segments]: end of each segment in its document, in symbols."""
+    segment_offsets: np.ndarray
+    """int64 [n + 1]: document i has segments segment_offsets[i]:segment_offsets[i + 1]."""
+    window_ends: np.ndarray | None = None
+    """uint32 [n_symbols], neural only: end of each window in its document, in raw bytes."""
+
+    def __len__(self) -> int:
+        return len(self.symbol_offsets) - 1

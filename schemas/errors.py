@@ -1,0 +1,39 @@
+"""What can go wrong by a user's doing. Each message is one line: what, the value, the limit, the remedy."""
+
+
+class UserError(ValueError):
+    """A wrong argument, file or setting. The command line prints the message alone and exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class SettingsError(UserError):
+    """An option has a value that it cannot have."""
+
+
+class InputError(UserError):
+    """The corpus cannot be found or holds nothing that can be read."""
+
+
+class DatasetError(UserError):
+    """A directory is not a finished dataset, or is another run's."""
+
+
+class FormatVersionError(DatasetError):
+    """The dataset was written in another format version."""
+
+
+class ArtifactError(UserError):
+    """A byte LM, tokenizer or codebook is missing, foreign or damaged."""
+
+
+class TooManyRejects(UserError):
+    """More documents were set aside than the run allows."""
+
+    exit_code = 1
+
+
+class VerificationError(UserError):
+    """A shard does not decode to its own raw bytes, or its digest is wrong."""
+
+    exit_code = 1

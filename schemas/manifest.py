@@ -1,0 +1,236 @@
+"""The manifest: what a finished dataset holds. It is written last, so a directory without one is unfinished.
+
+    {"format_version": 1,
+     "shards": [{"name": "shard-00000-of-00016.arrow", "rows": 812, "raw_bytes": 9812345, "symbols": {"neural": …},
+                 "segments": {"neural": …}, "rejects": {"empty": 3}, "sha256": "…", "file_bytes": 5123456}, …],
+     "compressors": {"neural": {"digest": "…", "alphabet_size": 65536, "symbol_dtype": "uint16", …}},
+     "totals": {"read": …, "written": …, "rejected": …, "rejected_by_reason": {…}, "raw_bytes": …, "symbols": {…}},
+     "settings": {…}, "versions": {…}}
+
+The totals balance: read = written + rejected, and each of them is the sum over the shards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from schemas.errors import DatasetError, FormatVersionError
+from schemas.files import canonical_json
+from schemas.shards import FORMAT_VERSION, open_shard, read_batch
+
+MANIFEST_NAME = "manifest.json"
+COMPRESSOR_KEYS = ("digest", "alphabet_size", "symbol_dtype")
+
+Record = TypeVar("Record", "ShardEntry", "Totals")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardEntry:
+    """One shard of a dataset, and what was set aside while it was written."""
+
+    name: str
+    """File name in the dataset's directory."""
+    rows: int
+    """Documents written."""
+    raw_bytes: int
+    symbols: dict[str, int]
+    """Per compressor."""
+    segments: dict[str, int]
+    """Per compressor."""
+    rejects: dict[str, int]
+    """Documents set aside, per reason."""
+    sha256: str
+    """Of the file, 64 hex digits."""
+    file_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Totals:
+    """Documents, bytes and symbols of the whole dataset."""
+
+    read: int
+    written: int
+    rejected: int
+    rejected_by_reason: dict[str, int]
+    raw_bytes: int
+    """Of the documents written."""
+    symbols: dict[str, int]
+    """Per compressor."""
+
+    @classmethod
+    def of(cls, shards: Iterable[ShardEntry], *, read: int, compressors: Iterable[str]) -> Totals:
+        """The sums over `shards`; `read` is what the readers counted on their own."""
+        shards = list(shards)
+        reasons = sum((Counter(shard.rejects) for shard in shards), Counter())
+        return cls(
+            read=read,
+            written=sum(shard.rows for shard in shards),
+            rejected=reasons.total(),
+            rejected_by_reason=dict(sorted(reasons.items())),
+            raw_bytes=sum(shard.raw_bytes for shard in shards),
+            symbols={name: sum(shard.symbols[name] for shard in shards) for name in compressors},
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """Everything that a reader of the dataset may trust."""
+
+    format_version: int = FORMAT_VERSION
+    shards: tuple[ShardEntry, ...]
+    """In the order of their index."""
+    compressors: dict[str, dict[str, Any]]
+    """Settings by name; each has `COMPRESSOR_KEYS`."""
+    totals: Totals
+    settings: dict[str, Any]
+    """The options that the content depends on."""
+    versions: dict[str, str]
+    """Libraries, Python and device type that computed it."""
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON; equal manifests give equal bytes."""
+        return canonical_json(asdict(self))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, origin: str = MANIFEST_NAME) -> Manifest:
+        """The inverse of `to_bytes`. `origin` names the file in errors: FormatVersionError, else DatasetError."""
+        try:
+            value = json.loads(data)
+        except ValueError as error:
+            raise DatasetError(f"{origin} is not JSON ({error}): write the dataset again") from error
+        version = value.get("format_version") if isinstance(value, dict) else None
+        if isinstance(version, int) and version != FORMAT_VERSION:
+            raise FormatVersionError(
+                f"{origin} has format version {version}, this program reads {FORMAT_VERSION}: "
+                "read it with the release that wrote it, or preprocess the corpus again into another directory"
+            )
+        value = _checked(value, cls, origin)
+        shards = tuple(_record(shard, ShardEntry, f"{origin}: shard {i}") for i, shard in enumerate(value["shards"]))
+        for shard in shards:
+            if not shard.name or Path(shard.name).name != shard.name:
+                raise DatasetError(f"{origin}: shard name {shard.name!r} is not a plain file name: write it again")
+        for name, settings in value["compressors"].items():
+            missing = [key for key in COMPRESSOR_KEYS if not isinstance(settings, dict) or key not in settings]
+            if missing:
+                raise DatasetError(f"{origin}: compressor {name!r} lacks {missing[0]!r}: write the dataset again")
+        totals = _record(value["totals"], Totals, f"{origin}: totals")
+        return cls(**{**value, "shards": shards, "totals": totals})
+
+    def imbalance(self) -> str | None:
+        """The first sum that does not hold, in words; None when all do."""
+        totals, names = self.totals, set(self.compressors)
+        for shard in self.shards:
+            if set(shard.symbols) != names or set(shard.segments) != names:
+                return f"{shard.name} counts {sorted(shard.symbols)}, the compressors are {sorted(names)}"
+        if totals.read != totals.written + totals.rejected:
+            return f"read {totals.read} is not written {totals.written} + rejected {totals.rejected}"
+        if totals.rejected != sum(totals.rejected_by_reason.values()):
+            return f"rejected {totals.rejected} is not the sum of its reasons {totals.rejected_by_reason}"
+        sums = Totals.of(self.shards, read=totals.read, compressors=names)
+        for field in fields(Totals):
+            stated, summed = getattr(totals, field.name), getattr(sums, field.name)
+            if stated != summed:
+                return f"total {field.name} is {stated}, its shards sum to {summed}"
+        return None
+
+    def check_balance(self) -> None:
+        """Our own law before writing: read = written + rejected, and totals are the sums over the shards."""
+        imbalance = self.imbalance()
+        assert imbalance is None, imbalance
+
+
+def read_manifest(directory: str | Path) -> Manifest:
+    """The manifest of a finished local dataset; DatasetError when it is unfinished or contradicts itself."""
+    path = Path(directory) / MANIFEST_NAME
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"{directory} holds no {MANIFEST_NAME}, so it is not a finished dataset: "
+            f"finish it with `python -m pipeline preprocess --output {directory}` and the same arguments"
+        ) from error
+    manifest = Manifest.from_bytes(data, str(path))
+    imbalance = manifest.imbalance()
+    if imbalance is not None:
+        raise DatasetError(f"{path} does not balance ({imbalance}): write the dataset again")
+    return manifest
+
+
+def write_manifest_atomically(directory: str | Path, manifest: Manifest) -> None:
+    """Put the manifest of a local dataset in place, whole or not at all."""
+    manifest.check_balance()
+    target = Path(directory) / MANIFEST_NAME
+    temporary = target.with_name(f".{MANIFEST_NAME}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(manifest.to_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def open_shards(directory: str | Path) -> Iterator[pa.RecordBatch]:
+    """The record batches of a finished local dataset, shard by shard, memory-mapped.
+
+    The sizes of all shards are checked before the first batch; DatasetError names the one that is not whole.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    for shard in manifest.shards:
+        path = directory / shard.name
+        size = path.stat().st_size if path.is_file() else None
+        if size != shard.file_bytes:
+            found = "does not exist" if size is None else f"has {size} bytes"
+            raise DatasetError(f"shard {path} {found}, {MANIFEST_NAME} says {shard.file_bytes}: write it again")
+    for shard in manifest.shards:
+        yield from _batches(directory / shard.name, shard)
+
+
+def _batches(path: Path, shard: ShardEntry) -> Iterator[pa.RecordBatch]:
+    reader = open_shard(path)
+    rows = 0
+    for i in range(reader.num_record_batches):
+        batch = read_batch(reader, i, path)
+        rows += batch.num_rows
+        yield batch
+    if rows != shard.rows:
+        raise DatasetError(f"shard {path} has {rows} rows, {MANIFEST_NAME} says {shard.rows}: write it again")
+
+
+def _checked(value: Any, kind: type, origin: str) -> dict[str, Any]:
+    """`value` if it is an object with the fields of the dataclass `kind`, no more and no fewer, each of its type."""
+    if not isinstance(value, dict):
+        raise DatasetError(f"{origin} is not a JSON object: write the dataset again")
+    names = {field.name: str(field.type) for field in fields(kind)}
+    for problem, keys in (("lacks", names.keys() - value.keys()), ("has unknown", value.keys() - names.keys())):
+        if keys:
+            raise DatasetError(
+                f"{origin} {problem} key {min(keys)!r}: it is foreign or damaged, write the dataset again"
+            )
+    for name, annotation in names.items():
+        if not _fits(value[name], annotation):
+            raise DatasetError(f"{origin}: {name} is {value[name]!r:.60}, not {annotation}: write the dataset again")
+    return value
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    if annotation in ("int", "dict[str, int]"):
+        counts = [value] if annotation == "int" else list(value.values()) if isinstance(value, dict) else [None]
+        return all(type(count) is int and count >= 0 for count in counts)
+    expected: Mapping[str, type] = {"str": str, "tuple[ShardEntry, ...]": list}
+    return isinstance(value, expected.get(annotation, dict))
+
+
+def _record(value: Any, kind: type[Record], origin: str) -> Record:
+    return kind(**_checked(value, kind, origin))

@@ -1,0 +1,43 @@
+"""Documents that were set aside: one row each, with a reason from a closed list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EXCERPT_BYTES = 80
+
+REASONS = {
+    "bad_json": "a line that is not a JSON object",
+    "no_text_field": "a record without the text field",
+    "text_not_string": "a record whose text field is not a string",
+    "invalid_utf8": "bytes that are not UTF-8, or a lone surrogate",
+    "empty": "a document of zero bytes",
+    "too_long": "a document, or a line that holds one, longer than the limit",
+    "duplicate_id": "a record whose own id was already used in its shard",
+    "truncated": "a compressed or columnar file that ends or breaks before its end; what came before is kept",
+    "unreadable": "a file that cannot be opened or is not what its suffix says",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reject:
+    """One document that was read and not written."""
+
+    source: str
+    """Path relative to the input's root."""
+    position: int
+    """Where in the source: uncompressed byte offset of the line (JSONL), row index (Parquet, Arrow), else 0."""
+    reason: str
+    """A key of `REASONS`."""
+    detail: str
+    """One line for a person: the value and the limit, or the parser's own message."""
+    excerpt: str
+    """The first bytes of the offending data, at most `EXCERPT_BYTES`, undecodable ones as \\xNN."""
+
+    def __post_init__(self) -> None:
+        assert self.reason in REASONS, self.reason
+
+
+def excerpt(data: bytes) -> str:
+    """The head of `data` as printable text."""
+    return data[:EXCERPT_BYTES].decode("utf-8", "backslashreplace")

@@ -1,0 +1,1 @@
+"""The training half. Imports `schemas` and `kernels`, never `pipeline`: what passes between them is files."""
