@@ -19,8 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
-    # Beam complains on import that Google's optional clients are not installed.
-    logging.getLogger("apache_beam.io.gcp").setLevel(logging.CRITICAL)
+    # Beam complains to the root logger, on import, that Google's optional clients are not installed.
+    logging.getLogger().addFilter(lambda record: record.name != "root")
     try:
         return options.run(options, extra)
     except UserError as error:

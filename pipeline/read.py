@@ -14,7 +14,7 @@ from pipeline.readers_arrow import arrow_rows
 from pipeline.readers_check import Checker, ReadSettings, Record
 from pipeline.readers_compressed import decompressed_blocks, plain_blocks
 from pipeline.readers_lines import split_lines
-from pipeline.readers_open import BrokenInput, one_line, open_binary, raise_if_transient
+from pipeline.readers_open import BrokenInputError, one_line, open_binary, raise_if_transient
 from pipeline.readers_parquet import parquet_rows
 from pipeline.units import ARROW, JSONL, PARQUET, TEXT, Piece
 from schemas.rejects import Reject
@@ -32,7 +32,7 @@ def read_documents(pieces: Sequence[Piece], settings: ReadSettings) -> Iterator[
         checker = Checker(piece, settings, seen)
         try:
             yield from _READERS.get(piece.format, _read_jsonl)(piece, checker)
-        except BrokenInput as error:
+        except BrokenInputError as error:
             yield checker.reject(0, error.reason, error.detail, b"")
         except OSError as error:
             raise_if_transient(error)
@@ -41,9 +41,8 @@ def read_documents(pieces: Sequence[Piece], settings: ReadSettings) -> Iterator[
 
 def _read_jsonl(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
     settings = checker.settings
-    with open_binary(piece.path) as file:
+    with open_binary(piece.path, at=max(piece.start - 1, 0)) as file:
         if piece.format == JSONL:
-            file.seek(max(piece.start - 1, 0))
             blocks = plain_blocks(file)
         else:
             blocks = decompressed_blocks(

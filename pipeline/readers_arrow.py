@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.readers_columns import Row, batch_rows
-from pipeline.readers_open import BrokenInput, one_line, open_arrow, raise_if_transient
+from pipeline.readers_columns import DAMAGE, Row, batch_rows
+from pipeline.readers_open import BrokenInputError, one_line, open_arrow, raise_if_transient
 
 ARROW_MAGIC = b"ARROW1"
 STREAM_START_BYTES = 8
 """Where the stream begins in an IPC file."""
 CONTINUATION = b"\xff\xff\xff\xff"
-_DAMAGE = (pa.ArrowException, OSError, struct.error)
 
 Choose = Callable[[Sequence[str]], Sequence[str]]
 
@@ -39,7 +38,7 @@ def record_batch_bytes(path: str) -> list[int]:
     try:
         with open_arrow(path) as source:
             return [block.header_bytes + block.body_bytes for block in _blocks(source)]
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise_if_transient(error)
         return []
 
@@ -51,36 +50,56 @@ def arrow_rows(path: str, start: int, end: int | None, choose: Choose) -> Iterat
     """
     with open_arrow(path) as source:
         is_file = source.read(len(ARROW_MAGIC)) == ARROW_MAGIC
-        try:
-            reader = pa.ipc.open_file(source) if is_file else None
-        except _DAMAGE as error:
-            raise_if_transient(error)
-            reader = None
-        if reader is not None:
-            yield from _file_rows(source, reader.schema.names, start, end, choose)
+        opened = _open_file(source, choose) if is_file else None
+        if opened is not None:
+            yield from _file_rows(source, opened, start, end)
         else:
             source.seek(STREAM_START_BYTES if is_file else 0)
             yield from _stream_rows(source, choose, lost_footer=is_file)
 
 
-def _file_rows(source: Any, names: Sequence[str], start: int, end: int | None, choose: Choose) -> Iterator[Row]:
-    wanted = choose(names)
-    # An empty list of fields would mean all of them.
-    fields = [names.index(name) for name in wanted] or [0]
-    reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False))
-    blocks = _blocks(source)
+class _File(NamedTuple):
+    """An IPC file whose footer is whole."""
+
+    reader: Any
+    names: Sequence[str]
+    wanted: Sequence[str]
+    blocks: list[_Block]
+
+
+def _open_file(source: Any, choose: Choose) -> _File | None:
+    try:
+        names = pa.ipc.open_file(source).schema.names
+        wanted = choose(names)
+        return _File(pa.ipc.open_file(source, options=_options(names, wanted)), names, wanted, _blocks(source))
+    except DAMAGE as error:
+        raise_if_transient(error)
+        return None
+
+
+def _options(names: Sequence[str], wanted: Sequence[str]) -> Any:
+    """Read only the wanted columns; one that is not wanted if need be, for an empty list would mean all."""
+    fields = [names.index(name) for name in wanted] or [0][: len(names)]
+    return pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
+
+
+def _file_rows(source: Any, file: _File, start: int, end: int | None) -> Iterator[Row]:
+    reader, names, wanted, blocks = file
     position = sum(_num_rows(source, block) for block in blocks[:start])
     for i in range(len(blocks))[start:end]:
         rows = _num_rows(source, blocks[i])
         done = 0
         try:
-            for row in batch_rows(reader.get_batch(i), position, wanted, names):
+            batch = reader.get_batch(i)
+            if batch.num_rows != rows:
+                raise ValueError("the header of the batch is damaged")
+            for row in batch_rows(batch, position, wanted, names):
                 yield row
                 done += 1
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise_if_transient(error)
             lost = f"record batch {i}: {rows - done} of {rows} rows lost: {one_line(error)}"
-            yield Row(position + done, {}, names, BrokenInput("truncated", lost))
+            yield Row(position + done, {}, names, BrokenInputError("truncated", lost))
         position += rows
 
 
@@ -90,20 +109,18 @@ def _stream_rows(source: Any, choose: Choose, *, lost_footer: bool) -> Iterator[
     try:
         names = pa.ipc.open_stream(source).schema.names
         wanted = choose(names)
-        fields = [names.index(name) for name in wanted] or [0]
         source.seek(STREAM_START_BYTES if lost_footer else 0)
-        options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
-        for batch in pa.ipc.open_stream(source, options=options):
+        for batch in pa.ipc.open_stream(source, options=_options(names, wanted)):
             for row in batch_rows(batch, position, wanted, names):
                 yield row
                 position += 1
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise_if_transient(error)
         known = lost_footer or names
-        yield Row(position, {}, names, BrokenInput("truncated" if known else "unreadable", one_line(error)))
+        yield Row(position, {}, names, BrokenInputError("truncated" if known else "unreadable", one_line(error)))
         return
     if lost_footer:
-        yield Row(position, {}, names, BrokenInput("truncated", "the file ends before its footer"))
+        yield Row(position, {}, names, BrokenInputError("truncated", "the file ends before its footer"))
 
 
 def _blocks(source: Any) -> list[_Block]:
@@ -124,15 +141,17 @@ def _blocks(source: Any) -> list[_Block]:
 
 
 def _num_rows(source: Any, block: _Block) -> int:
-    """RecordBatch.length from the header of the message."""
-    header = _read_at(source, block.offset, block.header_bytes)
-    start = 8 if header.startswith(CONTINUATION) else 4
-    root = start + struct.unpack_from("<I", header, start)[0]
-    union = _field(header, root, 2)
-    if union is None:
+    """RecordBatch.length from the header of the message; 0 where the header is damaged."""
+    try:
+        header = _read_at(source, block.offset, block.header_bytes)
+        start = 8 if header.startswith(CONTINUATION) else 4
+        root = start + struct.unpack_from("<I", header, start)[0]
+        union = _field(header, root, 2)
+        length = union and _field(header, union + struct.unpack_from("<I", header, union)[0], 0)
+        return max(struct.unpack_from("<q", header, length)[0], 0) if length else 0
+    except DAMAGE as error:
+        raise_if_transient(error)
         return 0
-    length = _field(header, union + struct.unpack_from("<I", header, union)[0], 0)
-    return 0 if length is None else struct.unpack_from("<q", header, length)[0]
 
 
 def _field(data: bytes, table: int, slot: int) -> int | None:
@@ -146,5 +165,7 @@ def _field(data: bytes, table: int, slot: int) -> int | None:
 
 
 def _read_at(source: Any, offset: int, size_bytes: int) -> bytes:
+    if size_bytes < 0:
+        raise ValueError(f"a length of {size_bytes} bytes")
     source.seek(offset)
     return source.read(size_bytes)

@@ -76,7 +76,7 @@ class Record:
     """UTF-8, at least one byte."""
 
 
-class _Flaw(Exception):
+class _FlawError(Exception):
     """An item is no document."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -114,7 +114,7 @@ class Checker:
             return None
         try:
             fields = _parse(data)
-        except _Flaw as flaw:
+        except _FlawError as flaw:
             return self.reject(position, flaw.reason, flaw.detail, data)
         return self.record(position, fields, fields, data)
 
@@ -131,7 +131,7 @@ class Checker:
         settings, piece = self.settings, self._piece
         try:
             text = _text(fields, names, settings)
-        except _Flaw as flaw:
+        except _FlawError as flaw:
             return self.reject(position, flaw.reason, flaw.detail, data)
         doc_id = (_own_id(fields.get(settings.id_field)) if settings.id_field else None) or _made_id(piece, position)
         if settings.id_field:
@@ -151,11 +151,11 @@ def _parse(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data.decode())
     except UnicodeDecodeError as error:
-        raise _Flaw("invalid_utf8", one_line(error)) from None
+        raise _FlawError("invalid_utf8", one_line(error)) from None
     except (ValueError, RecursionError) as error:
-        raise _Flaw("bad_json", one_line(error)) from None
+        raise _FlawError("bad_json", one_line(error)) from None
     if not isinstance(value, dict):
-        raise _Flaw("bad_json", f"{_type_name(value)}, not an object; each line must be one object (jq -c '.[]')")
+        raise _FlawError("bad_json", f"{_type_name(value)}, not an object; each line must be one object (jq -c '.[]')")
     return value
 
 
@@ -164,7 +164,7 @@ def _text(fields: Mapping[str, Any], names: Collection[str], settings: ReadSetti
     name = next((name for name in settings.text_fields if name in fields), None)
     if name is None:
         wanted, there = " or ".join(settings.text_fields), ", ".join(names) or "nothing"
-        raise _Flaw("no_text_field", f"no field {wanted}; the record has {there}")
+        raise _FlawError("no_text_field", f"no field {wanted}; the record has {there}")
     value = fields[name]
     try:
         if isinstance(value, str):
@@ -174,16 +174,16 @@ def _text(fields: Mapping[str, Any], names: Collection[str], settings: ReadSetti
             if not text.isascii():
                 text.decode()
         else:
-            raise _Flaw("text_not_string", f"the field {name} is {_type_name(value)}, not a string")
+            raise _FlawError("text_not_string", f"the field {name} is {_type_name(value)}, not a string")
     except UnicodeEncodeError as error:
         surrogate = ord(error.object[error.start])
-        raise _Flaw("invalid_utf8", f"lone surrogate U+{surrogate:04X} at character {error.start}") from None
+        raise _FlawError("invalid_utf8", f"lone surrogate U+{surrogate:04X} at character {error.start}") from None
     except UnicodeDecodeError as error:
-        raise _Flaw("invalid_utf8", one_line(error)) from None
+        raise _FlawError("invalid_utf8", one_line(error)) from None
     if not text:
-        raise _Flaw("empty", f"the field {name} is empty" if names else "the file is empty")
+        raise _FlawError("empty", f"the field {name} is empty" if names else "the file is empty")
     if len(text) > settings.max_document_bytes:
-        raise _Flaw("too_long", f"{len(text)} bytes, the limit is {settings.max_document_bytes}")
+        raise _FlawError("too_long", f"{len(text)} bytes, the limit is {settings.max_document_bytes}")
     return text
 
 

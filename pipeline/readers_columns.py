@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.types as pat
 
-from pipeline.readers_open import BrokenInput
+from pipeline.readers_open import BrokenInputError
 
 SLICE_BYTES = 8 << 20
 MOST_SLICE_ROWS = 4096
+
+
+DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, struct.error)
+"""What pyarrow, and our own look at Arrow's headers, raise for damaged files: names that are not UTF-8 among it."""
 
 
 class Row(NamedTuple):
@@ -23,7 +28,7 @@ class Row(NamedTuple):
     """The wanted columns; strings and binary as bytes, the rest as Python values."""
     names: Sequence[str]
     """All columns of the file."""
-    broken: BrokenInput | None = None
+    broken: BrokenInputError | None = None
 
 
 def slice_rows(rows: int, size_bytes: int) -> int:
@@ -32,7 +37,7 @@ def slice_rows(rows: int, size_bytes: int) -> int:
 
 
 def batch_rows(batch: pa.RecordBatch, position: int, wanted: Sequence[str], names: Sequence[str]) -> Iterator[Row]:
-    """The rows of `batch`, whose first one is row `position` of the file. pa.ArrowException on broken buffers."""
+    """The rows of `batch`, whose first one is row `position` of the file. One of DAMAGE on broken buffers."""
     present = batch.schema.names
     columns = {name: _as_binary(batch.column(present.index(name))) for name in wanted}
     step = slice_rows(batch.num_rows, sum(column.nbytes for column in columns.values()))

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from pipeline.readers_open import BrokenInput, one_line, raise_if_transient
+from pipeline.readers_open import BrokenInputError, one_line, raise_if_transient
 
 BLOCK_BYTES = 1 << 20
 COMPRESSED_BLOCK_BYTES = 1 << 18
@@ -44,7 +44,7 @@ class _Source:
             return self._file.read(size)
         except OSError as error:
             raise_if_transient(error)
-            raise BrokenInput("truncated", one_line(error)) from error
+            raise BrokenInputError("truncated", one_line(error)) from error
 
 
 def plain_blocks(file: BinaryIO) -> Iterator[bytes]:
@@ -57,7 +57,7 @@ def plain_blocks(file: BinaryIO) -> Iterator[bytes]:
 def decompressed_blocks(
     file: BinaryIO, compression: str, *, max_expansion: int, harmless_bytes: int
 ) -> Iterator[bytes]:
-    """The decompressed bytes of a `gz` or `zst` file, then BrokenInput if it does not end well.
+    """The decompressed bytes of a `gz` or `zst` file, then BrokenInputError if it does not end well.
 
     A file that expands to more than `harmless_bytes` and more than `max_expansion` times its size is a bomb, and
     breaks there.
@@ -70,13 +70,13 @@ def decompressed_blocks(
         yield block
         if delivered_bytes > harmless_bytes and delivered_bytes > max_expansion * source.read_bytes:
             detail = f"expands more than {max_expansion}-fold ({source.read_bytes} to {delivered_bytes} bytes)"
-            raise BrokenInput("truncated", detail)
+            raise BrokenInputError("truncated", detail)
 
 
 def _gzip_blocks(source: _Source) -> Iterator[bytes]:
     data = source.read(COMPRESSED_BLOCK_BYTES)
     if data and not data.startswith(GZIP_MAGIC):
-        raise BrokenInput("unreadable", "not a gzip file")
+        raise BrokenInputError("unreadable", "not a gzip file")
     member = zlib.decompressobj(wbits=31)
     while data:
         yield from _inflate(member, data)
@@ -90,7 +90,7 @@ def _gzip_blocks(source: _Source) -> Iterator[bytes]:
             member = zlib.decompressobj(wbits=31)
         else:
             data = source.read(COMPRESSED_BLOCK_BYTES)
-    raise BrokenInput("truncated", f"the file ends inside a gzip member, after {source.read_bytes} bytes")
+    raise BrokenInputError("truncated", f"the file ends inside a gzip member, after {source.read_bytes} bytes")
 
 
 def _inflate(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
@@ -102,7 +102,7 @@ def _inflate(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
             block = member.decompress(data, BLOCK_BYTES)
         except zlib.error as error:
             yield from _inflate_to_break(before, data)
-            raise BrokenInput("truncated", one_line(error)) from error
+            raise BrokenInputError("truncated", one_line(error)) from error
         if block:
             yield block
         data = member.unconsumed_tail
@@ -128,7 +128,7 @@ def _zstd_blocks(source: _Source) -> Iterator[bytes]:
         elif magic & ~0xF == ZSTD_SKIPPABLE_MAGIC:
             _skip(source, int.from_bytes(_exactly(source, 4), "little"))
         elif len(head) == 4:
-            raise BrokenInput("truncated" if frames else "unreadable", "not a zstd frame")
+            raise BrokenInputError("truncated" if frames else "unreadable", "not a zstd frame")
         else:
             raise _zstd_end(source)
         frames += 1
@@ -144,9 +144,11 @@ def _zstd_frame(source: _Source, magic: bytes) -> Iterator[bytes]:
         parameters = zstandard.get_frame_parameters(header)
         if parameters.window_size > ZSTD_LONGEST_WINDOW_BYTES:
             limit = f"the limit is {ZSTD_LONGEST_WINDOW_BYTES}; compress again with --long=27 or without --long"
-            raise BrokenInput("unreadable", f"the zstd window is {parameters.window_size} bytes, {limit}")
+            raise BrokenInputError("unreadable", f"the zstd window is {parameters.window_size} bytes, {limit}")
         if parameters.dict_id:
-            raise BrokenInput("unreadable", f"needs the zstd dictionary {parameters.dict_id}; compress again without")
+            raise BrokenInputError(
+                "unreadable", f"needs the zstd dictionary {parameters.dict_id}; compress again without"
+            )
         decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_LONGEST_WINDOW_BYTES).decompressobj()
         decompressor.decompress(header)
         last = False
@@ -159,7 +161,7 @@ def _zstd_frame(source: _Source, magic: bytes) -> Iterator[bytes]:
         if parameters.has_checksum:
             decompressor.decompress(_exactly(source, 4))
     except zstandard.ZstdError as error:
-        raise BrokenInput("truncated", one_line(error)) from error
+        raise BrokenInputError("truncated", one_line(error)) from error
 
 
 def _exactly(source: _Source, size_bytes: int) -> bytes:
@@ -174,5 +176,5 @@ def _skip(source: _Source, size_bytes: int) -> None:
         size_bytes -= len(_exactly(source, min(size_bytes, BLOCK_BYTES)))
 
 
-def _zstd_end(source: _Source) -> BrokenInput:
-    return BrokenInput("truncated", f"the file ends inside a zstd frame, after {source.read_bytes} bytes")
+def _zstd_end(source: _Source) -> BrokenInputError:
+    return BrokenInputError("truncated", f"the file ends inside a zstd frame, after {source.read_bytes} bytes")

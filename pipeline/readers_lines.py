@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pipeline.readers_open import BrokenInput
+from pipeline.readers_open import BrokenInputError
 from schemas.rejects import EXCERPT_BYTES
 
 
@@ -21,7 +21,7 @@ class Line(NamedTuple):
     """Its bytes; only the head of them if there are more than the limit, or if it is broken."""
     size_bytes: int
     """Its whole length."""
-    broken: BrokenInput | None = None
+    broken: BrokenInputError | None = None
     """Set on the last item if the stream broke before its end: what is left of a line, maybe nothing."""
 
 
@@ -31,6 +31,7 @@ def split_lines(blocks: Iterable[bytes], *, start: int, end: int | None, limit_b
     Only b"\\n" ends a line. Of a line longer than `limit_bytes` no more than the head is kept.
     """
     position = max(start - 1, 0)
+    keep_bytes = max(limit_bytes, EXCERPT_BYTES)
     head: list[bytes] = []
     kept_bytes = size_bytes = 0
     aligned = start == 0
@@ -42,10 +43,8 @@ def split_lines(blocks: Iterable[bytes], *, start: int, end: int | None, limit_b
                 if aligned:
                     if end is not None and position >= end:
                         return
-                    if head:
-                        head.append(part)
-                        part = b"".join(head)
-                    yield Line(position, part if size_bytes <= limit_bytes else part[:EXCERPT_BYTES], size_bytes)
+                    data = b"".join((*head, part)) if head else part
+                    yield Line(position, data if size_bytes <= limit_bytes else data[:EXCERPT_BYTES], size_bytes)
                     head.clear()
                 aligned = True
                 position += size_bytes + 1
@@ -53,13 +52,14 @@ def split_lines(blocks: Iterable[bytes], *, start: int, end: int | None, limit_b
             size_bytes += len(parts[-1])
             if end is not None and (position if aligned else position + size_bytes + 1) >= end:
                 return
-            if aligned and parts[-1] and kept_bytes <= limit_bytes:
+            if aligned and parts[-1] and kept_bytes <= keep_bytes:
                 head.append(parts[-1])
                 kept_bytes += len(parts[-1])
-                if kept_bytes > limit_bytes:
+                if kept_bytes > keep_bytes:
                     head[:] = [b"".join(head)[:EXCERPT_BYTES]]
-    except BrokenInput as error:
+    except BrokenInputError as error:
         yield Line(position + (0 if aligned else size_bytes), b"".join(head)[:EXCERPT_BYTES], size_bytes, error)
         return
     if aligned and size_bytes:
-        yield Line(position, b"".join(head), size_bytes)
+        data = b"".join(head)
+        yield Line(position, data if size_bytes <= limit_bytes else data[:EXCERPT_BYTES], size_bytes)

@@ -7,8 +7,10 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+SKIP_BYTES = 1 << 20
 
-class BrokenInput(Exception):
+
+class BrokenInputError(Exception):
     """The rest of a file cannot be read. Readers raise it after everything before the break was delivered."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -28,30 +30,51 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def beam_file_systems() -> Any:
+    """Beam's FileSystems, with default options where no pipeline has set any: S3 and GCS do not open without."""
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.options.value_provider import RuntimeValueProvider
+
+    if FileSystems._pipeline_options is None and RuntimeValueProvider.runtime_options is None:
+        FileSystems.set_options(PipelineOptions([]))
+    return FileSystems
+
+
 def known_to_beam(path: str) -> bool:
     """Whether one of Beam's file systems serves the scheme of `path`."""
-    from apache_beam.io.filesystems import FileSystems
-
     try:
-        FileSystems.get_filesystem(path)
+        beam_file_systems().get_filesystem(path)
     except ValueError:
         return False
     return True
 
 
-def open_binary(path: str) -> BinaryIO:
-    """The stored bytes of `path`, never decompressed.
+def open_binary(path: str, *, at: int = 0) -> BinaryIO:
+    """The stored bytes of `path` from byte `at`, never decompressed.
 
     Local paths are opened directly, which spares the second that importing Beam takes; URLs go through Beam's
     file systems, or through smart_open where Beam does not know the scheme.
     """
+    file = _open(path)
+    try:
+        if at:
+            file.seek(at)
+    except (OSError, ValueError):
+        # A web server that does not serve ranges.
+        file.close()
+        file = _open(path)
+        while at > 0 and (skipped := file.read(min(at, SKIP_BYTES))):
+            at -= len(skipped)
+    return file
+
+
+def _open(path: str) -> BinaryIO:
     if not is_remote(path):
         return open(path, "rb")
     if known_to_beam(path):
-        from apache_beam.io.filesystem import CompressionTypes
-        from apache_beam.io.filesystems import FileSystems
-
-        return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        # "uncompressed": Beam would unpack by suffix otherwise.
+        return beam_file_systems().open(path, compression_type="uncompressed")
     import smart_open
 
     return cast(BinaryIO, smart_open.open(path, "rb", compression="disable"))

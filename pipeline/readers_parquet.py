@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.readers_columns import Row, batch_rows, slice_rows
-from pipeline.readers_open import BrokenInput, one_line, open_arrow, raise_if_transient
+from pipeline.readers_columns import DAMAGE, Row, batch_rows, slice_rows
+from pipeline.readers_open import BrokenInputError, one_line, open_arrow, raise_if_transient
 
 PARQUET_MAGIC = b"PAR1"
 READ_BYTES = 1 << 20
@@ -17,12 +16,15 @@ READ_BYTES = 1 << 20
 
 
 def row_group_bytes(path: str) -> list[int]:
-    """Stored bytes of each row group; none if the file is damaged."""
+    """Decoded bytes of each row group; none if the file is damaged.
+
+    The stored bytes stand with the columns; pyarrow 25 ends the process when it is asked for the columns of a
+    footer whose statistics are damaged.
+    """
     try:
         with open_arrow(path) as source, _open(source) as file:
-            groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
-            return [sum(group.column(i).total_compressed_size for i in range(group.num_columns)) for group in groups]
-    except (BrokenInput, pa.ArrowException, OSError) as error:
+            return [file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups)]
+    except (BrokenInputError, *DAMAGE) as error:
         raise_if_transient(error)
         return []
 
@@ -45,14 +47,14 @@ def parquet_rows(
 
 
 def _open(source: Any) -> pq.ParquetFile:
-    """BrokenInput if it is no Parquet file, or has lost its end, where the index stands."""
+    """BrokenInputError if it is no Parquet file, or has lost its end, where the index stands."""
     try:
         return pq.ParquetFile(source, buffer_size=READ_BYTES, pre_buffer=False, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGE as error:
         raise_if_transient(error)
         source.seek(0)
         head = source.read(len(PARQUET_MAGIC))
-        raise BrokenInput("truncated" if head == PARQUET_MAGIC else "unreadable", one_line(error)) from error
+        raise BrokenInputError("truncated" if head == PARQUET_MAGIC else "unreadable", one_line(error)) from error
 
 
 def _group_rows(
@@ -72,8 +74,8 @@ def _group_rows(
                         done += 1
                 rows += batch.num_rows
             return
-        except (pa.ArrowException, OSError) as error:
+        except DAMAGE as error:
             raise_if_transient(error)
             lost = f"row group {group}: {metadata.num_rows - done} of {metadata.num_rows} rows lost: {one_line(error)}"
-            broken = BrokenInput("truncated", lost)
+            broken = BrokenInputError("truncated", lost)
     yield Row(first + done, {}, names, broken)

@@ -80,7 +80,8 @@ class SourceFile:
     format: str
     size_bytes: int
     part_bytes: tuple[int, ...] | None = None
-    """Stored bytes of each row group or record batch where the file may be cut between them; None: not looked at."""
+    """Share of each row group or record batch in the stored bytes, where the file may be cut between them; None: not
+    looked at."""
 
     @property
     def atoms(self) -> int:

@@ -7,7 +7,7 @@ import json
 import posixpath
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,7 +58,7 @@ def whole(path: Path, kind: str, source: str = "") -> Piece:
 class MemoryFileSystem(FileSystem):
     """mem://bucket/name: objects without directories, listed as GCS and S3 list theirs. Beam finds it by its scheme."""
 
-    objects: dict[str, bytes] = {}
+    objects: ClassVar[dict[str, bytes]] = {}
 
     @classmethod
     def scheme(cls) -> str:

@@ -23,6 +23,7 @@ from pipeline.inputs import plan_units
 from pipeline.read import ReadSettings, Record, read_documents
 from pipeline.readers_arrow import record_batch_bytes
 from pipeline.readers_compressed import ZSTD_LONGEST_WINDOW_BYTES
+from pipeline.readers_lines import split_lines
 from pipeline.readers_parquet import row_group_bytes
 from pipeline.units import SourceFile, cut_units
 from schemas.errors import SettingsError
@@ -54,7 +55,8 @@ def bad(items: Iterable[Record | Reject]) -> list[Reject]:
 def only_reject(items: Iterable[Record | Reject], reason: str) -> Reject:
     (reject,) = bad(items)
     assert reject.reason == reason, reject
-    assert "\n" not in reject.detail and reject.detail
+    assert "\n" not in reject.detail
+    assert reject.detail
     return reject
 
 
@@ -113,7 +115,8 @@ def test_source_files_are_kept_byte_for_byte(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     path.write_bytes(data)
     (item,) = read(path, "text")
-    assert isinstance(item, Record) and (item.text, item.language) == (data, "Python")
+    assert isinstance(item, Record)
+    assert (item.text, item.language) == (data, "Python")
 
 
 def test_byte_order_marks_and_blank_lines_are_no_documents(tmp_path: Path) -> None:
@@ -281,7 +284,8 @@ def test_too_long_a_zstd_window_tells_the_remedy(tmp_path: Path) -> None:
     compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     items = read_bytes(tmp_path, compressor.compress(STREAM) + compressor.flush(), kind="jsonl.zst")
     reject = only_reject(items, "unreadable")
-    assert str(ZSTD_LONGEST_WINDOW_BYTES) in reject.detail and "--long=27" in reject.detail
+    assert str(ZSTD_LONGEST_WINDOW_BYTES) in reject.detail
+    assert "--long=27" in reject.detail
 
 
 @pytest.mark.parametrize("kind", ["jsonl.gz", "jsonl.zst"])
@@ -317,6 +321,22 @@ def test_a_line_far_longer_than_the_limit_is_not_held(tmp_path: Path) -> None:
     assert good(items) == ["a", "b"]
     assert only_reject(items, "too_long").position == 14
     assert peak_bytes < 12 << 20
+
+
+@given(data=st.lists(st.sampled_from([b"\n", b"a", b"bb", b"x" * 9])).map(b"".join), draw=st.data())
+def test_lines_equal_a_plain_split(data: bytes, draw: st.DataObject) -> None:
+    start = draw.draw(st.integers(0, len(data)))
+    end = draw.draw(st.none() | st.integers(start, len(data)))
+    step = draw.draw(st.integers(1, 12))
+    limit_bytes = draw.draw(st.integers(0, 20))
+    expected, position = [], 0
+    for line in data.split(b"\n"):
+        if start <= position < (len(data) if end is None else end):
+            expected.append((position, line if len(line) <= limit_bytes else line[:EXCERPT_BYTES], len(line)))
+        position += len(line) + 1
+    blocks = [data[i : i + step] for i in range(max(start - 1, 0), len(data), step)]
+    lines = split_lines(blocks, start=start, end=end, limit_bytes=limit_bytes)
+    assert [line[:3] for line in lines] == expected
 
 
 LINE = st.sampled_from(
@@ -403,6 +423,23 @@ def test_all_kinds_of_string_columns(tmp_path: Path, kind: str, column_type: pa.
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_columns_that_are_odd(tmp_path: Path, kind: str) -> None:
+    times = pa.array([2**60, None], pa.timestamp("ms"))
+    schema = pa.schema([("text", pa.string()), ("text", pa.int8()), ("id", times.type), ("language", pa.null())])
+    rows = pa.Table.from_arrays([pa.array(["a", "b"]), pa.array([1, 2], pa.int8()), times, pa.nulls(2)], schema=schema)
+    path = tmp_path / "a"
+    pq.write_table(rows, path) if kind == "parquet" else write_arrow(path, rows, 2)
+    assert good(read(path, kind, ReadSettings(id_field="id"))) == ["a", "b"]
+    reasons = [reject.reason for reject in bad(read(path, kind, ReadSettings(text_fields=("id",))))]
+    assert reasons == ["text_not_string"] * 2
+
+
+def test_a_table_without_columns_has_no_documents(tmp_path: Path) -> None:
+    write_arrow(tmp_path / "a", pa.table({}), 10)
+    assert good(read(tmp_path / "a", "arrow")) == []
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
 def test_bad_rows(tmp_path: Path, kind: str) -> None:
     broken = pa.array([b"ok", b"caf\xe9", b"x" * 1001], pa.binary()).view(pa.string())
     tables = [pa.table({"text": broken}), pa.table({"text": [1, 2, 3]}), pa.table({"body": ["a", "b", "c"]})]
@@ -427,7 +464,8 @@ def test_a_broken_row_group_spoils_no_other(tmp_path: Path) -> None:
     path.write_bytes(data)
     items = read(path, "parquet")
     reject = only_reject(items, "truncated")
-    assert 1300 < reject.position < 1600 and reject.detail.startswith("row group 1: ")
+    assert 1300 < reject.position < 1600
+    assert reject.detail.startswith("row group 1: ")
     assert good(items) == DOCUMENTS[: reject.position] + DOCUMENTS[2000:]
     units = plan_units([str(path)], shards=3, unit_bytes=1)
     assert [item for unit in units for item in read_documents(unit.pieces, DEFAULTS)] == items
@@ -452,7 +490,8 @@ def test_a_broken_record_batch_spoils_no_other(tmp_path: Path) -> None:
     path.write_bytes(data)
     items = read(path, "arrow")
     reject = only_reject(items, "truncated")
-    assert reject.position == 1000 and reject.detail.startswith("record batch 1: 1000 of 1000 rows lost")
+    assert reject.position == 1000
+    assert reject.detail.startswith("record batch 1: 1000 of 1000 rows lost")
     assert good(items) == DOCUMENTS[:1000] + DOCUMENTS[2000:]
 
 

@@ -1,0 +1,33 @@
+"""`make bench`: the figures of docs/benchmarks.md, each beside its yardstick in the same run.
+
+    python -m tests.bench [--dataset data/stdlib] [NAME ...]
+
+Needs the quick start's dataset (`make preprocess`). Every line names what was measured; ratios matter, times do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+
+NAMES = ("coder", "speed", "theta", "codebook", "inference", "generated", "memory")
+
+
+def main() -> int:
+    """Run the benchmarks named, each in a process of its own; all of them by default."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--dataset", default="data/stdlib", help="the quick start's dataset (default: data/stdlib)")
+    options = parser.parse_args()
+    print(f"machine: {platform.machine()}, Python {platform.python_version()}", flush=True)
+    status = 0
+    for name in options.names or NAMES:
+        print(f"\n## {name}", flush=True)
+        status |= subprocess.run([sys.executable, "-m", f"tests.bench.{name}", options.dataset], check=False).returncode
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

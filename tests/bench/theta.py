@@ -1,0 +1,54 @@
+"""Bytes per symbol on held-out files over θ and entropy context, with the quick start's LM."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernels.byte_windows import document_entropies
+from kernels.codebook import Codebook
+from kernels.entropy_memo import EntropyMemo, context_entropies
+from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_contexts
+from pipeline.compressors.neural import NeuralCompressor
+from pipeline.compressors.neural_files import NeuralSettings
+from tests.bench.common import dataset, documents, head, neural
+
+QUANTILES = (0.70, 0.75, 0.80, 0.85)
+HELD_OUT_BYTES = 400_000
+
+
+def main() -> None:
+    """Print a table: context, quantile, θ, bytes per symbol, bytes per segment, symbols per segment."""
+    directory = dataset()
+    given = neural(directory)
+    held_out = head(sorted(documents(directory, held_out_only=True), key=len), HELD_OUT_BYTES)
+    print(f"held-out files {len(held_out)}, bytes {held_out.raw.size:,}")
+    default = given.compress(held_out)
+    print(f"default theta {given.config.theta_bits:.3f} bits: {held_out.raw.size / default.symbols.size:.3f} bytes per symbol")
+    print("| entropy context | quantile | theta, bits | bytes/symbol | bytes/segment | symbols/segment |\n|---|---|---|---|---|---|")
+    for context_bytes in (1, 2, 4, 8, 0):
+        reader = given._reader()
+        memo = None
+        if context_bytes:
+            contexts = dense_contexts(context_bytes) if context_bytes <= DENSE_CONTEXT_BYTES else []
+            bits = context_entropies(contexts, reader) if contexts else np.empty(0, np.float32)
+            memo = EntropyMemo(context_bytes, contexts, bits)
+            entropies = memo.entropies(held_out.raw, held_out.offsets, reader)
+        else:
+            entropies = document_entropies(given.model, held_out.raw, held_out.offsets)
+        for quantile in QUANTILES:
+            theta_bits = float(np.quantile(entropies, quantile, method="lower"))
+            settings = NeuralSettings(theta_bits=theta_bits, entropy_context_bytes=context_bytes)
+            compressor = NeuralCompressor(
+                model=given.model, lm_digest="", settings=settings, memo=memo, book=Codebook(), threads=2
+            )
+            spelling = compressor.compress(held_out)
+            segments, symbols = spelling.raw_ends.size, spelling.symbols.size
+            print(
+                f"| {context_bytes or 'document'} | {quantile:.2f} | {theta_bits:.3f} | {held_out.raw.size / symbols:.3f} "
+                f"| {held_out.raw.size / segments:.2f} | {symbols / segments:.3f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
