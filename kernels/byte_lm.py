@@ -9,6 +9,7 @@ encoding goes that way too and both see the same bits.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import torch
@@ -90,6 +91,12 @@ class ByteLM(nn.Module):
         self.norm = nn.RMSNorm(config.dim, eps=config.norm_eps)
         self.head = nn.Linear(config.dim, 256, bias=False)
 
+    def layers(self) -> Iterator[Block]:
+        """The blocks, from the input up."""
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            yield block
+
     def initialise(self, seed: int) -> None:
         """Fresh weights, a function of the seed alone: normal σ = 0.02, the embedding 0.5, gains 1."""
         generator = torch.Generator().manual_seed(seed)
@@ -110,7 +117,7 @@ class ByteLM(nn.Module):
             distance = distance[:, None] - distance[None, :]
             mask = (distance >= 0) & (distance < self.config.attention_bytes)
         x = self.embedding(inputs)
-        for block in self.blocks:
+        for block in self.layers():
             q, k, v = (z.transpose(1, 2) for z in block.project(x, cos, sin))
             attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
             x = block.finish(x, attended.transpose(1, 2).flatten(-2))
@@ -132,7 +139,7 @@ class ByteLM(nn.Module):
         cos, sin = self._rotation(torch.tensor([depth], device=inputs.device))
         seen, own = ancestors[:, -self.config.attention_bytes :].flatten(), ancestors[:, -1]
         x = self.embedding(inputs)
-        for block, (keys, values) in zip(self.blocks, pool, strict=True):
+        for block, (keys, values) in zip(self.layers(), pool, strict=True):
             q, k, v = block.project(x, cos, sin)
             keys.index_copy_(0, own, k.flatten(-2))
             values.index_copy_(0, own, v.flatten(-2))

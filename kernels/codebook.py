@@ -55,7 +55,7 @@ def code_keys(symbols: np.ndarray, window_bytes: np.ndarray) -> np.ndarray:
 
 
 class Codebook:
-    """Segments numbered in order of insertion, each with its code. Look-ups take no lock; insertions must be serialised."""
+    """Segments in order of insertion, each with its code. Look-ups take no lock; insertions must be serialised."""
 
     def __init__(self) -> None:
         self.segments = StringTable()

@@ -1,4 +1,4 @@
-"""H of every byte from the few bytes before it: a table for short contexts, a memo of distinct contexts for longer ones.
+"""H of every byte from the few bytes before it: a table for short contexts, a memo for longer ones.
 
 With a context of k bytes, H_t is a pure function of the k bytes before t (fewer at a document's head). Up to two bytes
 all contexts fit one table; for more, contexts that were seen are kept and the model reads each new one once.
@@ -26,6 +26,7 @@ class EntropyMemo:
         self.context_bytes = context_bytes
         self._contexts, self._bits_given = contexts, bits.astype(np.float32)
         self._lock = threading.Lock()
+        self._state = (StringTable(), self._bits_given)
         if self.is_dense:
             if bits.size != dense_table_size(context_bytes):
                 raise ValueError(f"{bits.size} entropies for contexts of {context_bytes} bytes")

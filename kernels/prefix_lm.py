@@ -103,13 +103,15 @@ class PrefixReader:
             return members, trie, walk(trie)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            for members, trie, result in pool.map(run, pairwise(cuts)) if self.threads > 1 else map(run, pairwise(cuts)):
+            for members, trie, result in (
+                pool.map(run, pairwise(cuts)) if self.threads > 1 else map(run, pairwise(cuts))
+            ):
                 self.prefixes_read += trie.inner_nodes
                 yield members, trie, result
 
     @torch.inference_mode()
     def _walk(self, trie: PrefixTrie, pick: Callable[[Tensor, np.ndarray, np.ndarray], None]) -> None:
-        """Read every inner node; pick(logits, row of each child, byte of each child) sees the levels' children in order."""
+        """Read every inner node; pick(logits, each child's row, each child's byte) sees the children in order."""
         pool = self.model.empty_pool(trie.inner_nodes + 1)
         ancestors = np.zeros((1, 0), np.int64)
         at = 0

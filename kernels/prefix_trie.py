@@ -113,7 +113,7 @@ def _fill_nodes(data, starts, lengths, common, first, node_byte, has_child, pare
 
 
 def build_trie(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> PrefixTrie:
-    """The trie of sorted byte strings data[starts[i]:ends[i]], repeats allowed. data: uint8; starts, ends: int64 [n ≥ 1]."""
+    """The trie of sorted strings data[starts[i]:ends[i]], repeats allowed. uint8; starts, ends int64 [n ≥ 1]."""
     lengths = ends - starts
     common = np.zeros(starts.size, np.int64)
     _common_prefixes(data, starts, ends, common)

@@ -40,9 +40,11 @@ class CompressUnit(beam.DoFn):
         self._shared = Shared()
 
     def setup(self) -> None:
+        """Load the compressors, or share those that another thread has loaded."""
         self._holder = self._shared.acquire(lambda: _Holder(self._job, self._loading), tag=self._job.identity)
 
     def process(self, element: dict[str, Any]) -> Iterator[bytes]:
+        """Compress one unit and hand on its commit record."""
         unit = Unit.from_dict(element)
         yield self._holder.unit_compressor.process(unit).to_bytes()
 
@@ -57,9 +59,11 @@ def build(
     pipeline: beam.Pipeline, units: Sequence[Unit], job: UnitJob, loading: dict[str, Any], publication: Publication
 ) -> beam.PCollection:
     """Add the graph to a pipeline."""
-    compress = beam.ParDo(CompressUnit(job, loading))
+    compress: beam.PTransform = beam.ParDo(CompressUnit(job, loading))
     if loading["device"] != "cpu":
-        compress = compress.with_resource_hints(accelerator="type:nvidia-l4;count:1;install-nvidia-driver", min_ram="12GB")
+        compress = compress.with_resource_hints(
+            accelerator="type:nvidia-l4;count:1;install-nvidia-driver", min_ram="12GB"
+        )
     return (
         pipeline
         | "Units" >> beam.Create([unit.to_dict() for unit in units], reshuffle=False)
@@ -75,7 +79,9 @@ def options(runner: str, workers: int, extra: Sequence[str]) -> PipelineOptions:
     flags = [f"--runner={runner}", *extra]
     if runner == "FnApiRunner":
         if extra:
-            raise SettingsError(f"the local runner takes no Beam options; remove {' '.join(extra)!r} or choose --runner")
+            raise SettingsError(
+                f"the local runner takes no Beam options; remove {' '.join(extra)!r} or choose --runner"
+            )
         flags += [f"--direct_num_workers={workers}"]
         flags += ["--direct_running_mode=" + ("multi_threading" if workers > 1 else "in_memory")]
     else:

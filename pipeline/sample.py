@@ -45,7 +45,8 @@ def draw_sample(inputs: Sequence[str], settings: ReadSettings, sample_bytes: int
     if not documents:
         raise InputError(f"no document could be read from {', '.join(inputs)}; check the input and its text field")
     documents.sort(key=lambda document: document[:2])
-    rows, kept_bytes = [], 0
+    rows: list[tuple[str, bytes, bool]] = []
+    kept_bytes = 0
     for _, doc_id, text in documents:
         if rows and kept_bytes + len(text) > sample_bytes:
             continue

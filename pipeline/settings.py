@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pipeline.neural_build import ThetaTarget
 from pipeline.read import ReadSettings
@@ -40,7 +41,9 @@ class ModelSettings:
         if self.sample_bytes < 1:
             raise SettingsError(f"sample is {self.sample_bytes} bytes; give at least 1")
         if self.tokenizer_vocabulary < 300:
-            raise SettingsError(f"tokenizer vocabulary is {self.tokenizer_vocabulary}; 256 bytes and some pieces need 300")
+            raise SettingsError(
+                f"tokenizer vocabulary is {self.tokenizer_vocabulary}; 256 bytes and some pieces need 300"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +59,7 @@ class PreprocessSettings:
     """How many shards; None: one per `unit_bytes` of input."""
     unit_bytes: int = 8 << 20
     """Input per shard where `shards` is not given; also how much a killed run loses per worker."""
-    compression: str = "zstd"
+    compression: Literal["zstd", "none"] = "zstd"
     """`zstd`, or `none` for memory mapping without decompression."""
     entropy: bool = False
     """Also write the entropy of every byte (4 bytes each)."""
@@ -76,7 +79,8 @@ class PreprocessSettings:
         unknown = sorted(set(self.compressors) - set(COMPRESSORS))
         if unknown or not self.compressors or len(set(self.compressors)) < len(self.compressors):
             raise SettingsError(
-                f"compressors are {','.join(self.compressors)!r}; give one or more of {', '.join(COMPRESSORS)}, each once"
+                f"compressors are {','.join(self.compressors)!r}; "
+                f"give one or more of {', '.join(COMPRESSORS)}, each once"
             )
         if self.entropy and "neural" not in self.compressors:
             raise SettingsError("--entropy writes the neural compressor's entropies; add `neural` to --compressors")

@@ -19,17 +19,20 @@ def summary(output: str) -> str:
     manifest = Manifest.from_bytes(storage.read_bytes(path), path)
     report_path = storage.join(output, REPORT_NAME)
     report = json.loads(storage.read_bytes(report_path)) if storage.exists(report_path) else {}
-    return "\n".join([*_documents(output, manifest), "", *_compressors(manifest), "", *_rates(manifest, report), *_next(output)])
+    return "\n".join(
+        [*_documents(output, manifest), "", *_compressors(manifest), "", *_rates(manifest, report), *_next(output)]
+    )
 
 
 def _documents(output: str, manifest: Manifest) -> list[str]:
     totals = manifest.totals
     file_bytes = sum(shard.file_bytes for shard in manifest.shards)
-    rejected = ", ".join(f"{count} {reason}" for reason, count in totals.rejected_by_reason.items())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in totals.rejected_by_reason.items())
+    rejected = f"{totals.rejected} ({reasons}), see {storage.join(output, REJECTS_DIRECTORY)}" if reasons else "none"
     return [
         f"{output}: {totals.written:,} documents, {totals.raw_bytes / 1e6:.1f} MB raw, "
         f"{len(manifest.shards)} shards, {file_bytes / 1e6:.1f} MB on disk",
-        f"set aside: {f'{totals.rejected} ({rejected}), see {storage.join(output, REJECTS_DIRECTORY)}' if rejected else 'none'}",
+        f"set aside: {rejected}",
     ]
 
 

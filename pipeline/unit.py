@@ -1,8 +1,9 @@
 """One unit of the corpus to one staged shard: a pure function of the unit's files and the compressors.
 
-    pieces ── read_documents ──► windows of about 8 MiB ──► every compressor ──► ShardWriter ──► staged/unit-00003.<attempt>.arrow
-                   └► rejects ─────────────────────────────────────────────────────────────────► staged/…  .rejects.jsonl
-    and last: done/unit-00003.json, the commit record. Without it, nothing of the unit counts.
+    pieces ── read_documents ──► windows ──► every compressor ──► ShardWriter ──► staged/unit-00003.<attempt>.arrow
+                   └► rejects ──────────────────────────────────────────────────► staged/… .rejects.jsonl
+
+and last done/unit-00003.json, the commit record. Without it, nothing of the unit counts.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pipeline import storage
+from pipeline.clock import Clock
 from pipeline.compressors.base import Compressor
 from pipeline.read import ReadSettings, Record, read_documents
 from pipeline.shard_writer import ShardWriter
@@ -43,7 +45,7 @@ class UnitJob:
     """Digest of everything that the shards depend on."""
     compressors: tuple[str, ...]
     read: ReadSettings
-    compression: str
+    compression: Literal["zstd", "none"]
     entropy: bool
 
 
@@ -64,10 +66,12 @@ class Commit:
     """Per stage; for the report only."""
 
     def to_bytes(self) -> bytes:
+        """Canonical JSON."""
         return canonical_json(asdict(self))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Commit:
+        """The inverse of `to_bytes`."""
         return cls(**json.loads(data))
 
 
@@ -111,13 +115,12 @@ class UnitCompressor:
         clock = Clock()
         rejects: list[Reject] = []
         read = 0
-        with storage.create(staged) as file:
-            with ShardWriter(file, self.schema, self.job.compression) as writer:
-                for window in clock.each("read", self._windows(unit, rejects)):
-                    read += len(window)
-                    self._write_window(writer, window, clock)
-                with clock("write"):
-                    summary = writer.close()
+        with storage.create(staged) as file, ShardWriter(file, self.schema, self.job.compression) as writer:
+            for window in clock.each("read", self._windows(unit, rejects)):
+                read += len(window)
+                self._write_window(writer, window, clock)
+            with clock("write"):
+                summary = writer.close()
         read += len(rejects)
         assert read == summary.rows + len(rejects), (read, summary.rows, len(rejects))
         staged_rejects = ""
@@ -172,37 +175,3 @@ class UnitCompressor:
                 spellings,
                 entropy,
             )
-
-
-class Clock:
-    """Seconds per stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._stage, self._begin = "", 0.0
-
-    def __call__(self, stage: str) -> Clock:
-        self._stage = stage
-        return self
-
-    def __enter__(self) -> None:
-        self._begin = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.add(self._stage, time.monotonic() - self._begin)
-
-    def add(self, stage: str, seconds: float) -> None:
-        """Count seconds for a stage."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-
-    def each(self, stage: str, items: Iterator[Any]) -> Iterator[Any]:
-        """The items, the time spent on making them counted for `stage`."""
-        while True:
-            begin = time.monotonic()
-            try:
-                item = next(items)
-            except StopIteration:
-                return
-            finally:
-                self.add(stage, time.monotonic() - begin)
-            yield item

@@ -1,7 +1,7 @@
 """The sample of a corpus that models are made from: one Arrow file between pipeline and trainer.
 
-Columns: doc_id string, raw large_binary, held_out bool. Rows are sorted by the hash that chose them; held-out rows never
-enter training.
+Columns: doc_id string, raw large_binary, held_out bool. Rows are sorted by the hash that chose them; held-out rows
+never enter training.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def paired_view(rows: pa.Table | pa.RecordBatch, compressor: str) -> pa.Table:
 
 
 def window_view(rows: pa.Table | pa.RecordBatch, compressor: str = "neural") -> pa.Table:
-    """One row per window: its document, its segment there, its index in that segment (uint32), its bytes, its symbol."""
+    """One row per window: document, segment in it, index in the segment (uint32), bytes, symbol."""
     struct = _compressor_field(rows.schema, compressor).type
     _refuse_missing(rows.schema, RAW)
     if struct.get_field_index(WINDOW_ENDS) < 0:

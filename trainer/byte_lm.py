@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from kernels.byte_lm import PRESETS, START, ByteLM
 from kernels.byte_windows import scored_logits
@@ -63,7 +63,13 @@ class ByteLMTraining:
 DEFAULTS = {
     "tiny": ByteLMTraining(steps=750, rows=40, window_bytes=32, matrix_lr=0.02, other_lr=0.005),
     "40m": ByteLMTraining(
-        steps=20_000, rows=256, window_bytes=512, matrix_lr=0.02, other_lr=0.003, warmup_steps=500, checkpoint_steps=1000
+        steps=20_000,
+        rows=256,
+        window_bytes=512,
+        matrix_lr=0.02,
+        other_lr=0.003,
+        warmup_steps=500,
+        checkpoint_steps=1000,
     ),
 }
 
@@ -121,7 +127,8 @@ def train_byte_lm(
 
 
 def _optimizers(model: ByteLM, training: ByteLMTraining) -> dict[str, torch.optim.Optimizer]:
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
         (matrices if weight.dim() == 2 and name.startswith("blocks.") else others).append(weight)
     return {
@@ -171,9 +178,7 @@ def _checkpoints(folder: str) -> list[str]:
     return sorted(name for name in os.listdir(folder) if name.endswith(".safetensors"))
 
 
-def _resume(
-    model: ByteLM, optimizers: dict[str, torch.optim.Optimizer], folder: str, identity: dict[str, str]
-) -> int:
+def _resume(model: ByteLM, optimizers: dict[str, torch.optim.Optimizer], folder: str, identity: dict[str, str]) -> int:
     """Load the last checkpoint, if there is one, and return its step."""
     names = _checkpoints(folder)
     if not names:

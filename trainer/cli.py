@@ -21,9 +21,13 @@ def parser() -> argparse.ArgumentParser:
 def _lm(options: argparse.ArgumentParser) -> None:
     options.add_argument("--sample", required=True, metavar="FILE", help="Arrow file from `python -m pipeline sample`")
     options.add_argument("--size", choices=("tiny", "40m"), default="tiny", help="preset of the model (default: tiny)")
-    options.add_argument("--out", required=True, metavar="DIR", help="directory of the byte LM; training continues there")
+    options.add_argument(
+        "--out", required=True, metavar="DIR", help="directory of the byte LM; training continues there"
+    )
     options.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    options.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all cores); weights depend on it")
+    options.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all cores); weights depend on it"
+    )
     for name, kind, text in (
         ("steps", int, "optimiser steps"),
         ("rows", int, "windows per step"),

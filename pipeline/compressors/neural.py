@@ -1,7 +1,7 @@
-"""The neural compressor: entropy segments, spelled by the codebook and, where it ends, by the byte LM (design section 3).
+"""The neural compressor: entropy segments, spelled by the codebook and, where it ends, by the byte LM.
 
     raw ── entropies ── segment ──► segments ── codebook.find ──► known ─────────────► spell ──► symbols, window ends
-                                                     └► unknown ─ distinct ─ LM intervals ─ windows ─┘ (and into the book)
+                                                    └► unknown ─ distinct ─ LM intervals ─ windows ─┘
 
 A segment's code does not depend on whether it was found or computed. Segments learned at run time live in a bounded
 cache on top of the artifact's codebook; when it is full it starts again from the artifact's.
@@ -84,7 +84,12 @@ class NeuralCompressor:
 
     @classmethod
     def load(
-        cls, directory: str, *, device: str = "cpu", allow_other_device: bool = False, cache_bytes: int = DEFAULT_CACHE_BYTES
+        cls,
+        directory: str,
+        *,
+        device: str = "cpu",
+        allow_other_device: bool = False,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> NeuralCompressor:
         """Read an artifact; ArtifactError where it is missing or damaged, or this device computes other codes."""
         settings, described = read_described(directory)
@@ -221,7 +226,7 @@ class NeuralCompressor:
         return encode_windows(first, last, ends)
 
     def decode(self, spelling: Spelling, *, by_model: bool = False) -> Documents:
-        """The exact bytes of every document. Codes in the book are looked up, unless the model is to decode them all."""
+        """The exact bytes of every document. Codes in the book are looked up, unless `by_model`."""
         assert spelling.window_ends is not None
         window_bytes = _window_lengths(spelling)
         raw_offsets = np.zeros(len(spelling) + 1, np.int64)
@@ -287,12 +292,14 @@ class NeuralCompressor:
     def _decode_by_model(self, symbols: np.ndarray, window_bytes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
         raw, damaged = self._reader().decode(symbols, window_bytes.astype(np.int64), cuts)
         if damaged:
-            raise VerificationError(f"{damaged} bytes have codes that this model cannot have written; the shard is damaged")
+            raise VerificationError(
+                f"{damaged} bytes have codes that this model cannot have written; the shard is damaged"
+            )
         return raw
 
 
 def device_probe(model: ByteLM) -> str:
-    """Digest of the intervals of fixed strings: equal where and only where this device computes the same codes for them."""
+    """Digest of the intervals of fixed strings: equal where a device computes the same codes for them."""
     values = np.arange(4096, dtype=np.uint64)
     noise = ((values * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(56)).astype(np.uint8)
     text = np.where(values % np.uint64(3) == 0, noise, noise % 95 + 32).astype(np.uint8)

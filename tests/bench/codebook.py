@@ -22,8 +22,11 @@ def main() -> None:
         "shuffled": sorted(texts, key=lambda text: hashlib.sha256(text).digest()),
     }
     given = neural(directory)
-    print(f"corpus {size:,} bytes, {len(texts):,} documents; codebook of the sample {given._base_book.memory_bytes / 1e6:.1f} MB, "
-          f"{given._base_book.memory_bytes / max(1, len(given._base_book)):.0f} bytes per entry")
+    print(
+        f"corpus {size:,} bytes, {len(texts):,} documents; "
+        f"codebook of the sample {given._base_book.memory_bytes / 1e6:.1f} MB, "
+        f"{given._base_book.memory_bytes / max(1, len(given._base_book)):.0f} bytes per entry"
+    )
     for name, order in orders.items():
         cold = NeuralCompressor(
             model=given.model, lm_digest="", settings=given.config, memo=given.memo, book=Codebook(), threads=2

@@ -21,7 +21,7 @@ def main() -> None:
     ours, spread = seconds(lambda: encode_windows(first, last, ends))
     symbols, _, _ = encode_windows(first, last, ends)
 
-    # constriction takes models, not intervals: a uniform model over 2^16 / frequency outcomes costs what the byte costs.
+    # constriction takes models, not intervals: a uniform one over 2^16 / frequency outcomes costs the same.
     sizes = np.maximum(np.rint(65536 / frequencies), 2).astype(np.int32)
     chosen = (np.arange(sizes.size) % sizes).astype(np.int32)
 
@@ -35,7 +35,7 @@ def main() -> None:
     cost_bits = -np.log2(frequencies / 65536).sum()
     print(f"bytes {n:,}, segments {ends.size:,}")
     print(f"window coder            {n / ours / 1e6:8.1f} MB/s {spread}")
-    print(f"constriction range coder{n / theirs / 1e6:8.1f} MB/s {their_spread}  (uniform models of the same cost, one stream)")
+    print(f"constriction range coder{n / theirs / 1e6:8.1f} MB/s {their_spread}  (uniform models of equal cost)")
     print(f"ratio {theirs / ours:.1f}")
     print(f"bits per byte: quantised model {cost_bits / n:.4f}, windows {16 * symbols.size / n:.4f}")
     print(f"constriction, one stream without segment ends: {32 * yardstick().get_compressed().size / n:.4f}")

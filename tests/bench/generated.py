@@ -26,7 +26,9 @@ def text(i: int) -> str:
     if shape == 0:
         return "".join(chr(rng.randrange(256)) for _ in range(length))
     if shape == 1:
-        return "".join(chr(rng.choice((rng.randrange(0x20, 0xD800), rng.randrange(0xE000, 0x110000)))) for _ in range(length))
+        return "".join(
+            chr(rng.choice((rng.randrange(0x20, 0xD800), rng.randrange(0xE000, 0x110000)))) for _ in range(length)
+        )
     if shape == 2:
         return rng.choice("\x00\t\r\n \x7f\ufffd\ufeff\u2028") * length
     if shape == 3:

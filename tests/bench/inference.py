@@ -30,7 +30,10 @@ def main() -> None:
                 inputs = torch.arange(ROWS) % 256
                 taken, spread = seconds(lambda i=inputs, a=ancestors, p=pool, m=model: m.read_level(i, a, p))
                 rate = ROWS * config.matmul_flop_per_byte / taken / 1e9
-                print(f"{name:5} depth {depth:2}: {ROWS / taken:9,.0f} prefixes/s, {rate:6.1f} GFLOP/s {spread}, {rate / peak:.0%} of the product's")
+                print(
+                    f"{name:5} depth {depth:2}: {ROWS / taken:9,.0f} prefixes/s, "
+                    f"{rate:6.1f} GFLOP/s {spread}, {rate / peak:.0%} of the product's"
+                )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ GOAL_BYTES = 1_000_000_000
 
 
 def main() -> None:
-    """Repeat the dataset's documents, each made a little different, up to 1 GB; one shard, one worker; print the peak."""
+    """Repeat the dataset's documents, a little changed, up to 1 GB; print the peak for 1 and 2 workers."""
     directory = dataset()
     texts = [text.decode() for text in documents(directory)]
     models = os.path.join(directory, COMPRESSORS_DIRECTORY)
@@ -31,12 +31,26 @@ def main() -> None:
         for workers in (1, 2):
             out = os.path.join(scratch, f"out-{workers}")
             command = [sys.executable, "-m", "pipeline", "preprocess", "--input", corpus, "--output", out]
-            command += ["--lm", os.path.join(models, "neural"), "--tokenizer", os.path.join(models, "tokenizer", "tokenizer.model")]
-            command += ["--workers", str(workers), "--sample-bytes", str(16 << 20), *(["--shards", "1"] if workers == 1 else [])]
+            command += [
+                "--lm",
+                os.path.join(models, "neural"),
+                "--tokenizer",
+                os.path.join(models, "tokenizer", "tokenizer.model"),
+            ]
+            command += [
+                "--workers",
+                str(workers),
+                "--sample-bytes",
+                str(16 << 20),
+                *(["--shards", "1"] if workers == 1 else []),
+            ]
             finished = subprocess.run(command, check=False, capture_output=True, text=True)
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
             lines = [line for line in finished.stdout.splitlines() if line.startswith(("MB/s", "time:"))]
-            print(f"{os.path.getsize(corpus) / 1e9:.2f} GB JSONL, {workers} workers: peak {peak:.2f} GB (of the processes so far), exit status {finished.returncode}")
+            print(
+                f"{os.path.getsize(corpus) / 1e9:.2f} GB JSONL, {workers} workers: "
+                f"peak {peak:.2f} GB (of the processes so far), exit status {finished.returncode}"
+            )
             print("\n".join(lines) or finished.stderr, flush=True)
 
 

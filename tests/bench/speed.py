@@ -19,13 +19,16 @@ def main() -> None:
     size = sample.raw.size / 1e6
     warm, ours = neural(directory), tokenizer(directory)
     texts = [sample.text(i).decode() for i in range(len(sample))]
-    plain = sentencepiece.SentencePieceProcessor(model_file=os.path.join(directory, COMPRESSORS_DIRECTORY, "tokenizer", TOKENIZER_NAME))
+    plain = sentencepiece.SentencePieceProcessor(
+        model_file=os.path.join(directory, COMPRESSORS_DIRECTORY, "tokenizer", TOKENIZER_NAME)
+    )
+    spelled = warm.compress(sample)
     work = {
         "neural, warm codebook": lambda: warm.compress(sample),
         "tokenizer, ours": lambda: ours.compress(sample),
         "SentencePiece alone": lambda: plain.encode(texts, num_threads=1),
         "gzip": lambda: GzipCompressor().compress(sample),
-        "neural, decode": lambda s=warm.compress(sample): warm.decode(s),
+        "neural, decode": lambda: warm.decode(spelled),
     }
     rates = {}
     for name, run in work.items():

@@ -23,8 +23,14 @@ def main() -> None:
     held_out = head(sorted(documents(directory, held_out_only=True), key=len), HELD_OUT_BYTES)
     print(f"held-out files {len(held_out)}, bytes {held_out.raw.size:,}")
     default = given.compress(held_out)
-    print(f"default theta {given.config.theta_bits:.3f} bits: {held_out.raw.size / default.symbols.size:.3f} bytes per symbol")
-    print("| entropy context | quantile | theta, bits | bytes/symbol | bytes/segment | symbols/segment |\n|---|---|---|---|---|---|")
+    print(
+        f"default theta {given.config.theta_bits:.3f} bits: "
+        f"{held_out.raw.size / default.symbols.size:.3f} bytes per symbol"
+    )
+    print(
+        "| entropy context | quantile | theta, bits | bytes/symbol | bytes/segment | symbols/segment |\n"
+        "|---|---|---|---|---|---|"
+    )
     for context_bytes in (1, 2, 4, 8, 0):
         reader = given._reader()
         memo = None
@@ -44,7 +50,8 @@ def main() -> None:
             spelling = compressor.compress(held_out)
             segments, symbols = spelling.raw_ends.size, spelling.symbols.size
             print(
-                f"| {context_bytes or 'document'} | {quantile:.2f} | {theta_bits:.3f} | {held_out.raw.size / symbols:.3f} "
+                f"| {context_bytes or 'document'} | {quantile:.2f} | {theta_bits:.3f} "
+                f"| {held_out.raw.size / symbols:.3f} "
                 f"| {held_out.raw.size / segments:.2f} | {symbols / segments:.3f} |",
                 flush=True,
             )
