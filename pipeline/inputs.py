@@ -25,7 +25,7 @@ from schemas.errors import InputError, SettingsError
 
 _LOG = logging.getLogger(__name__)
 
-NAMES_IN_LOG = 5
+KINDS_IN_LOG = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,19 +38,22 @@ class Listing:
     """Paths of the files in input directories that are not read, sorted."""
 
 
-def plan_units(inputs: Sequence[str], *, shards: int | None, unit_bytes: int) -> list[Unit]:
+def plan_units(inputs: Sequence[str], *, shards: int | None, unit_bytes: int, report: bool = True) -> list[Unit]:
     """The units of a corpus: exactly `shards` of them where the files can be cut so, else of about `unit_bytes`.
 
     A pure function of the files: the order of `inputs` does not matter. InputError if an input matches nothing.
+    `report`: log how many files were left out.
     """
     if shards is not None and shards < 1:
         raise SettingsError(f"shards is {shards}, at least 1 is needed; leave it out to cut by size")
     if unit_bytes < 1:
         raise SettingsError(f"unit size is {unit_bytes} bytes, at least 1 is needed")
     listing = list_inputs(inputs)
-    if listing.ignored:
-        names = ", ".join(listing.ignored[:NAMES_IN_LOG]) + (", …" if len(listing.ignored) > NAMES_IN_LOG else "")
-        _LOG.info("not read: %d files that hold no records or text (%s)", len(listing.ignored), names)
+    if listing.ignored and report:
+        kinds = Counter(posixpath.splitext(path)[1] or posixpath.basename(path) for path in listing.ignored)
+        common = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(KINDS_IN_LOG))
+        more = ", …" if len(kinds) > KINDS_IN_LOG else ""
+        _LOG.info("not read: %d files that hold no records or text (%s%s)", len(listing.ignored), common, more)
     few = shards is not None and len(listing.files) < shards
     total_bytes = sum(file.size_bytes for file in listing.files)
     part_bytes = total_bytes // shards if shards else unit_bytes

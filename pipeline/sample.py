@@ -32,7 +32,7 @@ def is_held_out(doc_id: str) -> bool:
 
 def draw_sample(inputs: Sequence[str], settings: ReadSettings, sample_bytes: int) -> list[tuple[str, bytes, bool]]:
     """(doc_id, text, held out) of the sample's documents, at most about `sample_bytes` of text, in hash order."""
-    units = plan_units(inputs, shards=None, unit_bytes=SAMPLE_UNIT_BYTES)
+    units = plan_units(inputs, shards=None, unit_bytes=SAMPLE_UNIT_BYTES, report=False)
     documents: list[tuple[float, str, bytes]] = []
     held_bytes = 0
     for unit in sorted(units, key=_unit_rank):

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import os
 import tempfile
+from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
+from pipeline.readers_open import is_remote, open_binary
 from schemas.errors import SettingsError
 from schemas.files import replace_file
 
 
 def is_local(path: str) -> bool:
     """Whether the path is on this machine's file system."""
-    return "://" not in path
+    return not is_remote(path)
+
+
+def _beam() -> Any:
+    """Beam's file systems, imported when a remote path first needs them: that takes a second."""
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems
 
 
 def join(directory: str, *names: str) -> str:
     """A path below a directory."""
-    return os.path.join(directory, *names) if is_local(directory) else FileSystems.join(directory, *names)
+    return os.path.join(directory, *names) if is_local(directory) else _beam().join(directory, *names)
 
 
 def make_directory(path: str) -> None:
@@ -31,23 +37,20 @@ def make_directory(path: str) -> None:
     try:
         if is_local(path):
             os.makedirs(path, exist_ok=True)
-        elif not FileSystems.exists(path):
-            FileSystems.mkdirs(path)
-    except (OSError, BeamIOError, ValueError) as error:
+        elif not _beam().exists(path):
+            _beam().mkdirs(path)
+    except (OSError, ValueError) as error:
         raise SettingsError(f"cannot write to {path} ({error}); choose another --output") from error
 
 
 def exists(path: str) -> bool:
     """Whether a file stands at the path."""
-    return os.path.exists(path) if is_local(path) else FileSystems.exists(path)
+    return os.path.exists(path) if is_local(path) else _beam().exists(path)
 
 
 def read_bytes(path: str) -> bytes:
     """A whole file."""
-    if is_local(path):
-        with open(path, "rb") as file:
-            return file.read()
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    with open_binary(path) as file:
         return file.read()
 
 
@@ -64,7 +67,9 @@ def create(path: str):
     """A binary file to write from its beginning, without seeking."""
     if is_local(path):
         return open(path, "wb")
-    return FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    from apache_beam.io.filesystem import CompressionTypes
+
+    return _beam().create(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
 def rename(source: str, destination: str) -> None:
@@ -72,7 +77,7 @@ def rename(source: str, destination: str) -> None:
     if is_local(source):
         os.replace(source, destination)
     else:
-        FileSystems.rename([source], [destination])
+        _beam().rename([source], [destination])
 
 
 def list_files(directory: str) -> dict[str, int]:
@@ -85,14 +90,14 @@ def list_files(directory: str) -> dict[str, int]:
             for entry in sorted(os.scandir(directory), key=lambda e: e.name)
             if entry.is_file()
         }
-    matches = FileSystems.match([join(directory, "*")])[0].metadata_list
+    matches = _beam().match([join(directory, "*")])[0].metadata_list
     return {os.path.basename(match.path): match.size_in_bytes for match in sorted(matches, key=lambda m: m.path)}
 
 
 def remove(path: str) -> None:
     """Delete a file or a directory with all it holds; nothing happens if there is none."""
     if exists(path):
-        FileSystems.delete([path])
+        _beam().delete([path])
 
 
 def local_copy(directory: str) -> str:
@@ -100,7 +105,7 @@ def local_copy(directory: str) -> str:
     if is_local(directory):
         return directory
     copy = tempfile.mkdtemp(prefix="compressors-")
-    for match in FileSystems.match([join(directory, "**")])[0].metadata_list:
+    for match in _beam().match([join(directory, "**")])[0].metadata_list:
         path = os.path.join(copy, match.path[len(directory) :].lstrip("/"))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         write_bytes(path, read_bytes(match.path))

@@ -30,8 +30,9 @@ def write_sample(path: str, rows: list[tuple[str, bytes, bool]]) -> None:
     """Write (doc_id, text, held_out) rows, whole or not at all."""
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]
     table = pa.table(columns, schema=SAMPLE_SCHEMA)
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
     temporary = f"{path}.tmp"
-    with pa.OSFile(temporary, "wb") as file, pa.ipc.new_file(file, SAMPLE_SCHEMA) as writer:
+    with pa.OSFile(temporary, "wb") as file, pa.ipc.new_file(file, SAMPLE_SCHEMA, options=options) as writer:
         writer.write_table(table)
     os.replace(temporary, path)
 
