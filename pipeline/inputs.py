@@ -50,7 +50,7 @@ def plan_units(inputs: Sequence[str], *, shards: int | None, unit_bytes: int, re
         raise SettingsError(f"unit size is {unit_bytes} bytes, at least 1 is needed")
     listing = list_inputs(inputs)
     if listing.ignored and report:
-        kinds = Counter(posixpath.splitext(path)[1] or posixpath.basename(path) for path in listing.ignored)
+        kinds = Counter(os.path.splitext(path)[1] or os.path.basename(path) for path in listing.ignored)
         common = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(KINDS_IN_LOG))
         more = ", …" if len(kinds) > KINDS_IN_LOG else ""
         _LOG.info("not read: %d files that hold no records or text (%s%s)", len(listing.ignored), common, more)
