@@ -1,0 +1,95 @@
+"""The README's code blocks run: shell lines on a small dataset at data/stdlib, make lines as far as make -n goes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from kernels.byte_lm import ByteLM, ByteLMConfig
+from pipeline import cli
+from pipeline.__main__ import main
+from schemas.byte_lm_files import write_byte_lm
+from trainer import cli as trainer_cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced code blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def shell_lines() -> list[str]:
+    """All commands of the shell blocks."""
+    return [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a small finished dataset at data/stdlib, of four shards like the quick start's."""
+    directory = tmp_path_factory.mktemp("readme")
+    corpus = directory / "corpus"
+    corpus.mkdir()
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"], "json").glob("*.py")):
+        shutil.copy(path, corpus)
+    model = ByteLM(ByteLMConfig(layers=1, dim=16, heads=1, ffn_dim=16, attention_bytes=16))
+    model.initialise(0)
+    weights = {name: weight.detach().numpy() for name, weight in model.state_dict().items()}
+    write_byte_lm(str(directory / "lm"), config=model.config.to_dict(), training={}, weights=weights)
+    output = str(directory / "data/stdlib")
+    arguments = ["--input", str(corpus), "--output", output, "--lm", str(directory / "lm"), "--shards", "4"]
+    assert main(["preprocess", *arguments, "--workers", "1", "--tokenizer-vocabulary", "400"]) == 0
+    return directory
+
+
+def test_there_are_blocks_to_run() -> None:
+    assert len(shell_lines()) >= 5
+    assert len(blocks("python")) >= 2
+
+
+@pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("make ")])
+def test_make_lines_become_commands_that_parse(line: str) -> None:
+    shown = subprocess.run(
+        ["make", "-n", *shlex.split(line)[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    commands = [shlex.split(text) for text in shown.stdout.replace("\\\n", " ").splitlines() if " -m " in text]
+    ours = [
+        words[words.index("-m") + 1 :] for words in commands if words[words.index("-m") + 1] in ("pipeline", "trainer")
+    ]
+    assert ours, shown.stdout
+    for package, *words in ours:
+        parser = cli.parser() if package == "pipeline" else trainer_cli.parser()
+        assert parser.parse_args(words).command == words[0]
+
+
+@pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("python ")])
+def test_python_lines_run(line: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    words = shlex.split(line)
+    assert words[1:3] == ["-m", "pipeline"], line
+    assert main(words[3:]) == 0
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_python_blocks_run(number: int, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(workplace)
+    exec(compile(blocks("python")[number], f"README.md, block {number}", "exec"), {})
+
+
+def test_every_line_of_the_shell_blocks_is_run() -> None:
+    assert all(line.startswith(("make ", "python ")) for line in shell_lines())
+
+
+def test_the_tree_names_files_that_exist() -> None:
+    tree = README[README.index("## The tree") : README.index("## Contributing")]
+    for name in re.findall(r"\b[\w*]+\.(?:py|md)\b", tree):
+        assert list(ROOT.rglob(name)), f"the README's tree names {name}, which does not exist"
