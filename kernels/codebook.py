@@ -76,7 +76,7 @@ class Codebook:
         return offsets[: n + 1], symbols[: offsets[n]], window_bytes[: offsets[n]]
 
     def find(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, int]:
-        """Entries int32 [n] of the segments data[starts[i]:ends[i]], -1 for an unknown one, and how many are unknown."""
+        """Entries int32 [n] of segments data[starts[i]:ends[i]], -1 for an unknown one, and how many are unknown."""
         return self.segments.find(data, starts, ends)
 
     def insert(

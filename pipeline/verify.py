@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import pyarrow as pa
 
 from pipeline.compressors.base import Compressor
 from pipeline.loading import COMPRESSORS_DIRECTORY, load_compressors
+from pipeline.readers_find import format_of
+from pipeline.units import TEXT
 from schemas.batches import Documents, Spelling
 from schemas.errors import DatasetError, VerificationError
 from schemas.manifest import Manifest, ShardEntry, read_manifest
@@ -71,10 +74,10 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
 
 
 def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
-    """Write every document, decoded from `compressor` (the first one, if not named), to out/<source>; returns how many.
+    """Write every document, decoded from `compressor` (the first one, if not named), below `out`; returns how many.
 
-    Documents of one source stand in one file: a source file as it was, records of a JSONL or Parquet source one after
-    the other.
+    A source file comes back as the file that it was. Records of a JSON lines, Parquet or Arrow source become lines
+    {"doc_id": …, "text": …} of one JSON lines file named after it.
     """
     manifest = read_manifest(directory)
     compressors = dataset_compressors(directory, manifest)
@@ -87,8 +90,9 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
     for shard in manifest.shards:
         for batch in _batches(os.path.join(directory, shard.name)):
             decoded = decode(compressors[name], spelling_from_array(batch[name]), by_model=False)
+            doc_ids = batch[DOC_ID].to_pylist()
             for i, source in enumerate(batch[SOURCE].to_pylist()):
-                _append(out, source, decoded.text(i))
+                _append(out, source, doc_ids[i], decoded.text(i))
                 documents += 1
     return documents
 
@@ -145,9 +149,13 @@ def _first_difference(path: str, name: str, batch: pa.RecordBatch, raw: Document
     raise AssertionError("batches differ, documents do not")
 
 
-def _append(out: str, source: str, text: bytes) -> None:
+def _append(out: str, source: str, doc_id: str, text: bytes) -> None:
     parts = [part for part in source.replace("://", "/").split("/") if part not in ("", ".", "..")]
     path = os.path.join(out, *parts)
+    if format_of(source) != TEXT:
+        path = path.removesuffix(".gz").removesuffix(".zst")
+        path += "" if path.endswith(".jsonl") else ".jsonl"
+        text = (json.dumps({"doc_id": doc_id, "text": text.decode()}, ensure_ascii=False) + "\n").encode()
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "ab") as file:
         file.write(text)

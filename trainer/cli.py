@@ -62,6 +62,8 @@ def _run_lm(options: argparse.Namespace) -> int:
         for step, bits in progress:
             bar.n = step
             bar.set_postfix_str(f"{bits:.3f} bits per byte")
+            if bar.disable and step % max(1, training.steps // 5) == 0:
+                print(f"step {step} of {training.steps}: {bits:.3f} bits per byte", file=sys.stderr)
     found = read_byte_lm(options.out).training["held_out_bits_per_byte"]
     quality = f"{found:.3f} bits per byte on held-out text" if found else "no held-out text in the sample"
     print(f"{options.out}: {quality}", file=sys.stderr)
