@@ -15,7 +15,72 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m trainer", description="Train models on samples and shards.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _lm(commands.add_parser("lm", help="train the byte LM of the neural compressor"))
+    _train(commands.add_parser("train", help="train EvaByte on a dataset"))
     return top
+
+
+def _train(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--data", default="data/stdlib", metavar="DIR", help="finished dataset (default: data/stdlib)")
+    options.add_argument("--out", default=None, metavar="DIR", help="the run (default: runs/SIZE)")
+    options.add_argument("--size", default="tiny", help="tiny, 0.5b, 1.5b, 4b, 7b or 14b (default: tiny)")
+    options.add_argument("--compressor", default="neural", help="whose spelling is mixed with raw bytes (default: neural)")
+    options.add_argument("--mode", default="pair-warmup", help="none, sentinel, pair-warmup, pair-always, raw-only or comp-only (default: pair-warmup)")
+    for name, kind, text in TRAIN_OPTIONS:
+        options.add_argument(f"--{name}", type=kind, default=None, help=f"{text} (default: the size's)")
+    options.add_argument("--device", default="", help="cpu or cuda (default: cuda where there is one)")
+    options.add_argument("--cache", default="", metavar="DIR", help="local directory for shards of a remote dataset")
+    options.add_argument("--compile", action="store_true", help="torch.compile for each block")
+    options.set_defaults(run=_run_train)
+
+
+TRAIN_OPTIONS = (
+    ("steps", int, "optimiser steps"),
+    ("batch-symbols", int, "symbols per step, all ranks together"),
+    ("row-symbols", int, "symbols per row, the context"),
+    ("rows-per-device", int, "rows of a micro-batch; accumulation follows"),
+    ("peak-lr", float, "learning rate after the warm-up"),
+    ("warmup-steps", int, "steps of the learning rate's warm-up"),
+    ("mixing-warmup-steps", int, "steps of the mixing's warm-up, in which r rises and documents are paired"),
+    ("comp-share", float, "r after the warm-up: share of comp among the spellings shown"),
+    ("symbol-heads", int, "heads over the whole vocabulary"),
+    ("raw-heads", int, "further heads over raw bytes"),
+    ("lanes", int, "virtual lanes of the loader; the number of ranks divides it"),
+    ("held-out-share", float, "share of documents, by hash, never trained on"),
+    ("checkpoint-steps", int, "steps between checkpoints"),
+    ("keep-checkpoints", int, "how many of the last checkpoints stay"),
+    ("log-steps", int, "steps between lines of metrics"),
+    ("sharding", str, "ddp or fsdp"),
+    ("seed", int, "of weights, order and mixing"),
+)
+
+
+def _run_train(options: argparse.Namespace) -> int:
+    from trainer.loop import train
+    from trainer.mixing import Mixing
+    from trainer.parallel import world
+    from trainer.settings import TrainSettings
+
+    own = {name.replace("-", "_") for name, _, _ in TRAIN_OPTIONS} - {"mixing_warmup_steps", "comp_share"}
+    given = {name: getattr(options, name) for name in sorted(own) if getattr(options, name) is not None}
+    base = TrainSettings.for_size(options.size, data="", run="").mixing
+    mixing = {"warmup_steps": options.mixing_warmup_steps, "comp_share": options.comp_share}
+    chosen = {name: value for name, value in mixing.items() if value is not None}
+    settings = TrainSettings.for_size(
+        options.size,
+        data=options.data,
+        run=options.out or f"runs/{options.size}",
+        compressor=options.compressor,
+        mixing=Mixing(**{**dataclasses.asdict(base), **chosen, "mode": options.mode}),
+        device=options.device,
+        cache=options.cache,
+        compile=options.compile,
+        **given,
+    )
+    with world(settings.device) as here:
+        train(settings, here)
+        if here.is_first:
+            print(f"{settings.run}: trained to step {settings.steps}; metrics.jsonl and checkpoints stand there")
+    return 0
 
 
 def _lm(options: argparse.ArgumentParser) -> None:
