@@ -63,7 +63,13 @@ class ByteLMTraining:
 DEFAULTS = {
     "tiny": ByteLMTraining(steps=750, rows=40, window_bytes=32, matrix_lr=0.02, other_lr=0.005),
     "40m": ByteLMTraining(
-        steps=20_000, rows=256, window_bytes=512, matrix_lr=0.02, other_lr=0.003, warmup_steps=500, checkpoint_steps=1000
+        steps=20_000,
+        rows=256,
+        window_bytes=512,
+        matrix_lr=0.02,
+        other_lr=0.003,
+        warmup_steps=500,
+        checkpoint_steps=1000,
     ),
 }
 
@@ -171,9 +177,7 @@ def _checkpoints(folder: str) -> list[str]:
     return sorted(name for name in os.listdir(folder) if name.endswith(".safetensors"))
 
 
-def _resume(
-    model: ByteLM, optimizers: dict[str, torch.optim.Optimizer], folder: str, identity: dict[str, str]
-) -> int:
+def _resume(model: ByteLM, optimizers: dict[str, torch.optim.Optimizer], folder: str, identity: dict[str, str]) -> int:
     """Load the last checkpoint, if there is one, and return its step."""
     names = _checkpoints(folder)
     if not names:

@@ -62,7 +62,14 @@ class TrainSettings:
             raise SettingsError(f"size {self.size!r} is unknown; choose one of {', '.join(SIZES)}")
         if self.sharding not in ("", *SHARDINGS):
             raise SettingsError(f"sharding {self.sharding!r} is unknown; choose ddp or fsdp, or leave it out")
-        for name in ("steps", "batch_symbols", "row_symbols", "rows_per_device", "checkpoint_steps", "keep_checkpoints"):
+        for name in (
+            "steps",
+            "batch_symbols",
+            "row_symbols",
+            "rows_per_device",
+            "checkpoint_steps",
+            "keep_checkpoints",
+        ):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 1")
         if self.batch_symbols % self.row_symbols:
