@@ -103,7 +103,9 @@ class PrefixReader:
             return members, trie, walk(trie)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            for members, trie, result in pool.map(run, pairwise(cuts)) if self.threads > 1 else map(run, pairwise(cuts)):
+            for members, trie, result in (
+                pool.map(run, pairwise(cuts)) if self.threads > 1 else map(run, pairwise(cuts))
+            ):
                 self.prefixes_read += trie.inner_nodes
                 yield members, trie, result
 

@@ -21,9 +21,7 @@ def dense_table_size(context_bytes: int) -> int:
 
 def dense_contexts(context_bytes: int) -> list[bytes]:
     """All contexts of 0 … context_bytes bytes in the table's order: by length, then by value, big-endian."""
-    return [
-        value.to_bytes(length, "big") for length in range(context_bytes + 1) for value in range(256**length)
-    ]
+    return [value.to_bytes(length, "big") for length in range(context_bytes + 1) for value in range(256**length)]
 
 
 @njit(cache=True, nogil=True)
@@ -82,7 +80,5 @@ def segment(
     """
     ends = np.empty(entropies.size, np.int64)
     segment_offsets = np.zeros(offsets.size, np.int64)
-    n = _segment(
-        entropies, offsets, np.float32(theta_bits), max_segment_bytes, cut_every_bytes, ends, segment_offsets
-    )
+    n = _segment(entropies, offsets, np.float32(theta_bits), max_segment_bytes, cut_every_bytes, ends, segment_offsets)
     return ends[:n].copy(), segment_offsets

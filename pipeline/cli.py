@@ -16,7 +16,9 @@ DEFAULT_OUTPUT = "data/stdlib"
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(prog="python -m pipeline", description="Turn a corpus into Arrow shards with raw and compressed spellings.")
+    top = argparse.ArgumentParser(
+        prog="python -m pipeline", description="Turn a corpus into Arrow shards with raw and compressed spellings."
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _preprocess(commands.add_parser("preprocess", help="a corpus becomes verified Arrow shards", formatter_class=_Help))
     _sample(commands.add_parser("sample", help="draw the sample that models are made from", formatter_class=_Help))
@@ -37,40 +39,95 @@ def _input_options(options: argparse.ArgumentParser) -> None:
         help="files, globs, directories or URLs: .jsonl[.gz|.zst], .parquet, .arrow, or a tree of source files "
         "(default: this Python's standard library)",
     )  # fmt: skip
-    options.add_argument("--text-field", nargs="+", metavar="FIELD", default=["text", "content"], help="first of these that a record has")
-    options.add_argument("--id-field", metavar="FIELD", default=None, help="take document ids from this field (default: a hash of source and position)")
-    options.add_argument("--max-document-bytes", type=int, default=64 << 20, metavar="BYTES", help="longer documents are set aside")
+    options.add_argument(
+        "--text-field", nargs="+", metavar="FIELD", default=["text", "content"], help="first of these that a record has"
+    )
+    options.add_argument(
+        "--id-field",
+        metavar="FIELD",
+        default=None,
+        help="take document ids from this field (default: a hash of source and position)",
+    )
+    options.add_argument(
+        "--max-document-bytes", type=int, default=64 << 20, metavar="BYTES", help="longer documents are set aside"
+    )
 
 
 def _model_options(options: argparse.ArgumentParser) -> None:
-    options.add_argument("--lm", default="tiny", metavar="SIZE|DIR", help="byte LM: `tiny` or `40m` to train on a sample, or a directory")
-    options.add_argument("--tokenizer", default="", metavar="FILE", help="SentencePiece .model (default: train one on a sample)")
-    options.add_argument("--tokenizer-vocabulary", type=int, default=8192, metavar="PIECES", help="size of a tokenizer trained here")
-    options.add_argument("--sample-bytes", type=int, default=64 << 20, metavar="BYTES", help="text that models are made from, at most")
+    options.add_argument(
+        "--lm", default="tiny", metavar="SIZE|DIR", help="byte LM: `tiny` or `40m` to train on a sample, or a directory"
+    )
+    options.add_argument(
+        "--tokenizer", default="", metavar="FILE", help="SentencePiece .model (default: train one on a sample)"
+    )
+    options.add_argument(
+        "--tokenizer-vocabulary", type=int, default=8192, metavar="PIECES", help="size of a tokenizer trained here"
+    )
+    options.add_argument(
+        "--sample-bytes", type=int, default=64 << 20, metavar="BYTES", help="text that models are made from, at most"
+    )
     options.add_argument(
         "--theta", default="quantile=0.75", metavar="TARGET",
         help="entropy threshold in bits, or quantile=Q, mean_bytes=B, bytes_per_symbol=R, calibrated once on the sample",
     )  # fmt: skip
-    options.add_argument("--entropy-context", default="2", metavar="BYTES", help="bytes that a boundary depends on, 1 to 8, or `document`")
-    options.add_argument("--context", choices=("segment", "document"), default="segment", help="what the LM sees when it codes")
+    options.add_argument(
+        "--entropy-context",
+        default="2",
+        metavar="BYTES",
+        help="bytes that a boundary depends on, 1 to 8, or `document`",
+    )
+    options.add_argument(
+        "--context", choices=("segment", "document"), default="segment", help="what the LM sees when it codes"
+    )
     options.add_argument("--max-segment-bytes", type=int, default=32, metavar="BYTES", help="longest segment")
-    options.add_argument("--token-width-bytes", type=int, default=0, metavar="BYTES", help="token_bytes: 2 or 3; 0: the smallest that fits")
-    options.add_argument("--token-code", choices=("plain", "gray"), default="plain", help="token_bytes: how an id is spelled")
+    options.add_argument(
+        "--token-width-bytes",
+        type=int,
+        default=0,
+        metavar="BYTES",
+        help="token_bytes: 2 or 3; 0: the smallest that fits",
+    )
+    options.add_argument(
+        "--token-code", choices=("plain", "gray"), default="plain", help="token_bytes: how an id is spelled"
+    )
 
 
 def _preprocess(options: argparse.ArgumentParser) -> None:
     _input_options(options)
-    options.add_argument("--output", default=DEFAULT_OUTPUT, metavar="DIR", help="directory of the dataset, local or remote")
-    options.add_argument("--compressors", default="neural,tokenizer,gzip", metavar="NAMES", help="of neural, tokenizer, gzip, token_bytes")
+    options.add_argument(
+        "--output", default=DEFAULT_OUTPUT, metavar="DIR", help="directory of the dataset, local or remote"
+    )
+    options.add_argument(
+        "--compressors",
+        default="neural,tokenizer,gzip",
+        metavar="NAMES",
+        help="of neural, tokenizer, gzip, token_bytes",
+    )
     _model_options(options)
-    options.add_argument("--shards", type=int, default=None, metavar="N", help="number of shards (default: one per --unit-bytes of input)")
-    options.add_argument("--unit-bytes", type=int, default=8 << 20, metavar="BYTES", help="input per shard where --shards is not given")
-    options.add_argument("--compression", choices=("zstd", "none"), default="zstd", help="of the shards' record batches")
+    options.add_argument(
+        "--shards",
+        type=int,
+        default=None,
+        metavar="N",
+        help="number of shards (default: one per --unit-bytes of input)",
+    )
+    options.add_argument(
+        "--unit-bytes", type=int, default=8 << 20, metavar="BYTES", help="input per shard where --shards is not given"
+    )
+    options.add_argument(
+        "--compression", choices=("zstd", "none"), default="zstd", help="of the shards' record batches"
+    )
     options.add_argument("--write-entropy", action="store_true", help="also write the entropy of every byte, in bits")
-    options.add_argument("--max-reject-fraction", type=float, default=0.05, metavar="SHARE", help="more rejects stop the run, exit 1")
-    options.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads of the local runner")
+    options.add_argument(
+        "--max-reject-fraction", type=float, default=0.05, metavar="SHARE", help="more rejects stop the run, exit 1"
+    )
+    options.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads of the local runner"
+    )
     options.add_argument("--device", default="cpu", help="where the byte LM runs: cpu or cuda")
-    options.add_argument("--allow-other-device", action="store_true", help="use a codebook of a device that computes other codes")
+    options.add_argument(
+        "--allow-other-device", action="store_true", help="use a codebook of a device that computes other codes"
+    )
     options.add_argument("--runner", default="FnApiRunner", help="any Beam runner; its own options follow as they are")
     options.set_defaults(run=_run_preprocess)
 
@@ -148,14 +205,20 @@ def _run_sample(options: argparse.Namespace, extra: Sequence[str]) -> int:
     os.makedirs(os.path.dirname(os.path.abspath(options.out)), exist_ok=True)
     write_sample(options.out, rows)
     held_out = sum(held for *_, held in rows)
-    print(f"{options.out}: {len(rows):,} documents, {sum(len(text) for _, text, _ in rows) / 1e6:.1f} MB, {held_out} held out")
+    print(
+        f"{options.out}: {len(rows):,} documents, {sum(len(text) for _, text, _ in rows) / 1e6:.1f} MB, {held_out} held out"
+    )
     return 0
 
 
 def _tokenizer(options: argparse.ArgumentParser) -> None:
     _input_options(options)
-    options.add_argument("--sample-bytes", type=int, default=64 << 20, metavar="BYTES", help="text to train on, at most")
-    options.add_argument("--vocabulary", type=int, default=8192, metavar="PIECES", help="pieces, the 256 bytes included")
+    options.add_argument(
+        "--sample-bytes", type=int, default=64 << 20, metavar="BYTES", help="text to train on, at most"
+    )
+    options.add_argument(
+        "--vocabulary", type=int, default=8192, metavar="PIECES", help="pieces, the 256 bytes included"
+    )
     options.add_argument("--out", default="models/tokenizer.model", metavar="FILE", help="SentencePiece model to write")
     options.set_defaults(run=_run_tokenizer)
 
@@ -168,13 +231,17 @@ def _run_tokenizer(options: argparse.Namespace, extra: Sequence[str]) -> int:
     rows = draw_sample(_inputs(options), _read(options), options.sample_bytes)
     os.makedirs(os.path.dirname(os.path.abspath(options.out)), exist_ok=True)
     train_tokenizer((text for _, text, held in rows if not held), options.vocabulary, options.out)
-    print(f"{options.out}: {TokenizerCompressor.load(options.out).alphabet_size:,} pieces; use it with TOKENIZER={options.out}")
+    print(
+        f"{options.out}: {TokenizerCompressor.load(options.out).alphabet_size:,} pieces; use it with TOKENIZER={options.out}"
+    )
     return 0
 
 
 def _verify(options: argparse.ArgumentParser) -> None:
     options.add_argument("dataset", metavar="DIR", help="directory of a finished dataset")
-    options.add_argument("--by-model", action="store_true", help="decode neural codes by the byte LM alone, without the codebook (slow)")
+    options.add_argument(
+        "--by-model", action="store_true", help="decode neural codes by the byte LM alone, without the codebook (slow)"
+    )
     options.add_argument("--device", default="cpu", help="where the byte LM runs: cpu or cuda")
     options.set_defaults(run=_run_verify)
 

@@ -59,7 +59,9 @@ def build(
     """Add the graph to a pipeline."""
     compress = beam.ParDo(CompressUnit(job, loading))
     if loading["device"] != "cpu":
-        compress = compress.with_resource_hints(accelerator="type:nvidia-l4;count:1;install-nvidia-driver", min_ram="12GB")
+        compress = compress.with_resource_hints(
+            accelerator="type:nvidia-l4;count:1;install-nvidia-driver", min_ram="12GB"
+        )
     return (
         pipeline
         | "Units" >> beam.Create([unit.to_dict() for unit in units], reshuffle=False)
@@ -75,7 +77,9 @@ def options(runner: str, workers: int, extra: Sequence[str]) -> PipelineOptions:
     flags = [f"--runner={runner}", *extra]
     if runner == "FnApiRunner":
         if extra:
-            raise SettingsError(f"the local runner takes no Beam options; remove {' '.join(extra)!r} or choose --runner")
+            raise SettingsError(
+                f"the local runner takes no Beam options; remove {' '.join(extra)!r} or choose --runner"
+            )
         flags += [f"--direct_num_workers={workers}"]
         flags += ["--direct_running_mode=" + ("multi_threading" if workers > 1 else "in_memory")]
     else:

@@ -60,12 +60,16 @@ class ThetaTarget:
         try:
             target = cls(kind=kind or "bits", value=float(number))
         except ValueError:
-            raise SettingsError(f"theta is {text!r}; give bits, or one of quantile=, mean_bytes=, bytes_per_symbol=") from None
+            raise SettingsError(
+                f"theta is {text!r}; give bits, or one of quantile=, mean_bytes=, bytes_per_symbol="
+            ) from None
         low, high = {"bits": (0, 8), "quantile": (0, 1), "mean_bytes": (1, 255), "bytes_per_symbol": (1, 255)}.get(
             target.kind, (1, 0)
         )
         if not low <= target.value <= high:
-            raise SettingsError(f"theta is {text!r}; bits are 0 to 8, quantile 0 to 1, mean_bytes and bytes_per_symbol 1 to 255")
+            raise SettingsError(
+                f"theta is {text!r}; bits are 0 to 8, quantile 0 to 1, mean_bytes and bytes_per_symbol 1 to 255"
+            )
         return target
 
     def __str__(self) -> str:
@@ -130,7 +134,11 @@ def _entropies(
     size = settings.entropy_context_bytes
     if not size:
         return None, [], np.empty(0, np.float32)
-    contexts = dense_contexts(size) if size <= DENSE_CONTEXT_BYTES else distinct_contexts(documents.raw, documents.offsets, size)
+    contexts = (
+        dense_contexts(size)
+        if size <= DENSE_CONTEXT_BYTES
+        else distinct_contexts(documents.raw, documents.offsets, size)
+    )
     bits = context_entropies(contexts, PrefixReader(model, threads=threads))
     return EntropyMemo(size, contexts, bits), contexts, bits
 
@@ -166,7 +174,9 @@ class _Builder:
         if target.kind == "quantile":
             return float(np.quantile(entropies, target.value, method="lower"))
         if target.kind == "mean_bytes":
-            return self._bisect(entropies, target.value, lambda theta: self._mean_segment_bytes(documents, entropies, theta))
+            return self._bisect(
+                entropies, target.value, lambda theta: self._mean_segment_bytes(documents, entropies, theta)
+            )
         return self._bisect(
             entropies,
             target.value,

@@ -58,7 +58,9 @@ class Workshop:
 
             logger.info("drawing a sample of at most %d MB", self.settings.models.sample_bytes >> 20)
             settings = self.settings
-            rows = self._timed("sample", lambda: draw_sample(settings.inputs, settings.read, settings.models.sample_bytes))
+            rows = self._timed(
+                "sample", lambda: draw_sample(settings.inputs, settings.read, settings.models.sample_bytes)
+            )
             write_sample(path, rows)
         return path
 
@@ -171,11 +173,15 @@ def _read_given(path: str) -> bytes:
     try:
         return storage.read_bytes(path)
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"no tokenizer at {path}; give a SentencePiece .model file, or leave it out to train one") from error
+        raise ArtifactError(
+            f"no tokenizer at {path}; give a SentencePiece .model file, or leave it out to train one"
+        ) from error
 
 
 def _run(command: list[str]) -> None:
     """Run a command of ours; its own message has said what was wrong when it fails."""
     finished = subprocess.run(command, check=False)
     if finished.returncode:
-        raise ArtifactError(f"`{' '.join(command[1:])}` failed with exit code {finished.returncode}; see its message above")
+        raise ArtifactError(
+            f"`{' '.join(command[1:])}` failed with exit code {finished.returncode}; see its message above"
+        )

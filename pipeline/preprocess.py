@@ -170,5 +170,7 @@ def _lock(output: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise SettingsError(f"another run is writing to {output}; wait for it, or choose another --output") from None
+            raise SettingsError(
+                f"another run is writing to {output}; wait for it, or choose another --output"
+            ) from None
         yield

@@ -40,7 +40,9 @@ class ModelSettings:
         if self.sample_bytes < 1:
             raise SettingsError(f"sample is {self.sample_bytes} bytes; give at least 1")
         if self.tokenizer_vocabulary < 300:
-            raise SettingsError(f"tokenizer vocabulary is {self.tokenizer_vocabulary}; 256 bytes and some pieces need 300")
+            raise SettingsError(
+                f"tokenizer vocabulary is {self.tokenizer_vocabulary}; 256 bytes and some pieces need 300"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -80,7 +80,11 @@ def list_files(directory: str) -> dict[str, int]:
     if is_local(directory):
         if not os.path.isdir(directory):
             return {}
-        return {entry.name: entry.stat().st_size for entry in sorted(os.scandir(directory), key=lambda e: e.name) if entry.is_file()}
+        return {
+            entry.name: entry.stat().st_size
+            for entry in sorted(os.scandir(directory), key=lambda e: e.name)
+            if entry.is_file()
+        }
     matches = FileSystems.match([join(directory, "*")])[0].metadata_list
     return {os.path.basename(match.path): match.size_in_bytes for match in sorted(matches, key=lambda m: m.path)}
 

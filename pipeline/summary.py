@@ -19,7 +19,9 @@ def summary(output: str) -> str:
     manifest = Manifest.from_bytes(storage.read_bytes(path), path)
     report_path = storage.join(output, REPORT_NAME)
     report = json.loads(storage.read_bytes(report_path)) if storage.exists(report_path) else {}
-    return "\n".join([*_documents(output, manifest), "", *_compressors(manifest), "", *_rates(manifest, report), *_next(output)])
+    return "\n".join(
+        [*_documents(output, manifest), "", *_compressors(manifest), "", *_rates(manifest, report), *_next(output)]
+    )
 
 
 def _documents(output: str, manifest: Manifest) -> list[str]:

@@ -1,8 +1,8 @@
 """One unit of the corpus to one staged shard: a pure function of the unit's files and the compressors.
 
-    pieces ── read_documents ──► windows of about 8 MiB ──► every compressor ──► ShardWriter ──► staged/unit-00003.<attempt>.arrow
-                   └► rejects ─────────────────────────────────────────────────────────────────► staged/…  .rejects.jsonl
-    and last: done/unit-00003.json, the commit record. Without it, nothing of the unit counts.
+pieces ── read_documents ──► windows of about 8 MiB ──► every compressor ──► ShardWriter ──► staged/unit-00003.<attempt>.arrow
+               └► rejects ─────────────────────────────────────────────────────────────────► staged/…  .rejects.jsonl
+and last: done/unit-00003.json, the commit record. Without it, nothing of the unit counts.
 """
 
 from __future__ import annotations

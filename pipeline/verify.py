@@ -113,7 +113,9 @@ def _check_digest(path: str, shard: ShardEntry) -> None:
     except FileNotFoundError:
         raise VerificationError(f"{path} is missing; remove the manifest and run preprocess again") from None
     if found != shard.sha256:
-        raise VerificationError(f"{path} has sha256 {found[:16]}…, the manifest says {shard.sha256[:16]}…: it is damaged")
+        raise VerificationError(
+            f"{path} has sha256 {found[:16]}…, the manifest says {shard.sha256[:16]}…: it is damaged"
+        )
 
 
 def _check_batch(path: str, batch: pa.RecordBatch, compressors: dict[str, Compressor], by_model: bool) -> None:

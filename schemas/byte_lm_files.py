@@ -66,6 +66,4 @@ def read_byte_lm(directory: str) -> ByteLMFiles:
         ) from error
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ArtifactError(f"byte LM at {directory} is damaged ({error}); train it again with `make lm`") from error
-    return ByteLMFiles(
-        config=config, training=training, weights=weights, digest=digest_of(config, weights_file)
-    )
+    return ByteLMFiles(config=config, training=training, weights=weights, digest=digest_of(config, weights_file))

@@ -1,8 +1,8 @@
 """Bits per raw byte of documents, each byte scored exactly once.
 
 A window is <bos> <raw> and up to `room` bytes: the sentinel stands at the head of every window, as in training. Windows
-move on by `stride` bytes, and of every one but a document's first only the bytes that no earlier window has scored count,
-so a byte has at least room − stride bytes before it, or all of its document. Ids other than bytes cost nothing here.
+move on by `stride` bytes, and of every one but a document's first only the bytes that no earlier window has scored
+count, so a byte has at least room − stride bytes before it, or all of its document. Other ids cost nothing.
 """
 
 from __future__ import annotations

@@ -206,8 +206,8 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     if result is None or not result.raw_bytes:
         raise SettingsError(f"{options.data} holds out no documents at a share of {share}; give --held-out-share")
     print(
-        f"{result.bits_per_byte:.4f} bits per byte over {result.raw_bytes:,} raw bytes of {result.documents:,} held-out "
-        f"documents, windows of {row_symbols} symbols"
+        f"{result.bits_per_byte:.4f} bits per byte over {result.raw_bytes:,} raw bytes of {result.documents:,} "
+        f"held-out documents, windows of {row_symbols} symbols"
     )
     return 0
 

@@ -1,7 +1,7 @@
 """The training loop: batches in, checkpoints and metrics out, resumed exactly.
 
     loader ─► micro-batches ─► loss / weight of the whole step ─► gradients summed over ranks ─► clip ─► AdamW
-                                                                    └─ every checkpoint_steps, on SIGTERM, at the end: save
+                                                                    └─ now and then, on SIGTERM, at the end: save
 
 Every position of the global batch weighs the same, whatever the number of ranks and micro-batches: the weight of a step
 follows from its ids alone and is added up before the first forward. A loss that is not finite stops the run before the
@@ -118,10 +118,10 @@ def loader_settings(settings: TrainSettings) -> LoaderSettings:
 
 def _announce(settings: TrainSettings, config: EvaByteConfig, here: World, accumulation: int) -> None:
     """Print the arithmetic, and refuse what cannot fit, before anything is allocated."""
-    shape = {"rows": settings.rows_per_device, "positions": settings.row_symbols}
-    where = {"sharding": settings.parallelism, "world_size": here.size}
+    rows, positions, sharding = settings.rows_per_device, settings.row_symbols, settings.parallelism
     if here.is_first:
-        logger.info("%s: %s", settings.size, describe(config, **shape, **where))
+        text = describe(config, rows=rows, positions=positions, sharding=sharding, world_size=here.size)
+        logger.info("%s: %s", settings.size, text)
         logger.info(
             "%d steps of %d symbols: %d ranks × %d micro-batches × %d rows × %d; learning rate %g",
             settings.steps, settings.batch_symbols, here.size, accumulation, settings.rows_per_device,
@@ -132,7 +132,15 @@ def _announce(settings: TrainSettings, config: EvaByteConfig, here: World, accum
     else:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         device_bytes, name = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // local, "this machine"
-    check_fits(config, **shape, **where, device_bytes=device_bytes, device=name)
+    check_fits(
+        config,
+        rows=rows,
+        positions=positions,
+        sharding=sharding,
+        world_size=here.size,
+        device_bytes=device_bytes,
+        device=name,
+    )
 
 
 def _resume(settings: TrainSettings, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:

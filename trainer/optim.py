@@ -11,7 +11,7 @@ from trainer.settings import TrainSettings
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
-    """The rate of a step, counted from 0: linear over the warm-up, then half a cosine to `final_lr_share` at the end."""
+    """The rate of a step, counted from 0: linear over the warm-up, then half a cosine to `final_lr_share`."""
     peak = settings.learning_rate
     if step < settings.warmup_steps:
         return peak * (step + 1) / settings.warmup_steps

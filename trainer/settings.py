@@ -106,8 +106,8 @@ class TrainSettings:
         at_once = world_size * self.rows_per_device
         if self.batch_rows % at_once:
             raise SettingsError(
-                f"a step has {self.batch_rows} rows, {world_size} ranks of {self.rows_per_device} rows take {at_once} at "
-                "once; choose --batch-symbols or --rows-per-device so that they divide"
+                f"a step has {self.batch_rows} rows, {world_size} ranks of {self.rows_per_device} rows take "
+                f"{at_once} at once; choose --batch-symbols or --rows-per-device so that they divide"
             )
         return self.batch_rows // at_once
 

@@ -15,7 +15,7 @@ from trainer.model_config import EvaByteConfig
 
 
 def load_trained(path: str, *, device: str = "cpu") -> tuple[EvaByte, dict[str, Any]]:
-    """The fp32 model, ready to read, and its run's settings (empty for an export). ArtifactError where there is none."""
+    """The fp32 model, ready to read, and its run's settings (empty for an export); ArtifactError if there is none."""
     if os.path.exists(os.path.join(path, "config.json")):
         return import_model(path, device=device).eval().requires_grad_(False), {}
     if not os.path.exists(os.path.join(path, checkpoint.STATE_NAME)):

@@ -84,7 +84,12 @@ class NeuralCompressor:
 
     @classmethod
     def load(
-        cls, directory: str, *, device: str = "cpu", allow_other_device: bool = False, cache_bytes: int = DEFAULT_CACHE_BYTES
+        cls,
+        directory: str,
+        *,
+        device: str = "cpu",
+        allow_other_device: bool = False,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> NeuralCompressor:
         """Read an artifact; ArtifactError where it is missing or damaged, or this device computes other codes."""
         settings, described = read_described(directory)
@@ -287,7 +292,9 @@ class NeuralCompressor:
     def _decode_by_model(self, symbols: np.ndarray, window_bytes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
         raw, damaged = self._reader().decode(symbols, window_bytes.astype(np.int64), cuts)
         if damaged:
-            raise VerificationError(f"{damaged} bytes have codes that this model cannot have written; the shard is damaged")
+            raise VerificationError(
+                f"{damaged} bytes have codes that this model cannot have written; the shard is damaged"
+            )
         return raw
 
 

@@ -1,9 +1,9 @@
 """The neural compressor on disk: one directory that holds all that boundaries and codes depend on.
 
-    weights.safetensors, lm.json   the byte LM
-    entropy.arrow                  context binary, bits float32: H after each context
-    codebook.arrow                 segment binary, count uint64, symbols list<uint16>, window_bytes list<uint8>
-    compressor.json                settings, how θ was found, device probe, versions, digests; written last
+weights.safetensors, lm.json   the byte LM
+entropy.arrow                  context binary, bits float32: H after each context
+codebook.arrow                 segment binary, count uint64, symbols list<uint16>, window_bytes list<uint8>
+compressor.json                settings, how θ was found, device probe, versions, digests; written last
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def write_codebook(path: str, book: Codebook, counts: np.ndarray) -> None:
     offsets, symbols, window_bytes = book.codes()
     columns = [
         pa.Array.from_buffers(
-            pa.binary(), len(book), [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(data))]
+            pa.binary(),
+            len(book),
+            [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(data))],
         ),
         pa.array(counts.astype(np.uint64)),
         pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(symbols)),
