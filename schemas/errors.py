@@ -37,3 +37,9 @@ class VerificationError(UserError):
     """A shard does not decode to its own raw bytes, or its digest is wrong."""
 
     exit_code = 1
+
+
+class TrainingError(UserError):
+    """A training run cannot go on: its loss is not finite."""
+
+    exit_code = 1

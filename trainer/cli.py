@@ -15,7 +15,81 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m trainer", description="Train models on samples and shards.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _lm(commands.add_parser("lm", help="train the byte LM of the neural compressor"))
+    _train(commands.add_parser("train", help="train EvaByte on a dataset"))
+    _generate(commands.add_parser("generate", help="continue a prompt, raw bytes in and out"))
+    _evaluate(commands.add_parser("evaluate-bpb", help="bits per raw byte on held-out documents"))
+    _export(commands.add_parser("export", help="write the EvaByte Hugging Face layout"))
     return top
+
+
+def _train(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--data", default="data/stdlib", metavar="DIR", help="finished dataset (default: data/stdlib)")
+    options.add_argument("--out", default=None, metavar="DIR", help="the run (default: runs/SIZE)")
+    options.add_argument("--size", default="tiny", help="tiny, 0.5b, 1.5b, 4b, 7b or 14b (default: tiny)")
+    options.add_argument(
+        "--compressor", default="neural", help="whose spelling is mixed with raw bytes (default: neural)"
+    )
+    options.add_argument(
+        "--mode",
+        default="pair-warmup",
+        help="none, sentinel, pair-warmup, pair-always, raw-only or comp-only (default: pair-warmup)",
+    )
+    for name, kind, text in TRAIN_OPTIONS:
+        options.add_argument(f"--{name}", type=kind, default=None, help=f"{text} (default: the size's)")
+    options.add_argument("--device", default="", help="cpu or cuda (default: cuda where there is one)")
+    options.add_argument("--cache", default="", metavar="DIR", help="local directory for shards of a remote dataset")
+    options.add_argument("--compile", action="store_true", help="torch.compile for each block")
+    options.set_defaults(run=_run_train)
+
+
+TRAIN_OPTIONS = (
+    ("steps", int, "optimiser steps"),
+    ("batch-symbols", int, "symbols per step, all ranks together"),
+    ("row-symbols", int, "symbols per row, the context"),
+    ("rows-per-device", int, "rows of a micro-batch; accumulation follows"),
+    ("peak-lr", float, "learning rate after the warm-up"),
+    ("warmup-steps", int, "steps of the learning rate's warm-up"),
+    ("mixing-warmup-steps", int, "steps of the mixing's warm-up, in which r rises and documents are paired"),
+    ("comp-share", float, "r after the warm-up: share of comp among the spellings shown"),
+    ("symbol-heads", int, "heads over the whole vocabulary"),
+    ("raw-heads", int, "further heads over raw bytes"),
+    ("lanes", int, "virtual lanes of the loader; the number of ranks divides it"),
+    ("held-out-share", float, "share of documents, by hash, never trained on"),
+    ("checkpoint-steps", int, "steps between checkpoints"),
+    ("keep-checkpoints", int, "how many of the last checkpoints stay"),
+    ("log-steps", int, "steps between lines of metrics"),
+    ("sharding", str, "ddp or fsdp"),
+    ("seed", int, "of weights, order and mixing"),
+)
+
+
+def _run_train(options: argparse.Namespace) -> int:
+    from trainer.loop import train
+    from trainer.mixing import Mixing
+    from trainer.parallel import world
+    from trainer.settings import TrainSettings
+
+    own = {name.replace("-", "_") for name, _, _ in TRAIN_OPTIONS} - {"mixing_warmup_steps", "comp_share"}
+    given = {name: getattr(options, name) for name in sorted(own) if getattr(options, name) is not None}
+    base = TrainSettings.for_size(options.size, data="", run="").mixing
+    mixing = {"warmup_steps": options.mixing_warmup_steps, "comp_share": options.comp_share}
+    chosen = {name: value for name, value in mixing.items() if value is not None}
+    settings = TrainSettings.for_size(
+        options.size,
+        data=options.data,
+        run=options.out or f"runs/{options.size}",
+        compressor=options.compressor,
+        mixing=Mixing(**{**dataclasses.asdict(base), **chosen, "mode": options.mode}),
+        device=options.device,
+        cache=options.cache,
+        compile=options.compile,
+        **given,
+    )
+    with world(settings.device) as here:
+        train(settings, here)
+        if here.is_first:
+            print(f"{settings.run}: trained to step {settings.steps}; metrics.jsonl and checkpoints stand there")
+    return 0
 
 
 def _lm(options: argparse.ArgumentParser) -> None:
@@ -67,4 +141,96 @@ def _run_lm(options: argparse.Namespace) -> int:
     found = read_byte_lm(options.out).training["held_out_bits_per_byte"]
     quality = f"{found:.3f} bits per byte on held-out text" if found else "no held-out text in the sample"
     print(f"{options.out}: {quality}", file=sys.stderr)
+    return 0
+
+
+def _generate(options: argparse.ArgumentParser) -> None:
+    options.add_argument("model", nargs="?", default="runs/tiny", help="run, checkpoint or export (default: runs/tiny)")
+    options.add_argument("--prompt", default="def ", help="text to continue (default: 'def ')")
+    options.add_argument("--max-bytes", type=int, default=256, help="longest continuation (default: 256)")
+    options.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: 0)")
+    options.add_argument("--top-p", type=float, default=1.0, help="share of probability kept (default: 1)")
+    options.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+    options.add_argument("--plain", action="store_true", help="one byte per forward, without speculation")
+    options.add_argument("--device", default="", help="cpu or cuda (default: cuda where there is one)")
+    options.set_defaults(run=_run_generate)
+
+
+def _run_generate(options: argparse.Namespace) -> int:
+    from trainer.generate import generate
+    from trainer.sampling import Sampling
+    from trainer.trained import load_trained, training_device
+
+    model, _ = load_trained(options.model, device=training_device(options.device))
+    prompt = options.prompt.encode()
+    result = generate(
+        model,
+        [prompt],
+        max_bytes=options.max_bytes,
+        sampling=Sampling(temperature=options.temperature, top_p=options.top_p),
+        seeds=[options.seed],
+        speculate=not options.plain,
+    )[0]
+    sys.stdout.buffer.write(prompt + result.text + b"\n")
+    sys.stdout.flush()
+    print(
+        f"{len(result.text)} bytes in {result.forwards} forwards, {result.symbols_per_forward:.2f} bytes per forward",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _evaluate(options: argparse.ArgumentParser) -> None:
+    options.add_argument("model", nargs="?", default="runs/tiny", help="run, checkpoint or export (default: runs/tiny)")
+    options.add_argument("--data", default="data/stdlib", metavar="DIR", help="finished dataset (default: data/stdlib)")
+    options.add_argument("--held-out-share", type=float, default=None, help="of the documents (default: the run's)")
+    options.add_argument("--row-symbols", type=int, default=None, help="length of a window (default: the run's)")
+    options.add_argument(
+        "--max-bytes", type=int, default=0, help="stop after about so many bytes; 0 for all (default: 0)"
+    )
+    options.add_argument("--device", default="", help="cpu or cuda (default: cuda where there is one)")
+    options.set_defaults(run=_run_evaluate)
+
+
+def _run_evaluate(options: argparse.Namespace) -> int:
+    from trainer.bits_per_byte import score
+    from trainer.shards import Dataset, HeldOut
+    from trainer.trained import load_trained, training_device
+
+    model, settings = load_trained(options.model, device=training_device(options.device))
+    share = settings.get("held_out_share", 0.05) if options.held_out_share is None else options.held_out_share
+    row_symbols = options.row_symbols or settings.get("row_symbols", 1024)
+    dataset = Dataset(options.data, compressor=None, held_out=HeldOut(share=share))
+    result = None
+    for result in score(model, (texts for _, texts in dataset.held_out_documents()), row_symbols=row_symbols):
+        if options.max_bytes and result.raw_bytes >= options.max_bytes:
+            break
+    if result is None or not result.raw_bytes:
+        raise SettingsError(f"{options.data} holds out no documents at a share of {share}; give --held-out-share")
+    print(
+        f"{result.bits_per_byte:.4f} bits per byte over {result.raw_bytes:,} raw bytes of {result.documents:,} "
+        f"held-out documents, windows of {row_symbols} symbols"
+    )
+    return 0
+
+
+def _export(options: argparse.ArgumentParser) -> None:
+    options.add_argument("model", nargs="?", default="runs/tiny", help="run or checkpoint (default: runs/tiny)")
+    options.add_argument("--out", required=True, metavar="DIR", help="directory to write")
+    options.add_argument(
+        "--mode",
+        choices=("plain", "merged"),
+        default="plain",
+        help="keep the vocabulary, or cut to raw bytes with all heads (default: plain)",
+    )
+    options.set_defaults(run=_run_export)
+
+
+def _run_export(options: argparse.Namespace) -> int:
+    from trainer.export import export_model
+    from trainer.trained import load_trained
+
+    model, settings = load_trained(options.model)
+    export_model(model, options.out, mode=options.mode, positions=settings.get("row_symbols", 16_384))
+    print(f"{options.out}: safetensors and config.json in the EvaByte layout ({options.mode})")
     return 0

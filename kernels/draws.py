@@ -1,0 +1,84 @@
+"""Counter-based draws: a random number is a hash of what it decides about, never the state of a generator.
+
+    seed, purpose, epoch … ── key ──►  uint64
+    doc_id                 ── hash_strings ──►  uint64 per document
+    key, values            ── draws ──►  uint64 per value, uniform
+
+So a draw does not depend on who makes it, when, or after which others; that is what lets any number of ranks resume at
+any step. The hash is written out here because the order of a training run hangs on it: a library's generator may change
+its stream with a release, these bits may not (golden values in the tests). FNV-1a over the bytes of a string, then the
+finaliser of MurmurHash3, whose output bits are independent to every practical test.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_MASK = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX_1, _MIX_2 = 0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53
+_FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_GOLDEN_64, _MIX_1_64, _MIX_2_64 = np.uint64(_GOLDEN), np.uint64(_MIX_1), np.uint64(_MIX_2)
+_SHIFT = np.uint64(33)
+
+UNIT_BITS = 53
+"""A draw's upper bits, as many as a float64 holds exactly, decide about a probability; the lower 11 stay free."""
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _mixed(h):
+    h = (h ^ (h >> _SHIFT)) * _MIX_1_64
+    h = (h ^ (h >> _SHIFT)) * _MIX_2_64
+    return h ^ (h >> _SHIFT)
+
+
+@njit(cache=True, nogil=True)
+def _hash_strings(data, offsets, out):
+    for i in range(out.size):
+        h = _FNV_BASIS
+        for byte in data[offsets[i] : offsets[i + 1]]:
+            h = (h ^ np.uint64(byte)) * _FNV_PRIME
+        out[i] = _mixed(h)
+
+
+@njit(cache=True, nogil=True)
+def _draws(keys, values, out):
+    for i in range(out.size):
+        out[i] = _mixed(keys[i % keys.size] ^ _mixed(values[i] + _GOLDEN_64))
+
+
+def key(*numbers: int) -> int:
+    """A 64-bit key made of numbers of any size and sign: the seed, what is drawn, the epoch. Their order counts."""
+    h = 0
+    for number in numbers:
+        h = (h + _GOLDEN) & _MASK ^ number & _MASK
+        h = ((h ^ h >> 33) * _MIX_1) & _MASK
+        h = ((h ^ h >> 33) * _MIX_2) & _MASK
+        h ^= h >> 33
+    return h
+
+
+def hash_strings(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """uint64 [n], a hash of each string data[offsets[i]:offsets[i + 1]]. data: uint8; offsets: int [n + 1]."""
+    out = np.empty(offsets.size - 1, np.uint64)
+    _hash_strings(data, offsets, out)
+    return out
+
+
+def draws(keys: int | np.ndarray, values: np.ndarray) -> np.ndarray:
+    """uint64 [n]: one draw per value (uint64 [n]) under one key, or under keys uint64 [n]."""
+    out = np.empty(values.size, np.uint64)
+    if values.size:
+        _draws(np.atleast_1d(np.asarray(keys, np.uint64)), values.astype(np.uint64, copy=False), out)
+    return out
+
+
+def unit_limit(probability: float) -> int:
+    """The limit L for which `draw >> 11 < L` holds with this probability, exactly 0 and 1 included."""
+    return round(probability * (1 << UNIT_BITS))
+
+
+def permutation(key_: int, n: int) -> np.ndarray:
+    """int64 [n], a permutation of range(n) that is a function of the key."""
+    return np.argsort(draws(key_, np.arange(n, dtype=np.uint64)), kind="stable")

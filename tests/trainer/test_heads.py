@@ -1,0 +1,168 @@
+"""Heads: the chunked loss is the plain one, its weights add up, its memory is bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from schemas.vocabulary import BOS, COMP_BASE, EOS, PAD, RAW_BASE, RAW_CLOSE, RAW_OPEN
+from trainer.heads import Heads, targets
+
+A, B, COMP = RAW_BASE, RAW_BASE + 1, COMP_BASE + 5
+
+
+def heads_of(dim: int, vocabulary: int, symbol: int, raw: int, logits_at_once: int) -> Heads:
+    torch.manual_seed(0)
+    return Heads(dim, vocabulary, symbol, raw, logits_at_once=logits_at_once)
+
+
+def plain_loss(heads: Heads, hidden: Tensor, ids: Tensor) -> tuple[Tensor, float]:
+    """The definition, position by position: Σ weight · nats and Σ weight."""
+    symbol, raw = heads.symbol_heads, heads.raw_heads
+    total, weight = hidden.new_zeros(()), 0.0
+    for row in range(ids.shape[0]):
+        for t in range(ids.shape[1]):
+            labels = [int(ids[row, t + 1 + p]) if t + 1 + p < ids.shape[1] else PAD for p in range(symbol + raw)]
+            is_raw = raw > 0 and all(label != PAD and label < COMP_BASE for label in labels)
+            logits = list(heads.logits(hidden)[row, t])
+            if is_raw:
+                logits += list(heads.raw(hidden[row, t]).view(raw, COMP_BASE))
+            for label, scores in zip(labels, logits, strict=False):
+                if label != PAD:
+                    total = total + F.cross_entropy(scores, torch.tensor(label)) / len(logits)
+                    weight += 1 / len(logits)
+    return total, weight
+
+
+@pytest.mark.parametrize(("symbol", "raw"), [(1, 0), (3, 0), (1, 1), (2, 3)])
+@pytest.mark.parametrize("logits_at_once", [1, 5000, 1 << 26])
+def test_loss_and_gradients_are_those_of_the_definition(symbol: int, raw: int, logits_at_once: int) -> None:
+    heads = heads_of(8, 400, symbol, raw, logits_at_once)
+    g = torch.Generator().manual_seed(1)
+    ids = torch.randint(RAW_BASE, 400, (2, 12), generator=g)
+    ids[0, :9] = torch.randint(RAW_BASE, COMP_BASE, (9,), generator=g)
+    ids[1, 9:] = PAD
+    ours = torch.randn(2, 12, 8, generator=g).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    losses = heads(ours, ids)
+    losses.loss_sum.backward()
+    got = [parameter.grad.clone() for parameter in heads.parameters()]
+    heads.zero_grad()
+    wanted, weight = plain_loss(heads, theirs, ids)
+    wanted.backward()
+    assert losses.loss_sum.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert losses.weight_sum.item() == pytest.approx(weight, rel=1e-5)
+    assert torch.allclose(ours.grad, theirs.grad, atol=1e-5)
+    for a, b in zip(got, heads.parameters(), strict=True):
+        assert torch.allclose(a, b.grad, atol=1e-5)
+
+
+def test_labels_are_the_row_shifted_and_padding_has_none() -> None:
+    ids = torch.tensor([[BOS, RAW_OPEN, A, B, RAW_CLOSE, EOS, PAD, PAD]])
+    labels, weights = targets(ids, 1, 1)
+    assert labels[0, :, 0].tolist() == [RAW_OPEN, A, B, RAW_CLOSE, EOS, PAD, PAD, PAD]
+    assert labels[0, :, 1].tolist() == [A, B, RAW_CLOSE, EOS, PAD, PAD, PAD, PAD]
+    assert weights[0].tolist() == [[0.5, 0.5]] * 4 + [[1, 0]] + [[0, 0]] * 3
+
+
+def test_raw_heads_learn_only_where_all_labels_are_raw() -> None:
+    _, weights = targets(torch.tensor([[A, B, COMP, A, B, A]]), 1, 1)
+    assert weights[0].tolist() == [[1, 0], [1, 0], [0.5, 0.5], [0.5, 0.5], [1, 0], [0, 0]]
+
+
+def test_a_row_of_one_symbol_has_no_label() -> None:
+    _, weights = targets(torch.tensor([[A]]), 2, 1)
+    assert not weights.any()
+
+
+def test_sums_per_representation_add_up() -> None:
+    heads = heads_of(8, 400, 1, 1, 1 << 20)
+    ids = torch.tensor([[BOS, RAW_OPEN, A, B, A, RAW_CLOSE, EOS, BOS, COMP, COMP, EOS, PAD]])
+    hidden = torch.randn(1, 12, 8, generator=torch.Generator().manual_seed(0))
+    losses = heads(hidden, ids)
+    assert losses.labels.tolist() == [[5, 3, 2], [3, 3, 0]]
+    nats = heads.symbol_nats(hidden, ids)
+    assert losses.nats[0].sum().item() == pytest.approx(nats.sum().item(), rel=1e-5)
+    assert losses.nats[0, 1].item() == pytest.approx(nats[0, 1:4].sum().item(), rel=1e-5)
+    assert nats[0, 10:].tolist() == [0, 0]
+    assert losses.loss_sum.dtype == losses.nats.dtype == torch.float32
+
+
+def test_position_weights_scale_positions() -> None:
+    heads = heads_of(8, 400, 2, 1, 1 << 20)
+    ids = torch.randint(RAW_BASE, 400, (1, 9), generator=torch.Generator().manual_seed(0))
+    hidden = torch.randn(1, 9, 8, generator=torch.Generator().manual_seed(0))
+    only_third = (torch.arange(9) == 3).float().unsqueeze(0)
+    scaled, third = heads(hidden, ids, 2 * only_third), heads(hidden, ids, only_third)
+    assert scaled.loss_sum.item() == pytest.approx(2 * third.loss_sum.item())
+    assert third.weight_sum.item() == pytest.approx(1)
+
+
+def test_bf16_hidden_states_give_fp32_sums() -> None:
+    heads = heads_of(16, 400, 1, 1, 4000).bfloat16()
+    ids = torch.randint(RAW_BASE, 400, (2, 30), generator=torch.Generator().manual_seed(0))
+    hidden = torch.randn(2, 30, 16, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_()
+    losses = heads(hidden, ids)
+    losses.loss_sum.backward()
+    exact = heads.float()(hidden.float(), ids)
+    assert losses.loss_sum.dtype == torch.float32
+    assert losses.loss_sum.item() == pytest.approx(exact.loss_sum.item(), rel=2e-3)
+    assert hidden.grad.dtype == torch.bfloat16
+
+
+def test_autocast_multiplies_in_bf16() -> None:
+    heads = heads_of(16, 400, 1, 0, 4000)
+    ids = torch.randint(RAW_BASE, 400, (2, 30), generator=torch.Generator().manual_seed(0))
+    hidden = torch.randn(2, 30, 16, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = heads(hidden, ids)
+    losses.loss_sum.backward()
+    assert losses.loss_sum.item() == pytest.approx(heads(hidden, ids).loss_sum.item(), rel=5e-3)
+    assert heads.symbol.weight.grad.dtype == torch.float32
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor that any operation gave, forward and backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(tensor, Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return out
+
+
+def test_memory_is_bounded_at_a_large_vocabulary() -> None:
+    """4096 positions × 96,960 ids are 397 M logits; no tensor is ever larger than the chunk or the weight."""
+    vocabulary, dim, logits_at_once = 96_960, 8, 1 << 22
+    heads = heads_of(dim, vocabulary, 1, 1, logits_at_once)
+    ids = torch.randint(RAW_BASE, vocabulary, (2, 2048), generator=torch.Generator().manual_seed(0))
+    hidden = torch.randn(2, 2048, dim, requires_grad=True)
+    saved: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
+        losses = heads(hidden, ids)
+    assert max(saved) == vocabulary * dim
+    with Largest() as forward:
+        losses = heads(hidden, ids)
+    with Largest() as backward:
+        losses.loss_sum.backward()
+    assert 0.9 * logits_at_once < forward.elements <= logits_at_once
+    assert 0.9 * logits_at_once < backward.elements <= logits_at_once
+
+
+def test_raw_weights_are_all_heads_cut_to_raw_ids() -> None:
+    heads = heads_of(8, 400, 2, 3, 1000)
+    hidden = torch.randn(1, 1, 8)
+    weights = heads.raw_weights()
+    assert weights.shape == (5, COMP_BASE, 8)
+    assert torch.allclose(weights[1] @ hidden[0, 0], heads.logits(hidden)[0, 0, 1, :COMP_BASE], atol=1e-6)
+    assert torch.allclose((weights[2:] @ hidden[0, 0]).flatten(), heads.raw(hidden[0, 0]), atol=1e-6)

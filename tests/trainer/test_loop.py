@@ -1,0 +1,115 @@
+"""Whole runs: equal losses however the work is dealt out, exact resume after kills, errors that name the remedy."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.runs import command, environment, losses, make_dataset, metrics, train
+from trainer.__main__ import main
+from trainer.checkpoint import checkpoints, read_state
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset."""
+    return make_dataset(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def whole_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]:
+    """The metrics of a run that nothing happens to."""
+    return train(data, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(whole_run: list[dict[str, float]]) -> list[float]:
+    """Its losses."""
+    return losses(whole_run)
+
+
+def test_raw_bytes_are_learned(whole_run: list[dict[str, float]]) -> None:
+    assert whole_run[-1]["bits_per_raw_byte"] < whole_run[0]["bits_per_raw_byte"] - 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
+def test_two_ranks_find_the_losses_of_one(sharding: str, data: Path, undisturbed: list[float], tmp_path: Path) -> None:
+    found = losses(train(data, tmp_path, ranks=2, sharding=sharding))
+    assert found == pytest.approx(undisturbed, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_killed_run_goes_on_exactly_on_another_number_of_ranks(
+    seed: int, data: Path, undisturbed: list[float], tmp_path: Path
+) -> None:
+    rng = random.Random(seed)
+    kill_after = rng.randrange(1, 7)
+    process = subprocess.Popen(
+        command(data, tmp_path), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while len(metrics(tmp_path)) < kill_after and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert losses(train(data, tmp_path, ranks=2)) == pytest.approx(undisturbed, abs=1e-5)
+
+
+def test_sigterm_saves_and_the_same_command_continues(data: Path, undisturbed: list[float], tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(data, tmp_path, checkpoint_steps=100), env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    while len(metrics(tmp_path)) < 2 and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 0
+    assert "the same command continues" in errors
+    saved = read_state(checkpoints(str(tmp_path))[-1])["step"]
+    assert 2 <= saved < 8
+    assert losses(train(data, tmp_path)) == undisturbed
+
+
+def test_only_the_last_checkpoints_stay(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path, checkpoint_steps=1, keep_checkpoints=2, steps=5)
+    assert [Path(path).name for path in checkpoints(str(tmp_path))] == ["step-00000004", "step-00000005"]
+
+
+def fails(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """Exit status and the one line of the error."""
+    status = main(["train", *words])
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    return status, lines[0]
+
+
+def test_errors_are_one_line_with_the_remedy(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = ["--device", "cpu", "--out", str(tmp_path / "run")]
+    cases = [
+        (["--data", str(tmp_path), *small], "holds no manifest.json"),
+        (["--data", str(data), *small], "has no compressor 'neural', it has"),
+        (["--data", str(data), "--size", "7b", "--compressor", "gzip", *small], "it fits on"),
+        (["--data", str(data), "--compressor", "gzip", "--batch-symbols", "1000", *small], "not whole rows"),
+        (["--data", str(data), "--compressor", "gzip", "--rows-per-device", "3", *small], "so that they divide"),
+        (["--data", str(data), "--compressor", "gzip", "--mode", "often", *small], "choose one of none, sentinel"),
+    ]
+    for words, message in cases:
+        status, line = fails(capsys, *words)
+        assert (status, message in line) == (2, True), line
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(data, tmp_path, steps=1)
+    words = command(data, tmp_path, seed=1)[4:]
+    status, line = fails(capsys, *words)
+    assert (status, "was made with seed=0, this run has 1" in line) == (2, True), line

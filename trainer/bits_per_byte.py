@@ -1,0 +1,94 @@
+"""Bits per raw byte of documents, each byte scored exactly once.
+
+A window is <bos> <raw> and up to `room` bytes: the sentinel stands at the head of every window, as in training. Windows
+move on by `stride` bytes, and of every one but a document's first only the bytes that no earlier window has scored
+count, so a byte has at least room − stride bytes before it, or all of its document. Other ids cost nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from schemas.batches import Documents
+from schemas.errors import SettingsError
+from schemas.vocabulary import BOS, PAD, RAW_BASE, RAW_OPEN
+from trainer.model import EvaByte
+
+HEAD = (BOS, RAW_OPEN)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """What was scored so far."""
+
+    documents: int
+    raw_bytes: int
+    nats: float
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Σ −log2 p over the bytes, by their number."""
+        return self.nats / math.log(2) / self.raw_bytes
+
+
+def byte_windows(length: int, room: int, stride: int) -> list[tuple[int, int, int]]:
+    """(begin, end, first byte that counts) of the windows of a document of `length` bytes."""
+    windows = []
+    scored = begin = 0
+    while scored < length:
+        end = min(begin + room, length)
+        windows.append((begin, end, scored))
+        scored, begin = end, begin + stride
+    return windows
+
+
+@torch.inference_mode()
+def score(
+    model: EvaByte, batches: Iterable[Documents], *, row_symbols: int, stride: int = 0, rows: int = 8
+) -> Iterator[Scored]:
+    """Score documents in their order, yielding the running sums after each batch of documents.
+
+    row_symbols: length of a window, sentinel included. stride: bytes, 0 for half a window.
+    """
+    room = row_symbols - len(HEAD)
+    stride = stride or max(1, room // 2)
+    if room < 1 or not 1 <= stride <= room:
+        raise SettingsError(f"windows of {row_symbols} symbols cannot move on by {stride} bytes; give 1 to {room}")
+    documents = raw_bytes = 0
+    nats = 0.0
+    for batch in batches:
+        work = [
+            (i, *window)
+            for i in range(len(batch))
+            for window in byte_windows(int(batch.offsets[i + 1] - batch.offsets[i]), room, stride)
+        ]
+        for first in range(0, len(work), rows):
+            nats += _nats(model, batch, work[first : first + rows], row_symbols, rows)
+        documents += len(batch)
+        raw_bytes += int(batch.offsets[-1] - batch.offsets[0])
+        yield Scored(documents=documents, raw_bytes=raw_bytes, nats=nats)
+
+
+def _nats(
+    model: EvaByte, batch: Documents, work: list[tuple[int, int, int, int]], row_symbols: int, rows: int
+) -> float:
+    """Σ nats of the bytes that count in some windows; the shape is always [rows, row_symbols]."""
+    ids = np.full((rows, row_symbols), PAD, np.int64)
+    counts = np.zeros((rows, row_symbols), bool)
+    for row, (document, begin, end, scored) in enumerate(work):
+        start = batch.offsets[document]
+        ids[row, : len(HEAD)] = HEAD
+        ids[row, len(HEAD) : len(HEAD) + end - begin] = (
+            batch.raw[start + begin : start + end].astype(np.int64) + RAW_BASE
+        )
+        counts[row, len(HEAD) - 1 + scored - begin : len(HEAD) - 1 + end - begin] = True
+    device = model.embedding.weight.device
+    tensor = torch.from_numpy(ids).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        nats = model.heads.symbol_nats(model.hidden(tensor), tensor)
+    return float(nats.double().cpu().numpy()[counts].sum())

@@ -1,0 +1,112 @@
+"""Checkpoints: everything that the next step depends on, in safetensors and JSON, never in pickle.
+
+    runs/tiny/checkpoints/step-00000100/
+      shard-00001-model-00001-of-00001.safetensors …    weights and both moments, each rank its own part
+      state.json                                        step, settings, shape, loader positions of all lanes
+
+torch.distributed.checkpoint writes and reads the tensors and deals them out anew, so any number of ranks can go on from
+any other, sharded or not. A checkpoint is written as `step-N.tmp` and renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from typing import Any
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, nn
+from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+
+from schemas.errors import ArtifactError
+from schemas.files import canonical_json, replace_file
+from trainer.parallel import World
+
+STATE_NAME = "state.json"
+CHECKPOINT_VERSION = 1
+
+
+def tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """All tensors of the run's state by name: weights, both moments."""
+    named: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        name = name.removeprefix("module.")
+        state = optimizer.state[parameter]
+        named[f"model.{name}"] = parameter.data
+        named[f"exp_avg.{name}"] = state["exp_avg"]
+        named[f"exp_avg_sq.{name}"] = state["exp_avg_sq"]
+    return named
+
+
+def save(
+    run: str, model: nn.Module, optimizer: torch.optim.Optimizer, here: World, *, state: dict[str, Any], keep: int
+) -> str:
+    """Write the checkpoint of `state["step"]`, then remove all but the last `keep`."""
+    folder = os.path.join(run, "checkpoints")
+    path = os.path.join(folder, f"step-{state['step']:08d}")
+    temporary = f"{path}.tmp"
+    if here.is_first:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.makedirs(temporary)
+    here.barrier()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        dcp.save(
+            tensors(model, optimizer), storage_writer=HuggingFaceStorageWriter(path=temporary, save_distributed=True)
+        )
+    here.barrier()
+    if here.is_first:
+        whole = {"version": CHECKPOINT_VERSION, **state}
+        replace_file(os.path.join(temporary, STATE_NAME), canonical_json(whole))
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(temporary, path)
+        for older in checkpoints(run)[:-keep]:
+            shutil.rmtree(older)
+    here.barrier()
+    return path
+
+
+def checkpoints(run: str) -> list[str]:
+    """The whole checkpoints of a run, oldest first."""
+    folder = os.path.join(run, "checkpoints")
+    if not os.path.isdir(folder):
+        return []
+    names = [name for name in os.listdir(folder) if name.startswith("step-") and not name.endswith(".tmp")]
+    return [os.path.join(folder, name) for name in sorted(names)]
+
+
+def read_state(path: str) -> dict[str, Any]:
+    """The JSON part of a checkpoint; ArtifactError where it is missing, damaged or of another version."""
+    try:
+        with open(os.path.join(path, STATE_NAME), "rb") as file:
+            state = json.load(file)
+        version = state["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is no checkpoint ({error!r}); name a run directory or one of its steps") from error
+    if version != CHECKPOINT_VERSION:
+        raise ArtifactError(
+            f"{path} has checkpoint version {version}, this program reads {CHECKPOINT_VERSION}: "
+            "use the release that wrote it"
+        )
+    return state
+
+
+def load(path: str, named: dict[str, Tensor]) -> None:
+    """Read tensors into `named` in place, whatever number of ranks wrote them; ArtifactError where they do not fit."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+            dcp.load(named, storage_reader=HuggingFaceStorageReader(path=path))
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise ArtifactError(f"the tensors in {path} cannot be read ({text}); take an earlier checkpoint") from error
+
+
+def restore(path: str, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Weights and moments of a checkpoint into a fresh model and optimiser."""
+    load(path, tensors(model, optimizer))
+    for parameter in model.parameters():
+        optimizer.state[parameter]["step"].fill_(step)

@@ -1,0 +1,88 @@
+"""What generation remembers between forwards: the open window's keys and values, and summaries of all before it.
+
+Per layer and row, one buffer of slots: [ … chunk 1, chunk 0 | window position 0 … W − 1 | waste ]. Chunks are stored
+backwards so that those in use and the open window are one slice; a softmax does not mind the order. Rows may have read
+different lengths. When a row's window is full, its W positions become W / C summaries.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kernels.eva import summarise
+from trainer.model import EvaByte, rotation
+
+
+class DecodeState:
+    """Incremental forward passes of `rows` texts of at most `capacity` positions each."""
+
+    def __init__(self, model: EvaByte, rows: int, capacity: int) -> None:
+        config, weight = model.config, model.embedding.weight
+        self.model, self.config, self.device = model, config, weight.device
+        self.window, self.chunk = config.window, config.chunk
+        self.lengths = torch.zeros(rows, dtype=torch.int64, device=self.device)
+        """Positions read, int64 [rows]. Those of the open window are the last 1 … W of them."""
+        self.far = capacity // self.window * (self.window // self.chunk)
+        slots = self.far + min(self.window, capacity) + 1
+        shape = (config.layers, 2, rows, config.heads, slots, config.head_dim)
+        self.cache = torch.zeros(shape, dtype=weight.dtype, device=self.device)
+        self.closed = torch.zeros(rows, dtype=torch.int64, device=self.device)
+        """Positions that are behind the open window: a multiple of W, int64 [rows]."""
+
+    def room(self) -> Tensor:
+        """How many symbols each row can read in one `forward`, 1 … W: no forward crosses a window's end."""
+        return self.window - (self.lengths - self.closed) % self.window
+
+    def forward(self, ids: Tensor, counts: Tensor) -> Tensor:
+        """Hidden states [rows, n, dim] of ids int64 [rows, n], of which the first counts [rows] of a row are meant.
+
+        counts must not exceed `room`. Nothing is remembered until `keep`.
+        """
+        self._close_full_windows()
+        filled = self.lengths - self.closed
+        steps = torch.arange(ids.shape[1], device=self.device)
+        places = filled.unsqueeze(1) + steps
+        cos, sin = rotation(self.lengths.unsqueeze(1) + steps, self.config)
+        meant = steps < counts.unsqueeze(1)
+        last = self.cache.shape[4] - 1
+        slots = torch.where(meant, self.far + places, last)
+        first = self.far - int(self.closed.max()) // self.chunk
+        stop = min(self.far + int(filled.max()) + ids.shape[1], last)
+        mask = self._mask(places, first, stop)
+        rows = torch.arange(len(ids), device=self.device).unsqueeze(1)
+        x = self.model.embedding(ids)
+        for block, (keys, values) in zip(self.model.each_block(), self.cache, strict=True):
+            q, k, v = block.project(x, cos, sin)
+            keys[rows, :, slots] = k.transpose(1, 2)
+            values[rows, :, slots] = v.transpose(1, 2)
+            attended = F.scaled_dot_product_attention(
+                q, keys[:, :, first:stop], values[:, :, first:stop], attn_mask=mask
+            )
+            x = block.finish(x, attended)
+        return self.model.norm(x)
+
+    def keep(self, counts: Tensor) -> None:
+        """Remember the first counts [rows] symbols of the last `forward`; the others never were."""
+        self.lengths = self.lengths + counts
+
+    def _mask(self, places: Tensor, first: int, stop: int) -> Tensor:
+        """bool [rows, 1, n, slots of the slice]."""
+        slot = torch.arange(first, stop, device=self.device)
+        near = (slot >= self.far) & (slot - self.far <= places.unsqueeze(-1))
+        far = (slot < self.far) & (self.far - 1 - slot < (self.closed // self.chunk)[:, None, None])
+        return (near | far).unsqueeze(1)
+
+    def _close_full_windows(self) -> None:
+        full = (self.lengths - self.closed == self.window).nonzero().flatten()
+        if not len(full):
+            return
+        chunks = torch.arange(self.window // self.chunk, device=self.device)
+        slots = self.far - 1 - (self.closed[full, None] // self.chunk + chunks)
+        for block, layer in zip(self.model.each_block(), self.cache, strict=True):
+            k, v = layer[:, full, :, self.far : self.far + self.window]
+            summaries = summarise(k, v, block.mu, block.phi, chunk=self.chunk)
+            for cached, summary in zip(layer, summaries, strict=True):
+                cached[full.unsqueeze(1), :, slots] = summary.transpose(1, 2)
+        self.closed[full] += self.window

@@ -1,0 +1,246 @@
+"""The EvaByte layout of the Hugging Face hub: safetensors files and a config.json, written and read.
+
+    blocks.n.qkv         model.layers.n.self_attn.{q,k,v}_proj      blocks.n.out         ….self_attn.o_proj
+    blocks.n.mu, .phi    ….self_attn.adaptive_{mu_k,phi}            as (1, heads, 1, 1, head size)
+    blocks.n.gate_up     ….mlp.{gate,up}_proj                       blocks.n.down        ….mlp.down_proj
+    blocks.n.*_norm      ….{input,post_attention}_layernorm         embedding, norm      model.embed_tokens, model.norm
+    heads.symbol         lm_head.weight, heads outermost
+
+The raw heads have no place there. `plain` leaves them out; `merged` cuts embedding and heads to the 320 raw ids and
+puts the raw heads behind, so that the published multi-byte decoding works on raw bytes. Only JSON and safetensors are
+read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from schemas.errors import ArtifactError, SettingsError
+from schemas.files import canonical_json, replace_file
+from schemas.vocabulary import BOS, COMP_BASE, EOS, PAD
+from trainer.model import EvaByte, meta_model
+from trainer.model_config import EvaByteConfig
+
+CONFIG_NAME = "config.json"
+INDEX_NAME = "model.safetensors.index.json"
+WEIGHTS_NAME = "model.safetensors"
+MODES = ("plain", "merged")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+HUB_CODE = "EvaByte/EvaByte--"
+"""Where transformers finds the model's code; none is shipped with the weights."""
+SHARD_BYTES = 5_000_000_000
+
+FIELDS = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "intermediate_size": "ffn_dim",
+    "vocab_size": "vocabulary",
+    "num_pred_heads": "symbol_heads",
+    "window_size": "window",
+    "chunk_size": "chunk",
+    "rope_theta": "rope_theta",
+    "rms_norm_eps": "norm_eps",
+}
+"""Keys of config.json and the fields of EvaByteConfig that they are."""
+
+CONSTANTS: dict[str, Any] = {
+    "architectures": ["EvaByteForCausalLM"],
+    "model_type": "evabyte",
+    "auto_map": {
+        "AutoConfig": f"{HUB_CODE}configuration_evabyte.EvaByteConfig",
+        "AutoModelForCausalLM": f"{HUB_CODE}modeling_evabyte.EvaByteForCausalLM",
+    },
+    "attention_class": "eva",
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "num_chunks": None,
+    "hidden_act": "silu",
+    "norm_add_unit_offset": True,
+    "rope_scaling": None,
+    "pad_token_id": PAD,
+    "bos_token_id": BOS,
+    "eos_token_id": EOS,
+    "tie_word_embeddings": False,
+    "fp32_ln": True,
+    "fp32_logits": True,
+    "fp32_skip_add": False,
+    "mixedp_attn": True,
+    "use_cache": True,
+}
+MUST_HOLD = (
+    "model_type",
+    "attention_class",
+    "num_chunks",
+    "norm_add_unit_offset",
+    "rope_scaling",
+    "tie_word_embeddings",
+)
+"""Keys of config.json that an imported model must share with CONSTANTS; a missing key counts as our value."""
+
+
+def export_model(
+    model: EvaByte,
+    directory: str,
+    *,
+    mode: str = "plain",
+    dtype: str = "float32",
+    positions: int = 16384,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write `directory`, config.json last. positions: the longest sequence that the model was trained on."""
+    if mode not in MODES or dtype not in DTYPES:
+        raise SettingsError(f"export mode {mode!r}, dtype {dtype!r}: choose {'|'.join(MODES)} and {'|'.join(DTYPES)}")
+    os.makedirs(directory, exist_ok=True)
+    config = model.config
+    if mode == "merged":
+        config = _merged(config)
+    shards = _sharded(_hub_tensors(model, mode, DTYPES[dtype]), shard_bytes)
+    names = [f"model-{i:05d}-of-{len(shards):05d}.safetensors" for i in range(1, len(shards) + 1)]
+    names = names if len(names) > 1 else [WEIGHTS_NAME]
+    for name, tensors in zip(names, shards, strict=True):
+        path = os.path.join(directory, name)
+        save_file(tensors, f"{path}.tmp", metadata={"format": "pt"})
+        os.replace(f"{path}.tmp", path)
+    index = os.path.join(directory, INDEX_NAME)
+    if len(names) > 1:
+        total = sum(tensor.nbytes for tensors in shards for tensor in tensors.values())
+        where = {key: name for name, tensors in zip(names, shards, strict=True) for key in tensors}
+        replace_file(index, canonical_json({"metadata": {"total_size": total}, "weight_map": where}))
+    elif os.path.exists(index):
+        os.remove(index)
+    replace_file(os.path.join(directory, CONFIG_NAME), canonical_json(_hub_config(config, dtype, positions)))
+
+
+def import_model(directory: str, *, device: str | torch.device = "cpu") -> EvaByte:
+    """The fp32 model in a directory of that layout; ArtifactError where it is missing, damaged or of another kind."""
+    try:
+        config = _read_config(directory)
+        model = meta_model(config).to_empty(device=device)
+        tensors = _read_tensors(directory)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                weight = _from_hub(name, tensors, config)
+                if weight.shape != parameter.shape:
+                    raise ValueError(f"{_parts(name)[0]} does not have the shape that {CONFIG_NAME} says")
+                parameter.copy_(weight)
+        unused = sorted(key for key in tensors if "rotary_emb" not in key)
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"no model at {directory}: {error.filename or error} is missing; export it again"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(f"model at {directory} is damaged ({error}); export or download it again") from error
+    if unused:
+        raise ArtifactError(f"model at {directory} has {len(unused)} tensors of another architecture, as {unused[0]}")
+    return model
+
+
+def _merged(config: EvaByteConfig) -> EvaByteConfig:
+    fields = {field: getattr(config, field) for field in FIELDS.values()}
+    return EvaByteConfig(**{**fields, "vocabulary": COMP_BASE, "symbol_heads": config.symbol_heads + config.raw_heads})
+
+
+def _hub_config(config: EvaByteConfig, dtype: str, positions: int) -> dict[str, Any]:
+    return {
+        **CONSTANTS,
+        **{key: getattr(config, field) for key, field in FIELDS.items()},
+        "num_key_value_heads": config.heads,
+        "max_position_embeddings": positions,
+        "max_seq_length": positions,
+        "torch_dtype": dtype,
+    }
+
+
+def _read_config(directory: str) -> EvaByteConfig:
+    with open(os.path.join(directory, CONFIG_NAME), "rb") as file:
+        found = json.load(file)
+    for key in MUST_HOLD:
+        if found.get(key, CONSTANTS[key]) != CONSTANTS[key]:
+            raise ArtifactError(f"model at {directory} has {key} {found[key]!r}; only {CONSTANTS[key]!r} is known here")
+    kinds: dict[str, Any] = {"rope_theta": float, "norm_eps": float}
+    fields: dict[str, Any] = {field: kinds.get(field, int)(found[key]) for key, field in FIELDS.items()}
+    return EvaByteConfig(**fields)
+
+
+def _read_tensors(directory: str) -> dict[str, Tensor]:
+    names = [WEIGHTS_NAME]
+    index = os.path.join(directory, INDEX_NAME)
+    if os.path.exists(index):
+        with open(index, "rb") as file:
+            names = sorted(set(json.load(file)["weight_map"].values()))
+    tensors: dict[str, Tensor] = {}
+    for name in names:
+        if os.path.basename(name) != name or not name.endswith(".safetensors"):
+            raise ArtifactError(f"{index} names {name!r}; only safetensors files beside it are read")
+        with safe_open(os.path.join(directory, name), "pt") as file:
+            tensors |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return tensors
+
+
+def _parts(name: str) -> list[str]:
+    """The hub's tensors that make up our parameter `name`, in order."""
+    whole = {"embedding.weight": "model.embed_tokens.weight", "norm.weight": "model.norm.weight"}
+    whole["heads.symbol.weight"] = "lm_head.weight"
+    if name in whole:
+        return [whole[name]]
+    _, layer, rest = name.split(".", 2)
+    inside = {
+        "attention_norm.weight": ["input_layernorm.weight"],
+        "qkv.weight": [f"self_attn.{letter}_proj.weight" for letter in "qkv"],
+        "mu": ["self_attn.adaptive_mu_k"],
+        "phi": ["self_attn.adaptive_phi"],
+        "out.weight": ["self_attn.o_proj.weight"],
+        "ffn_norm.weight": ["post_attention_layernorm.weight"],
+        "gate_up.weight": ["mlp.gate_proj.weight", "mlp.up_proj.weight"],
+        "down.weight": ["mlp.down_proj.weight"],
+    }
+    return [f"model.layers.{layer}.{part}" for part in inside[rest]]
+
+
+def _hub_tensors(model: EvaByte, mode: str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in model.state_dict().items():
+        if name == "heads.raw.weight":
+            continue
+        weight = parameter
+        if mode == "merged" and name == "embedding.weight":
+            weight = weight[:COMP_BASE]
+        elif mode == "merged" and name == "heads.symbol.weight":
+            weight = model.heads.raw_weights().detach().flatten(0, 1)
+        elif name.endswith((".mu", ".phi")):
+            weight = weight[None, :, None, None, :]
+        parts = _parts(name)
+        for part, piece in zip(parts, weight.chunk(len(parts)), strict=True):
+            # A copy, so that no two tensors of the file share memory.
+            yield part, piece.to("cpu", dtype, copy=True).contiguous()
+
+
+def _from_hub(name: str, tensors: dict[str, Tensor], config: EvaByteConfig) -> Tensor:
+    """Take our parameter `name` out of `tensors`."""
+    pieces = [tensors.pop(part).float() for part in _parts(name)]
+    if name.endswith((".mu", ".phi")):
+        return pieces[0].reshape(config.heads, config.head_dim)
+    return torch.cat(pieces)
+
+
+def _sharded(tensors: Iterator[tuple[str, Tensor]], shard_bytes: int) -> list[dict[str, Tensor]]:
+    """Groups of at most `shard_bytes`, or of one tensor, in order."""
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in tensors:
+        if shards[-1] and size + tensor.nbytes > shard_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += tensor.nbytes
+    return shards

@@ -1,0 +1,102 @@
+"""What a run reports: one JSON line per logged step, always; TensorBoard where it is installed; W&B where asked for.
+
+    {"step": 120, "loss_nats": 3.21, "bits_per_raw_byte": 3.9, "bits_per_comp_symbol": 9.8, "comp_share": 0.9, …}
+
+Units stand in the names. Lines of steps that a resumed run will do again are dropped when it starts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from trainer.heads import REPRESENTATIONS
+
+METRICS_NAME = "metrics.jsonl"
+PEAK_FLOP_PER_SECOND = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L4": 121e12}
+"""Dense bf16 rate of GPUs by a part of their name, from their makers' tables."""
+
+
+def bits_per_label(nats: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    """Of the first head: bits per raw byte and per compressed symbol. nats, labels: [heads, 3], sums over the step."""
+    found = {}
+    for name, unit in (("raw", "byte"), ("comp", "symbol")):
+        kind = REPRESENTATIONS.index(name)
+        count = float(labels[0, kind])
+        if count:
+            found[f"bits_per_{name}_{unit}"] = float(nats[0, kind]) / count / math.log(2)
+    return found
+
+
+def peak_flop_per_second(device: torch.device) -> float | None:
+    """The device's bf16 rate, if it is in the table."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((rate for part, rate in PEAK_FLOP_PER_SECOND.items() if part in name), None)
+
+
+class MetricsLog:
+    """The metrics file of a run and its optional followers. A context manager."""
+
+    def __init__(self, run: str, *, step: int, settings: Mapping[str, Any]) -> None:
+        """`step`: first step that this process will do; later lines of an earlier one are dropped."""
+        self._path = os.path.join(run, METRICS_NAME)
+        self._drop_from(step)
+        self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
+        self._board = _tensorboard(run)
+        self._wandb = _wandb(run, settings)
+
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+    def write(self, values: Mapping[str, float | int | str]) -> None:
+        """One line; `values` has a `step`."""
+        self._file.write(json.dumps(values) + "\n")
+        self._file.flush()
+        numbers = {key: value for key, value in values.items() if isinstance(value, (int, float))}
+        if self._board is not None:
+            for key, value in numbers.items():
+                self._board.add_scalar(key, value, numbers["step"])
+        if self._wandb is not None:
+            self._wandb.log(numbers, step=numbers["step"])
+
+    def _drop_from(self, step: int) -> None:
+        if not os.path.exists(self._path):
+            return
+        with open(self._path, encoding="utf-8") as file:
+            lines = [line for line in file if line.endswith("\n") and json.loads(line)["step"] < step]
+        with open(f"{self._path}.tmp", "w", encoding="utf-8") as file:
+            file.writelines(lines)
+        os.replace(f"{self._path}.tmp", self._path)
+
+
+def _tensorboard(run: str) -> Any:
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(os.path.join(run, "tensorboard"))
+
+
+def _wandb(run: str, settings: Mapping[str, Any]) -> Any:
+    """A W&B run where WANDB_PROJECT names one; nobody's metrics leave the machine unasked."""
+    if not os.environ.get("WANDB_PROJECT"):
+        return None
+    try:
+        import wandb
+    except ImportError:
+        return None
+    return wandb.init(dir=run, config=dict(settings), resume="allow", id=os.path.basename(os.path.abspath(run)))

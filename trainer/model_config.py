@@ -1,0 +1,104 @@
+"""The shape of an EvaByte model, the table of sizes, and the arithmetic that needs nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from schemas.errors import SettingsError
+from schemas.vocabulary import COMP_BASE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaByteConfig:
+    """Shape of a model."""
+
+    dim: int
+    layers: int
+    heads: int
+    ffn_dim: int
+    vocabulary: int = COMP_BASE
+    """Number of ids: 320 and the compressed alphabet, `schemas.vocabulary.vocabulary_size`."""
+    symbol_heads: int = 1
+    """P: head p predicts the id p + 1 positions on."""
+    raw_heads: int = 0
+    """R: heads over the 320 raw ids, for the R positions after those of the symbol heads."""
+    window: int = 2048
+    """Positions of exact attention."""
+    chunk: int = 8
+    """Positions per summary."""
+    rope_theta: float = 100_000.0
+    norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if (
+            min(self.dim, self.layers, self.heads, self.ffn_dim, self.symbol_heads, self.chunk) < 1
+            or self.raw_heads < 0
+        ):
+            raise SettingsError("model: dim, layers, heads, ffn_dim, symbol_heads and chunk must be at least 1")
+        if self.dim % self.heads or self.head_dim % 2:
+            raise SettingsError(f"model: dim {self.dim} must be heads {self.heads} times an even head size")
+        if self.window % self.chunk:
+            raise SettingsError(f"model: window {self.window} must be a multiple of chunk {self.chunk}")
+        if self.vocabulary < COMP_BASE:
+            raise SettingsError(f"model: vocabulary {self.vocabulary} is below the {COMP_BASE} ids of raw bytes")
+
+    @property
+    def head_dim(self) -> int:
+        """Size of one attention head."""
+        return self.dim // self.heads
+
+    @property
+    def body_parameters(self) -> int:
+        """Parameters of the blocks: L (4d² + 3df + 4d)."""
+        return self.layers * (4 * self.dim**2 + 3 * self.dim * self.ffn_dim + 4 * self.dim)
+
+    @property
+    def head_parameters(self) -> int:
+        """Parameters of all heads."""
+        return self.dim * (self.vocabulary * self.symbol_heads + COMP_BASE * self.raw_heads)
+
+    @property
+    def parameters(self) -> int:
+        """All parameters: blocks, embedding, heads and the last norm."""
+        return self.body_parameters + self.vocabulary * self.dim + self.head_parameters + self.dim
+
+    def mean_keys(self, positions: int) -> float:
+        """Keys and summaries that a query sees on average in a sequence of whole windows, one document."""
+        window = min(self.window, positions)
+        return (window + 1) / 2 + (positions / window - 1) / 2 * (window / self.chunk)
+
+    def flop_per_symbol(self, positions: int) -> float:
+        """Floating-point operations of training, forward and backward, for one symbol; recomputation not counted."""
+        matrices = self.parameters - self.vocabulary * self.dim
+        return 6 * matrices + 12 * self.layers * self.dim * self.mean_keys(positions)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """A row of the table of sizes: the body, without vocabulary and heads."""
+
+    body: EvaByteConfig
+    peak_lr: float
+    """Learning rate at the end of the warm-up."""
+
+
+def _size(dim: int, layers: int, heads: int, ffn_dim: int, peak_lr: float, window: int = 2048) -> Size:
+    body = EvaByteConfig(dim=dim, layers=layers, heads=heads, ffn_dim=ffn_dim, window=window)
+    return Size(body=body, peak_lr=peak_lr)
+
+
+SIZES = {
+    "tiny": _size(128, 5, 2, 384, 3e-3, window=256),
+    "0.5b": _size(1024, 28, 8, 4096, 1.2e-3),
+    "1.5b": _size(2048, 20, 16, 8192, 9e-4),
+    "4b": _size(3072, 32, 24, 9216, 7e-4),
+    "7b": _size(4096, 32, 32, 12288, 5e-4),
+    "14b": _size(5120, 40, 40, 16384, 5e-4),
+}
+
+
+def sized_config(size: str, *, vocabulary: int, symbol_heads: int = 1, raw_heads: int = 0) -> EvaByteConfig:
+    """The config of a named size; SettingsError for a name that is not in SIZES."""
+    if size not in SIZES:
+        raise SettingsError(f"size {size!r} is unknown; choose one of {', '.join(SIZES)}")
+    return replace(SIZES[size].body, vocabulary=vocabulary, symbol_heads=symbol_heads, raw_heads=raw_heads)

@@ -1,0 +1,138 @@
+"""Ranks: starting them, dealing a model out to them, and adding up what they found.
+
+Started by torchrun, a process joins its group (nccl on GPUs, gloo on CPUs); started alone, there is no group and every
+sum is its own. DDP keeps a whole model per rank; FSDP2 shards blocks and heads, across the GPUs of a node and
+replicated over nodes where there are several. Gradients are summed, not averaged: the loss is already divided by the
+weight of the whole step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from schemas.errors import SettingsError
+from trainer.model import EvaByte, initialise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class World:
+    """This process among the others."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank writes metrics and names."""
+        return self.rank == 0
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum over all ranks, in place."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether any rank says so."""
+        return bool(self.total(torch.tensor(float(flag), device=self.device)).item())
+
+    def gather(self, value: object) -> list:
+        """The values of all ranks, on every rank."""
+        if self.size == 1:
+            return [value]
+        values: list = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def world(device: str) -> Iterator[World]:
+    """Join the group that torchrun set up, if it did, and leave it at the end."""
+    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("--device is cuda, but torch sees no GPU; use --device cpu")
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    place = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
+    if kind == "cuda":
+        torch.cuda.set_device(place)
+    if "RANK" not in os.environ:
+        yield World(rank=0, size=1, device=place)
+        return
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo", device_id=place if kind == "cuda" else None)
+    try:
+        yield World(rank=dist.get_rank(), size=dist.get_world_size(), device=place)
+    finally:
+        dist.destroy_process_group()
+
+
+def deal_out(model: EvaByte, here: World, *, parallelism: str, seed: int) -> nn.Module:
+    """A model from the meta device, in memory and initialised: as it is, in DDP, or sharded by FSDP2."""
+    if parallelism == "fsdp" and here.size > 1:
+        _shard(model, here)
+        model.to_empty(device=here.device)
+        initialise(model, seed)
+        return model
+    model.to_empty(device=here.device)
+    initialise(model, seed)
+    if here.size > 1:
+        ids = [here.device.index] if here.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+    return model
+
+
+def _shard(model: EvaByte, here: World) -> None:
+    """FSDP2 over blocks, heads and the rest; weights fp32 at rest, bf16 in compute on GPUs."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(here.size)))
+    kind = here.device.type
+    if here.size > local:
+        mesh = init_device_mesh(kind, (here.size // local, local), mesh_dim_names=("replicate", "shard"))
+    else:
+        mesh = init_device_mesh(kind, (here.size,))
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if kind == "cuda" else None, reduce_dtype=torch.float32, cast_forward_inputs=False
+    )
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model.heads, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
+
+
+def loss_scale(model: nn.Module, here: World) -> float:
+    """What the loss is multiplied with so that gradients come out summed over the ranks: DDP averages them."""
+    return float(here.size) if isinstance(model, DistributedDataParallel) else 1.0
+
+
+def synchronised(model: nn.Module, last: bool) -> AbstractContextManager[object]:
+    """Around forward and backward of a micro-batch: ranks exchange gradients after the last one of a step only."""
+    if isinstance(model, DistributedDataParallel):
+        return nullcontext() if last else model.no_sync()
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(last)
+    return nullcontext()
+
+
+def plain(model: nn.Module) -> EvaByte:
+    """The EvaByte inside."""
+    inner = model.module if isinstance(model, DistributedDataParallel) else model
+    assert isinstance(inner, EvaByte)
+    return inner

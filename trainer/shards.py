@@ -1,0 +1,241 @@
+"""The documents of a finished dataset, as the trainer reads them.
+
+    DIR or URL ── manifest.json ──► Dataset: shards by name with rows, the compressor asked for
+    shard k    ── memory map ──► record batch ── raw bytes, symbols, hashes of doc_ids ──► DecodedBatch
+
+A batch lives as long as somebody holds it, and a few of the last ones somewhat longer, because lanes that share a shard
+meet in the same batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import numpy as np
+import pyarrow as pa
+
+from kernels.draws import hash_strings
+from schemas.batches import Documents
+from schemas.errors import DatasetError, SettingsError
+from schemas.files import canonical_json, sha256_hex
+from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
+from schemas.shards import DOC_ID, RAW, documents_from_array, spelling_from_array
+from schemas.vocabulary import vocabulary_size
+from trainer.shard_cache import ShardCache, is_remote, read_remote
+from trainer.shard_reader import DecodedBatch, Reader
+
+RECENT_BATCH_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOut:
+    """What never enters training, and so may be evaluated on."""
+
+    share: float = 0.0
+    """Of all documents, chosen by a hash of the doc_id: 0 to 1. It is the hash by which `python -m pipeline sample`
+    holds out 0.05 of the documents, so at 0.05 the byte LM has not seen them either."""
+    shards: tuple[str, ...] = ()
+    """Names of whole shards."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise SettingsError(f"held-out share is {self.share}, it must be at least 0 and below 1")
+
+    def holds(self, doc_id: str) -> bool:
+        """Whether the document is held out by its id."""
+        return int.from_bytes(hashlib.sha256(f"held-out:{doc_id}".encode()).digest()[:8], "big") / 2**64 < self.share
+
+
+class Dataset:
+    """A finished dataset, local or remote, seen through one compressor. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        location: str,
+        *,
+        compressor: str | None,
+        raw: bool = True,
+        held_out: HeldOut | None = None,
+        cache: ShardCache | None = None,
+    ) -> None:
+        """Open it; DatasetError, FormatVersionError or SettingsError where that is impossible.
+
+        `compressor` None: only raw bytes are decoded; `raw` False: only symbols are. A URL needs a `cache`.
+        """
+        self.location, self.compressor, self.held_out = location, compressor, held_out or HeldOut()
+        self.raw = raw
+        if is_remote(location) and cache is None:
+            raise SettingsError(
+                f"{location} is remote and has no local cache: give a directory for it with --cache-dir"
+            )
+        self._cache = cache
+        self.manifest = _manifest(location)
+        if compressor is not None and compressor not in self.manifest.compressors:
+            raise DatasetError(
+                f"{location} has no compressor {compressor!r}, it has {sorted(self.manifest.compressors)}: "
+                f"choose one of them or preprocess the corpus again with --compressors {compressor}"
+            )
+        unknown = sorted(set(self.held_out.shards) - {shard.name for shard in self.manifest.shards})
+        if unknown:
+            raise SettingsError(f"held-out shard {unknown[0]!r} is not in {location}: its manifest names the shards")
+        self.shards: tuple[ShardEntry, ...] = self.manifest.shards
+        self._readers: WeakValueDictionary[int, Reader] = WeakValueDictionary()
+        self._starts: dict[int, np.ndarray] = {}
+        self._batches: WeakValueDictionary[tuple[int, int], DecodedBatch] = WeakValueDictionary()
+        self._recent: OrderedDict[tuple[int, int], DecodedBatch] = OrderedDict()
+        self._lock = threading.RLock()
+
+    @property
+    def alphabet_size(self) -> int:
+        """Of the compressor; 0 for raw bytes only."""
+        return int(self.manifest.compressors[self.compressor]["alphabet_size"]) if self.compressor else 0
+
+    @property
+    def digest(self) -> str:
+        """Names the documents and their spelling: equal digests give equal batches."""
+        spelling = self.manifest.compressors[self.compressor]["digest"] if self.compressor else None
+        return sha256_hex(canonical_json([[shard.sha256 for shard in self.shards], self.compressor, spelling]))
+
+    def check_vocabulary(self, size: int) -> None:
+        """SettingsError where a model of `size` ids cannot read the dataset's symbols."""
+        needed = vocabulary_size(self.alphabet_size)
+        if size < needed:
+            raise SettingsError(
+                f"the model has {size} ids, compressor {self.compressor!r} of {self.location} needs {needed}: "
+                f"make the model with a vocabulary of {needed} or choose another compressor"
+            )
+
+    def training_rows(self) -> list[int]:
+        """Rows per shard that training may read; 0 for a held-out shard. Documents held out by hash still count."""
+        return [0 if shard.name in self.held_out.shards else shard.rows for shard in self.shards]
+
+    def check_cache(self, open_shards: int) -> None:
+        """SettingsError where a remote dataset's cache cannot hold so many shards at once."""
+        if self._cache is not None:
+            self._cache.check_room(self.shards, open_shards)
+
+    def reader(self, shard: int) -> Reader:
+        """An open shard. It stays open, and in the local cache, while somebody holds it."""
+        with self._lock:
+            reader = self._readers.get(shard)
+            if reader is None:
+                reader = Reader(self._path(shard), self.shards[shard], self._starts.get(shard))
+                self._starts[shard] = reader.starts
+                self._check_columns(reader)
+                self._readers[shard] = reader
+            return reader
+
+    def batch_at(self, shard: int, row: int) -> DecodedBatch:
+        """The record batch that holds a row of a shard."""
+        reader = self.reader(shard)
+        index = int(np.searchsorted(reader.starts, row, side="right")) - 1
+        with self._lock:
+            batch = self._batches.get((shard, index))
+            if batch is None:
+                batch = self._batches[shard, index] = self._decode(reader, index)
+            self._remember((shard, index), batch)
+            return batch
+
+    def doc_ids(self, shard: int, rows: list[int]) -> list[str]:
+        """The doc_ids of some rows of a shard."""
+        reader = self.reader(shard)
+        ids = []
+        for row in rows:
+            index = int(np.searchsorted(reader.starts, row, side="right")) - 1
+            column = reader.columns([DOC_ID], index).column(DOC_ID)
+            ids.append(column[row - int(reader.starts[index])].as_py())
+        return ids
+
+    def held_out_documents(self) -> Iterator[tuple[list[str], Documents]]:
+        """What training never sees, in the dataset's order: doc_ids and texts, a record batch at a time."""
+        for shard, entry in enumerate(self.shards):
+            whole = entry.name in self.held_out.shards
+            if not whole and not self.held_out.share:
+                continue
+            reader = self.reader(shard)
+            for index in range(len(reader.starts) - 1):
+                rows = reader.columns([DOC_ID, RAW], index)
+                if not whole:
+                    rows = rows.filter(pa.array(self._held_out(rows.column(DOC_ID))))
+                if rows.num_rows:
+                    yield rows.column(DOC_ID).to_pylist(), documents_from_array(rows.column(RAW))
+
+    def _path(self, shard: int) -> Path:
+        entry = self.shards[shard]
+        if self._cache is None:
+            return Path(self.location, entry.name)
+        # A batch of an uncompressed shard would keep its file on the disk after the cache has let it go.
+        self._recent = OrderedDict((at, batch) for at, batch in self._recent.items() if at[0] in self._readers)
+        in_use = {self.shards[other].name for other in list(self._readers)}
+        return self._cache.fetch(posixpath.join(self.location, entry.name), entry, in_use)
+
+    def _decode(self, reader: Reader, index: int) -> DecodedBatch:
+        names = [DOC_ID] + [RAW] * self.raw + ([self.compressor] if self.compressor else [])
+        rows = reader.columns(names, index)
+        nothing = np.zeros(rows.num_rows + 1, np.int64)
+        documents = Documents(raw=np.empty(0, np.uint8), offsets=nothing)
+        if self.raw:
+            documents = documents_from_array(rows.column(RAW))
+        symbols, symbol_offsets = np.empty(0, np.uint16), nothing
+        if self.compressor:
+            spelling = spelling_from_array(rows.column(self.compressor))
+            symbols, symbol_offsets = spelling.symbols, spelling.symbol_offsets
+            if symbols.size and int(symbols.max()) >= self.alphabet_size:
+                raise DatasetError(
+                    f"shard {reader.path} holds symbol {int(symbols.max())} of {self.compressor!r}, its alphabet has "
+                    f"{self.alphabet_size}: the shard is damaged, write it again"
+                )
+        doc_ids = rows.column(DOC_ID)
+        return DecodedBatch(
+            first_row=int(reader.starts[index]),
+            raw=documents.raw,
+            raw_offsets=documents.offsets,
+            symbols=symbols,
+            symbol_offsets=symbol_offsets,
+            hashes=_string_hashes(doc_ids),
+            held_out=self._held_out(doc_ids),
+        )
+
+    def _held_out(self, doc_ids: pa.StringArray) -> np.ndarray:
+        if not self.held_out.share:
+            return np.zeros(len(doc_ids), bool)
+        return np.array([self.held_out.holds(doc_id) for doc_id in doc_ids.to_pylist()], bool)
+
+    def _remember(self, key: tuple[int, int], batch: DecodedBatch) -> None:
+        self._recent[key] = batch
+        self._recent.move_to_end(key)
+        while len(self._recent) > 1 and sum(kept.size_bytes for kept in self._recent.values()) > RECENT_BATCH_BYTES:
+            self._recent.popitem(last=False)
+
+    def _check_columns(self, reader: Reader) -> None:
+        if self.compressor is not None and self.compressor not in reader.names:
+            raise DatasetError(
+                f"shard {reader.path} has no column {self.compressor!r} although the manifest names it: write it again"
+            )
+
+
+def _manifest(location: str) -> Manifest:
+    if not is_remote(location):
+        return read_manifest(location)
+    origin = posixpath.join(location, MANIFEST_NAME)
+    manifest = Manifest.from_bytes(read_remote(origin), origin)
+    imbalance = manifest.imbalance()
+    if imbalance is not None:
+        raise DatasetError(f"{origin} does not balance ({imbalance}): write the dataset again")
+    return manifest
+
+
+def _string_hashes(strings: pa.StringArray) -> np.ndarray:
+    """uint64 [n]."""
+    if not len(strings):
+        return np.empty(0, np.uint64)
+    _, offset_buffer, data = strings.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int32, len(strings) + 1, 4 * strings.offset)
+    return hash_strings(np.frombuffer(data or b"", np.uint8), offsets)

@@ -1,0 +1,41 @@
+"""A trained model from wherever it lies: a run, one of its checkpoints, or an export."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from schemas.errors import ArtifactError
+from trainer import checkpoint
+from trainer.export import import_model
+from trainer.model import EvaByte, meta_model
+from trainer.model_config import EvaByteConfig
+
+
+def load_trained(path: str, *, device: str = "cpu") -> tuple[EvaByte, dict[str, Any]]:
+    """The fp32 model, ready to read, and its run's settings (empty for an export); ArtifactError if there is none."""
+    if os.path.exists(os.path.join(path, "config.json")):
+        return import_model(path, device=device).eval().requires_grad_(False), {}
+    if not os.path.exists(os.path.join(path, checkpoint.STATE_NAME)):
+        found = checkpoint.checkpoints(path)
+        if not found:
+            raise ArtifactError(
+                f"no checkpoint at {path}; train with `make train`, or name a run, a checkpoint or an export"
+            )
+        path = found[-1]
+    state = checkpoint.read_state(path)
+    try:
+        config = EvaByteConfig(**state["config"])
+        settings = state["settings"]
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} has no usable shape ({error}); take an earlier checkpoint") from error
+    model = meta_model(config).to_empty(device=device)
+    checkpoint.load(path, {f"model.{name}": parameter.data for name, parameter in model.named_parameters()})
+    return model.eval().requires_grad_(False), settings
+
+
+def training_device(name: str) -> str:
+    """The device asked for, or cuda where there is one."""
+    return name or ("cuda" if torch.cuda.is_available() else "cpu")
