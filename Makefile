@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -c .ci/constraints.txt
 
-.PHONY: help setup preprocess verify lm tokenizer test bench check fmt clean
+.PHONY: help setup preprocess verify lm tokenizer train generate evaluate-bpb test bench check fmt clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(VENV)/.runtime  ## install the run-time dependencies into .venv
 
@@ -50,6 +50,23 @@ VOCAB ?= 8192
 tokenizer: $(VENV)/.runtime  ## train a SentencePiece tokenizer of VOCAB pieces on a sample of INPUT
 	$(BIN)/python -m pipeline tokenizer $(if $(INPUT),--input $(INPUT)) $(if $(SAMPLE_BYTES),--sample-bytes $(SAMPLE_BYTES)) \
 		--vocabulary $(VOCAB) --out models/tokenizer-$(VOCAB).model
+
+# NPROC > 1, or TORCHRUN='--nnodes 2 --rdzv-endpoint …', starts torchrun.
+DATA ?= data/stdlib
+RUN ?= runs/$(SIZE)
+NPROC ?= 1
+LAUNCH = $(if $(filter-out 1,$(NPROC))$(TORCHRUN),$(BIN)/torchrun --nproc-per-node $(NPROC) $(TORCHRUN),$(BIN)/python)
+train: $(VENV)/.runtime  ## train EvaByte (SIZE=tiny|0.5b|1.5b|4b|7b|14b) on DATA into RUN
+	$(LAUNCH) -m trainer train --data $(DATA) --size $(SIZE) --out $(RUN) $(if $(COMPRESSOR),--compressor $(COMPRESSOR)) \
+		$(if $(MODE),--mode $(MODE)) $(if $(STEPS),--steps $(STEPS)) $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
+
+PROMPT ?= def
+export PROMPT
+generate: $(VENV)/.runtime  ## continue PROMPT with the model of RUN: raw bytes in, raw bytes out
+	$(BIN)/python -m trainer generate $(RUN) --prompt "$$PROMPT" $(ARGS)
+
+evaluate-bpb: $(VENV)/.runtime  ## bits per raw byte of RUN on the held-out documents of DATA
+	$(BIN)/python -m trainer evaluate-bpb $(RUN) --data $(DATA) $(ARGS)
 
 test: $(VENV)/.dev  ## the whole test suite
 	$(BIN)/python -m pytest $(TESTS)

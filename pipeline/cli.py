@@ -8,6 +8,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Sequence
+from typing import NoReturn
 
 from schemas.errors import SettingsError
 
@@ -16,7 +17,7 @@ DEFAULT_OUTPUT = "data/stdlib"
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="python -m pipeline", description="Turn a corpus into Arrow shards with raw and compressed spellings."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -27,6 +28,13 @@ def parser() -> argparse.ArgumentParser:
     _decode(commands.add_parser("decode", help="the corpus back, byte for byte", formatter_class=_Help))
     _show(commands.add_parser("show", help="print a view of a shard", formatter_class=_Help))
     return top
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -197,12 +205,23 @@ def _sample(options: argparse.ArgumentParser) -> None:
     options.set_defaults(run=_run_sample)
 
 
+def _make_room(path: str) -> None:
+    """The directory of a file that is about to be written; SettingsError where it cannot be."""
+    directory = os.path.dirname(os.path.abspath(path))
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"cannot write to {directory} ({error.strerror}); choose another --out") from error
+    if os.path.isdir(path):
+        raise SettingsError(f"--out {path} is a directory; give a file")
+
+
 def _run_sample(options: argparse.Namespace, extra: Sequence[str]) -> int:
     from pipeline.sample import draw_sample
     from schemas.sample import write_sample
 
     rows = draw_sample(_inputs(options), _read(options), options.sample_bytes)
-    os.makedirs(os.path.dirname(os.path.abspath(options.out)), exist_ok=True)
+    _make_room(options.out)
     write_sample(options.out, rows)
     held_out = sum(held for *_, held in rows)
     print(
@@ -230,7 +249,7 @@ def _run_tokenizer(options: argparse.Namespace, extra: Sequence[str]) -> int:
     from pipeline.tokenizer_training import train_tokenizer
 
     rows = draw_sample(_inputs(options), _read(options), options.sample_bytes)
-    os.makedirs(os.path.dirname(os.path.abspath(options.out)), exist_ok=True)
+    _make_room(options.out)
     train_tokenizer((text for _, text, held in rows if not held), options.vocabulary, options.out)
     print(
         f"{options.out}: {TokenizerCompressor.load(options.out).alphabet_size:,} pieces; "

@@ -14,6 +14,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import create_runner
 from apache_beam.utils.shared import Shared
 
 from pipeline.loading import load_compressors
@@ -76,6 +77,10 @@ def build(
 
 def options(runner: str, workers: int, extra: Sequence[str]) -> PipelineOptions:
     """Beam's options; the local runner gets one thread per worker. SettingsError for what it does not know."""
+    try:
+        create_runner(runner)
+    except (ValueError, ImportError, AttributeError, TypeError) as error:
+        raise SettingsError(f"--runner {runner} cannot be had: {' '.join(str(error).split())}") from error
     flags = [f"--runner={runner}", *extra]
     if runner == "FnApiRunner":
         if extra:

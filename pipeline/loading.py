@@ -8,9 +8,22 @@ from pipeline import storage
 from pipeline.compressors.base import Compressor
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.prepare import TOKENIZER_NAME
-from schemas.errors import DatasetError
+from schemas.errors import DatasetError, SettingsError
 
 COMPRESSORS_DIRECTORY = "compressors"
+
+
+def check_device(device: str) -> None:
+    """SettingsError where the byte LM cannot run there."""
+    kind, _, number = device.partition(":")
+    if device != "cpu" and (kind != "cuda" or (number and not number.isdigit())):
+        raise SettingsError(f"--device is {device!r}; give cpu or cuda")
+    if kind == "cuda":
+        import torch
+
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) >= found:
+            raise SettingsError(f"--device is {device!r}, but torch finds {found} CUDA devices here; give cpu")
 
 
 def load_compressors(
@@ -26,6 +39,7 @@ def load_compressors(
     loaded: dict[str, Compressor] = {}
     for name in names:
         if name == "neural":
+            check_device(device)
             from pipeline.compressors.neural import NeuralCompressor
 
             loaded[name] = NeuralCompressor.load(

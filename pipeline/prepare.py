@@ -8,6 +8,7 @@ All of it lies in OUTPUT/compressors, so a later run, or another dataset, can fi
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline import storage
-from pipeline.compressors.neural_files import COMPRESSOR_NAME, NeuralSettings, read_described
+from pipeline.compressors.neural_files import COMPRESSOR_NAME, read_described
 from pipeline.settings import LM_SIZES, ModelSettings, PreprocessSettings
 from schemas.byte_lm_files import CONFIG_NAME, read_byte_lm
 from schemas.errors import ArtifactError
@@ -27,6 +28,7 @@ from schemas.sample import read_sample, write_sample
 logger = logging.getLogger(__name__)
 
 TOKENIZER_NAME = "tokenizer.model"
+REQUEST_NAME = "request.json"
 
 
 class Workshop:
@@ -39,10 +41,14 @@ class Workshop:
     def prepare(self) -> None:
         """All models that the run's compressors need."""
         needs = set(self.settings.compressors)
+        tokenizer = os.path.join(self.directory, "tokenizer") if needs & {"tokenizer", "token_bytes"} else ""
+        if tokenizer and self.settings.models.tokenizer:
+            # A wrong file is named now, not when the byte LM has been trained.
+            self._tokenizer(tokenizer)
         if "neural" in needs:
             self._neural(os.path.join(self.directory, "neural"))
-        if needs & {"tokenizer", "token_bytes"}:
-            self._tokenizer(os.path.join(self.directory, "tokenizer"))
+        if tokenizer:
+            self._tokenizer(tokenizer)
 
     def _timed(self, stage: str, make: Callable[[], Any]) -> Any:
         begin = time.monotonic()
@@ -101,12 +107,7 @@ class Workshop:
                 lm_directory=lm_directory,
                 documents=everything,
                 target=models.theta,
-                settings=NeuralSettings(
-                    theta_bits=0.0,
-                    entropy_context_bytes=models.entropy_context_bytes,
-                    max_segment_bytes=models.max_segment_bytes,
-                    context=models.context,
-                ),
+                settings=models.neural(theta_bits=0.0),
                 device=self.settings.device,
                 threads=self.settings.workers,
                 request=neural_request(models),
@@ -119,15 +120,17 @@ class Workshop:
 
         models = self.settings.models
         path = os.path.join(directory, TOKENIZER_NAME)
+        if os.path.exists(path):
+            check_tokenizer(directory, models)
+            return
         os.makedirs(directory, exist_ok=True)
-        if models.tokenizer:
-            given = _read_given(models.tokenizer)
-            if not os.path.exists(path):
-                TokenizerCompressor(given, label=models.tokenizer)
-                storage.write_bytes(path, given)
-            elif storage.read_bytes(path) != given:
-                raise ArtifactError(f"{path} is another model than {models.tokenizer}; choose another --output")
-        elif not os.path.exists(path):
+        given = _read_given(models.tokenizer) if models.tokenizer else None
+        if given is not None:
+            TokenizerCompressor(given, label=models.tokenizer)
+        storage.write_bytes(os.path.join(directory, REQUEST_NAME), canonical_json(tokenizer_request(models)))
+        if given is not None:
+            storage.write_bytes(path, given)
+        else:
             train = read_sample(self.sample()).train
             logger.info("training a tokenizer of %d pieces", models.tokenizer_vocabulary)
             texts = (train.text(i) for i in range(len(train)))
@@ -145,16 +148,37 @@ def neural_request(models: ModelSettings) -> dict[str, Any]:
     }
 
 
-def check_request(directory: str, models: ModelSettings) -> None:
-    """Refuse a neural compressor that was made with other settings than are asked for now."""
-    _, described = read_described(directory)
-    asked, made = neural_request(models), described["request"]
+def tokenizer_request(models: ModelSettings) -> dict[str, Any]:
+    """What of the settings decides the tokenizer, beside the corpus."""
+    if models.tokenizer:
+        return {"tokenizer": "given"}
+    names = ("tokenizer_vocabulary", "sample_bytes")
+    return {"tokenizer": "trained", **{name: getattr(models, name) for name in names}}
+
+
+def check_tokenizer(directory: str, models: ModelSettings) -> None:
+    """Refuse a tokenizer that was made with other settings than are asked for now."""
+    request = storage.join(directory, REQUEST_NAME)
+    if storage.exists(request):
+        _refuse_other_request(directory, tokenizer_request(models), json.loads(storage.read_bytes(request)))
+    path = storage.join(directory, TOKENIZER_NAME)
+    if models.tokenizer and storage.read_bytes(path) != _read_given(models.tokenizer):
+        raise ArtifactError(f"{path} is another model than {models.tokenizer}; choose another --output")
+
+
+def _refuse_other_request(directory: str, asked: dict[str, Any], made: dict[str, Any]) -> None:
     for key, value in asked.items():
         if made.get(key) != value:
             raise ArtifactError(
                 f"{directory} was made with {key}={made.get(key)}, asked is {key}={value}; "
                 "choose another --output, or remove that directory"
             )
+
+
+def check_request(directory: str, models: ModelSettings) -> None:
+    """Refuse a neural compressor that was made with other settings than are asked for now."""
+    _, described = read_described(directory)
+    _refuse_other_request(directory, neural_request(models), described["request"])
     if models.lm not in LM_SIZES and read_byte_lm(storage.local_copy(models.lm)).digest != described["lm_digest"]:
         raise ArtifactError(f"{directory} was made with another byte LM than {models.lm}; choose another --output")
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.inputs import plan_units
-from pipeline.loading import COMPRESSORS_DIRECTORY, load_compressors
-from pipeline.prepare import Workshop, artifacts_digest, check_request
+from pipeline.loading import COMPRESSORS_DIRECTORY, check_device, load_compressors
+from pipeline.prepare import Workshop, artifacts_digest, check_request, check_tokenizer
 from pipeline.publish import REFUSED_NAME, Publication, add_to_report, manifest_settings, publish, versions
 from pipeline.settings import PreprocessSettings
 from pipeline.unit import WORK_DIRECTORY, UnitJob, finished_commit
@@ -23,7 +23,7 @@ from pipeline.units import Unit
 from schemas.errors import DatasetError, SettingsError, TooManyRejects
 from schemas.files import canonical_json, sha256_hex
 from schemas.manifest import MANIFEST_NAME, Manifest
-from schemas.shards import FORMAT_VERSION
+from schemas.shards import FORMAT_VERSION, MOST_SHARDS
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +34,22 @@ def preprocess(settings: PreprocessSettings) -> bool:
     """Bring the output directory to a finished dataset; False if it was one already."""
     begin = time.monotonic()
     units = plan_units(settings.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
+    if len(units) > MOST_SHARDS:
+        raise SettingsError(
+            f"{len(units)} shards are more than {MOST_SHARDS}; give fewer --shards or more --unit-bytes"
+        )
+    _refuse_output_in_input(settings, units)
     storage.make_directory(settings.output)
     with _lock(settings.output):
         if storage.exists(storage.join(settings.output, MANIFEST_NAME)):
             check_same_run(settings, units)
+            storage.remove(storage.join(settings.output, WORK_DIRECTORY))
             return False
+        from pipeline import graph
+
+        if "neural" in settings.compressors:
+            check_device(settings.device)
+        graph.options(settings.runner, settings.workers, settings.beam_options)
         directory = _compressors_directory(settings)
         storage.make_directory(directory)
         workshop = Workshop(settings, storage.local_copy(directory))
@@ -135,8 +146,11 @@ def check_same_run(settings: PreprocessSettings, units: list[Unit]) -> None:
     """Refuse an output directory that holds the dataset of another run."""
     path = storage.join(settings.output, MANIFEST_NAME)
     manifest = Manifest.from_bytes(storage.read_bytes(path), path)
-    if "neural" in settings.compressors and "neural" in manifest.compressors:
-        check_request(storage.join(_compressors_directory(settings), "neural"), settings.models)
+    common = set(settings.compressors) & set(manifest.compressors)
+    if "neural" in common:
+        check_request(storage.local_copy(storage.join(_compressors_directory(settings), "neural")), settings.models)
+    if common & {"tokenizer", "token_bytes"}:
+        check_tokenizer(storage.join(_compressors_directory(settings), "tokenizer"), settings.models)
     if manifest.settings.get("identity") != identity(settings, units):
         raise DatasetError(
             f"{settings.output} holds the finished dataset of another run (other input, settings or models); "
@@ -160,13 +174,31 @@ def _loading(settings: PreprocessSettings) -> dict[str, Any]:
     }
 
 
+def _refuse_output_in_input(settings: PreprocessSettings, units: list[Unit]) -> None:
+    """A later run would read what this one writes."""
+    if not storage.is_local(settings.output):
+        return
+    output = os.path.join(os.path.abspath(settings.output), "")
+    for path in settings.inputs:
+        if os.path.isdir(path) and output.startswith(os.path.join(os.path.abspath(path), "")):
+            raise SettingsError(f"--output {settings.output} lies in the input {path}; choose a place outside")
+    for unit in units:
+        for piece in unit.pieces:
+            if piece.path.startswith(output):
+                raise SettingsError(f"input {piece.path} lies in --output {settings.output}; choose another --output")
+
+
 @contextmanager
 def _lock(output: str) -> Iterator[None]:
     """One job per output directory. The lock dies with its process, so a killed run leaves none behind."""
     if not storage.is_local(output):
         yield
         return
-    with open(os.path.join(output, LOCK_NAME), "wb") as file:
+    try:
+        file = open(os.path.join(output, LOCK_NAME), "ab")  # noqa: SIM115 - the next statement closes it
+    except OSError as error:
+        raise SettingsError(f"cannot write to {output} ({error.strerror}); choose another --output") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -7,12 +7,14 @@ import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from typing import Any
 
 from pipeline import storage
-from pipeline.unit import REJECTS_DIRECTORY, WORK_DIRECTORY, Commit
+from pipeline.unit import REJECTS_DIRECTORY, WORK_DIRECTORY, Commit, staged_path
 from schemas.files import canonical_json
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, Totals
+from schemas.shards import SHARD_PATTERN
 
 REPORT_NAME = "report.json"
 REFUSED_NAME = "too_many_rejects.json"
@@ -39,16 +41,18 @@ def publish(commits: Sequence[Commit], publication: Publication) -> None:
     if totals.rejected > publication.max_reject_fraction * totals.read:
         refused = {"rejected_by_reason": totals.rejected_by_reason, "read": totals.read, "rejected": totals.rejected}
         first = next(commit.staged_rejects for commit in commits if commit.staged_rejects)
-        storage.write_bytes(
-            storage.join(output, WORK_DIRECTORY, REFUSED_NAME), canonical_json({**refused, "example": first})
-        )
+        refused["example"] = staged_path(output, first)
+        storage.write_bytes(storage.join(output, WORK_DIRECTORY, REFUSED_NAME), canonical_json(refused))
         return
-    storage.make_directory(storage.join(output, REJECTS_DIRECTORY))
-    for commit, entry in zip(commits, entries, strict=True):
-        _settle(commit.staged, storage.join(output, entry.name))
+    rejects = storage.join(output, REJECTS_DIRECTORY)
+    storage.make_directory(rejects)
+    names = [entry.name.removesuffix(".arrow") for entry in entries]
+    _remove_others(output, SHARD_PATTERN, {entry.name for entry in entries})
+    _remove_others(rejects, "*", {f"{name}.jsonl" for name, c in zip(names, commits, strict=True) if c.staged_rejects})
+    for commit, name in zip(commits, names, strict=True):
+        _settle(staged_path(output, commit.staged), storage.join(output, f"{name}.arrow"))
         if commit.staged_rejects:
-            name = entry.name.removesuffix(".arrow") + ".jsonl"
-            _settle(commit.staged_rejects, storage.join(output, REJECTS_DIRECTORY, name))
+            _settle(staged_path(output, commit.staged_rejects), storage.join(rejects, f"{name}.jsonl"))
     storage.write_bytes(storage.join(output, REPORT_NAME), canonical_json(_report(commits)))
     manifest = Manifest(
         shards=tuple(entries),
@@ -59,6 +63,13 @@ def publish(commits: Sequence[Commit], publication: Publication) -> None:
     )
     manifest.check_balance()
     storage.write_bytes(storage.join(output, MANIFEST_NAME), manifest.to_bytes())
+
+
+def _remove_others(directory: str, pattern: str, ours: set[str]) -> None:
+    """Remove what a run with other settings had put there when it was killed."""
+    for name in storage.list_files(directory):
+        if fnmatch(name, pattern) and name not in ours:
+            storage.remove(storage.join(directory, name))
 
 
 def _settle(staged: str, final: str) -> None:

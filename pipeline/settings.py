@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipeline.compressors.neural_files import NeuralSettings
+from pipeline.compressors.token_bytes import WIDTHS_BYTES
 from pipeline.neural_build import ThetaTarget
 from pipeline.read import ReadSettings
 from schemas.errors import SettingsError
@@ -44,6 +46,19 @@ class ModelSettings:
             raise SettingsError(
                 f"tokenizer vocabulary is {self.tokenizer_vocabulary}; 256 bytes and some pieces need 300"
             )
+        if self.token_width_bytes not in (0, *WIDTHS_BYTES):
+            raise SettingsError(f"--token-width-bytes is {self.token_width_bytes}; give 2 or 3, or 0 for what fits")
+        # A wrong value is named now, not when the byte LM has been trained.
+        self.neural(theta_bits=0.0)
+
+    def neural(self, *, theta_bits: float) -> NeuralSettings:
+        """The neural compressor's settings with a θ."""
+        return NeuralSettings(
+            theta_bits=theta_bits,
+            entropy_context_bytes=self.entropy_context_bytes,
+            max_segment_bytes=self.max_segment_bytes,
+            context=self.context,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,11 @@ readers therefore trust the manifest alone, which is written last.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
 from pipeline.readers_open import is_remote, open_binary
 from schemas.errors import SettingsError
@@ -63,13 +66,19 @@ def write_bytes(path: str, data: bytes) -> None:
         file.write(data)
 
 
-def create(path: str):
-    """A binary file to write from its beginning, without seeking."""
+@contextmanager
+def create(path: str) -> Iterator[IO[bytes]]:
+    """A binary file to write from its beginning, without seeking; left well, it is on the disk."""
     if is_local(path):
-        return open(path, "wb")
+        with open(path, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        return
     from apache_beam.io.filesystem import CompressionTypes
 
-    return _beam().create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    with _beam().create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        yield file
 
 
 def rename(source: str, destination: str) -> None:
@@ -96,8 +105,14 @@ def list_files(directory: str) -> dict[str, int]:
 
 def remove(path: str) -> None:
     """Delete a file or a directory with all it holds; nothing happens if there is none."""
-    if exists(path):
-        _beam().delete([path])
+    if not is_local(path):
+        # Object stores have no directories: what is in one is what its name begins.
+        below = _beam().match([join(path, "**")])[0].metadata_list
+        _beam().delete([path] * exists(path) + [match.path for match in below])
+    elif os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.remove(path)
 
 
 def local_copy(directory: str) -> str:

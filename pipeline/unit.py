@@ -60,6 +60,7 @@ class Commit:
     shard: dict[str, Any]
     """A `schemas.manifest.ShardEntry`."""
     staged: str
+    """File name; see `staged_path`."""
     staged_rejects: str
     """Empty where there are none."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -80,6 +81,11 @@ def commit_path(output: str, unit: int) -> str:
     return storage.join(output, WORK_DIRECTORY, "done", f"unit-{unit:05d}.json")
 
 
+def staged_path(output: str, name: str) -> str:
+    """Where a staged file stands until it gets its final name."""
+    return storage.join(output, WORK_DIRECTORY, "staged", name)
+
+
 def finished_commit(job: UnitJob, unit: Unit) -> Commit | None:
     """The unit's commit record, if an earlier attempt of the same run has left it and its files."""
     path = commit_path(job.output, unit.index)
@@ -87,7 +93,8 @@ def finished_commit(job: UnitJob, unit: Unit) -> Commit | None:
         return None
     commit = Commit.from_bytes(storage.read_bytes(path))
     final = storage.join(job.output, commit.shard["name"])
-    if commit.identity != job.identity or not (storage.exists(commit.staged) or storage.exists(final)):
+    staged = staged_path(job.output, commit.staged)
+    if commit.identity != job.identity or not (storage.exists(staged) or storage.exists(final)):
         return None
     return commit
 
@@ -105,9 +112,7 @@ class UnitCompressor:
         done = finished_commit(self.job, unit)
         if done is not None:
             return done
-        attempt = f"unit-{unit.index:05d}.{os.getpid()}-{time.monotonic_ns()}"
-        staged = storage.join(self.job.output, WORK_DIRECTORY, "staged", f"{attempt}.arrow")
-        commit = self._write(unit, staged)
+        commit = self._write(unit, f"unit-{unit.index:05d}.{os.getpid()}-{time.monotonic_ns()}.arrow")
         storage.write_bytes(commit_path(self.job.output, unit.index), commit.to_bytes())
         return commit
 
@@ -115,7 +120,8 @@ class UnitCompressor:
         clock = Clock()
         rejects: list[Reject] = []
         read = 0
-        with storage.create(staged) as file, ShardWriter(file, self.schema, self.job.compression) as writer:
+        path = staged_path(self.job.output, staged)
+        with storage.create(path) as file, ShardWriter(file, self.schema, self.job.compression) as writer:
             for window in clock.each("read", self._windows(unit, rejects)):
                 read += len(window)
                 self._write_window(writer, window, clock)
@@ -127,7 +133,7 @@ class UnitCompressor:
         if rejects:
             staged_rejects = staged.removesuffix(".arrow") + ".rejects.jsonl"
             lines = [json.dumps(asdict(reject), sort_keys=True, ensure_ascii=False) + "\n" for reject in rejects]
-            storage.write_bytes(staged_rejects, "".join(lines).encode())
+            storage.write_bytes(staged_path(self.job.output, staged_rejects), "".join(lines).encode())
         reasons = dict(sorted(Counter(reject.reason for reject in rejects).items()))
         entry = ShardEntry(name=shard_name(unit.index, unit.total), rejects=reasons, **asdict(summary))
         return Commit(

@@ -13,12 +13,23 @@ import pyarrow as pa
 
 from pipeline.compressors.base import Compressor
 from pipeline.loading import COMPRESSORS_DIRECTORY, load_compressors
+from pipeline.languages import language_of
+from pipeline.readers_check import DOC_ID_DIGITS
 from pipeline.readers_find import format_of
 from pipeline.units import TEXT
 from schemas.batches import Documents, Spelling
-from schemas.errors import DatasetError, VerificationError
+from schemas.errors import DatasetError, SettingsError, VerificationError
 from schemas.manifest import Manifest, ShardEntry, read_manifest
-from schemas.shards import DOC_ID, RAW, SOURCE, documents_from_array, open_shard, read_batch, spelling_from_array
+from schemas.shards import (
+    DOC_ID,
+    LANGUAGE,
+    RAW,
+    SOURCE,
+    documents_from_array,
+    open_shard,
+    read_batch,
+    spelling_from_array,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,13 +75,18 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
     for number, shard in enumerate(manifest.shards, 1):
         path = os.path.join(directory, shard.name)
         _check_digest(path, shard)
+        rows = shard_bytes = 0
+        symbols = dict.fromkeys(names, 0)
         for batch in _batches(path):
-            _check_batch(path, batch, compressors, by_model)
-            documents += batch.num_rows
-            raw_bytes += int(documents_from_array(batch[RAW]).raw.size)
+            counts = _check_batch(path, batch, compressors, by_model)
+            rows += batch.num_rows
+            shard_bytes += int(documents_from_array(batch[RAW]).raw.size)
+            symbols = {name: symbols[name] + counts[name] for name in names}
+        found, stated = (rows, shard_bytes, symbols), (shard.rows, shard.raw_bytes, shard.symbols)
+        if found != stated:
+            raise VerificationError(f"{path} holds (rows, raw bytes, symbols) {found}, the manifest says {stated}")
+        documents, raw_bytes = documents + rows, raw_bytes + shard_bytes
         yield Verified(shards=number, documents=documents, raw_bytes=raw_bytes, compressors=names)
-    if documents != manifest.totals.written:
-        raise VerificationError(f"{directory} has {documents} documents, its manifest says {manifest.totals.written}")
 
 
 def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
@@ -84,15 +100,15 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
     name = compressor or next(iter(compressors))
     if name not in compressors:
         raise DatasetError(f"{directory} has no compressor {name!r}; it has {', '.join(compressors)}")
-    if os.path.isdir(out) and os.listdir(out):
-        raise DatasetError(f"{out} is not empty; give another --out")
+    if os.path.isfile(out) or (os.path.isdir(out) and os.listdir(out)):
+        raise DatasetError(f"{out} is not an empty directory; give another --out")
     documents = 0
     for shard in manifest.shards:
         for batch in _batches(os.path.join(directory, shard.name)):
             decoded = decode(compressors[name], spelling_from_array(batch[name]), by_model=False)
-            doc_ids = batch[DOC_ID].to_pylist()
-            for i, source in enumerate(batch[SOURCE].to_pylist()):
-                _append(out, source, doc_ids[i], decoded.text(i))
+            rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
+            for i, (source, doc_id, language) in enumerate(rows):
+                _append(out, source, doc_id, decoded.text(i), whole=_is_whole_file(source, doc_id, language))
                 documents += 1
     return documents
 
@@ -122,9 +138,12 @@ def _check_digest(path: str, shard: ShardEntry) -> None:
         )
 
 
-def _check_batch(path: str, batch: pa.RecordBatch, compressors: dict[str, Compressor], by_model: bool) -> None:
-    """Every compressor's spelling of every document in a batch against raw."""
+def _check_batch(
+    path: str, batch: pa.RecordBatch, compressors: dict[str, Compressor], by_model: bool
+) -> dict[str, int]:
+    """Every compressor's spelling of every document in a batch against raw; its symbols, per compressor."""
     raw = documents_from_array(batch[RAW])
+    counts = {}
     for name, compressor in compressors.items():
         spelling = spelling_from_array(batch[name])
         try:
@@ -135,6 +154,8 @@ def _check_batch(path: str, batch: pa.RecordBatch, compressors: dict[str, Compre
             decoded.raw, raw.raw[raw.offsets[0] : raw.offsets[-1]]
         ):
             raise VerificationError(_first_difference(path, name, batch, raw, decoded))
+        counts[name] = int(spelling.symbols.size)
+    return counts
 
 
 def _first_difference(path: str, name: str, batch: pa.RecordBatch, raw: Documents, decoded: Documents) -> str:
@@ -149,10 +170,19 @@ def _first_difference(path: str, name: str, batch: pa.RecordBatch, raw: Document
     raise AssertionError("batches differ, documents do not")
 
 
-def _append(out: str, source: str, doc_id: str, text: bytes) -> None:
+def _is_whole_file(source: str, doc_id: str, language: str) -> bool:
+    """Whether a document was a file of a source tree, and not a record."""
+    if format_of(source) == TEXT:
+        return True
+    # .json is both; a file of a tree is the document at position 0 and has its language from its suffix.
+    made_id = hashlib.sha256(f"{source}:0".encode()).hexdigest()[:DOC_ID_DIGITS]
+    return source.lower().endswith(".json") and doc_id == made_id and language == language_of(source)
+
+
+def _append(out: str, source: str, doc_id: str, text: bytes, *, whole: bool) -> None:
     parts = [part for part in source.replace("://", "/").split("/") if part not in ("", ".", "..")]
     path = os.path.join(out, *parts)
-    if format_of(source) != TEXT:
+    if not whole:
         path = path.removesuffix(".gz").removesuffix(".zst")
         path += "" if path.endswith(".jsonl") else ".jsonl"
         text = (json.dumps({"doc_id": doc_id, "text": text.decode()}, ensure_ascii=False) + "\n").encode()

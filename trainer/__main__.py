@@ -1,4 +1,4 @@
-"""`python -m trainer COMMAND`: lm, train the byte LM."""
+"""`python -m trainer COMMAND`: lm, train, generate, evaluate-bpb, export."""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ from schemas.errors import SettingsError
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(prog="python -m trainer", description="Train models on samples and shards.")
+    top = argparse.ArgumentParser(
+        prog="python -m trainer", description="Train models on samples and shards, and use them."
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _lm(commands.add_parser("lm", help="train the byte LM of the neural compressor"))
     _train(commands.add_parser("train", help="train EvaByte on a dataset"))

@@ -28,7 +28,7 @@ from schemas.vocabulary import vocabulary_size
 from trainer import checkpoint
 from trainer.data import Loader, LoaderSettings, PackedBatch, merge_states
 from trainer.heads import HeadLosses, targets
-from trainer.metrics import MetricsLog, bits_per_label, peak_flop_per_second
+from trainer.metrics import MetricsLog, bits_per_label, one_line, peak_flop_per_second
 from trainer.model import meta_model
 from trainer.model_config import EvaByteConfig, sized_config
 from trainer.optim import learning_rate, make_optimizer, set_learning_rate
@@ -197,7 +197,9 @@ class _Run:
             seconds = time.perf_counter() - begin
             step += 1
             if log is not None and (step % self.settings.log_steps == 0 or step in (1, self.settings.steps)):
-                log.write(self._measured(step - 1, result, seconds, waited))
+                values = self._measured(step - 1, result, seconds, waited)
+                log.write(values)
+                logger.info("%s", one_line(values))
             stop = self.here.any(self.terminated.flag)
             if stop or step % self.settings.checkpoint_steps == 0 or step == self.settings.steps:
                 self._save(step)

@@ -33,6 +33,16 @@ def bits_per_label(nats: torch.Tensor, labels: torch.Tensor) -> dict[str, float]
     return found
 
 
+def one_line(values: Mapping[str, float | int]) -> str:
+    """A line of metrics for a terminal."""
+    parts = [f"step {values['step']}: loss {values['loss_nats']:.3f} nats"]
+    for key, unit in (("bits_per_raw_byte", "bits per raw byte"), ("bits_per_comp_symbol", "bits per comp symbol")):
+        if key in values:
+            parts.append(f"{values[key]:.2f} {unit}")
+    parts.append(f"{values['symbols_per_second']:,.0f} symbols/s")
+    return ", ".join(parts)
+
+
 def peak_flop_per_second(device: torch.device) -> float | None:
     """The device's bf16 rate, if it is in the table."""
     if device.type != "cuda":

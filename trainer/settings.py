@@ -119,15 +119,15 @@ class TrainSettings:
 
 
 TINY: dict[str, Any] = {
-    "mixing": Mixing(warmup_steps=60),
+    "mixing": Mixing(warmup_steps=24),
     "raw_heads": 3,
-    "steps": 300,
-    "batch_symbols": 1 << 14,
-    "row_symbols": 1024,
+    "steps": 120,
+    "batch_symbols": 1 << 12,
+    "row_symbols": 512,
     "rows_per_device": 8,
-    "warmup_steps": 20,
-    "lanes": 16,
-    "checkpoint_steps": 100,
+    "warmup_steps": 10,
+    "lanes": 8,
+    "checkpoint_steps": 40,
     "recompute": False,
 }
 """A few minutes on two CPU cores; the mixing warm-up is a fifth of the run, as in the paper."""

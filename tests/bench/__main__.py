@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 
-NAMES = ("coder", "speed", "theta", "codebook", "inference", "generated", "memory")
+NAMES = ("coder", "speed", "theta", "codebook", "inference", "generated", "memory", "loader")
 
 
 def main() -> int:
