@@ -16,7 +16,7 @@ from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_entropies, dense_tab
 from kernels.string_table import StringTable, distinct
 
 MAX_ENTRIES = 1 << 23
-"""A memo that grows past this starts again from what it was made with."""
+"""A memo that has learned more than this starts again from what it was made with."""
 
 
 class EntropyMemo:
@@ -49,8 +49,11 @@ class EntropyMemo:
         return self._distinct(raw, starts[firsts], stops[firsts], reader)[group]
 
     def _distinct(self, raw: np.ndarray, starts: np.ndarray, stops: np.ndarray, reader: PrefixReader) -> np.ndarray:
-        table, bits = self._state
+        table, _ = self._state
         entries, missing = table.find(raw, starts, stops)
+        now, bits = self._state
+        if now is not table:
+            return self._distinct(raw, starts, stops, reader)
         out = np.empty(starts.size, np.float32)
         known = entries >= 0
         out[known] = bits[entries[known]]
@@ -63,7 +66,7 @@ class EntropyMemo:
 
     def _learn(self, raw: np.ndarray, starts: np.ndarray, stops: np.ndarray, bits: np.ndarray) -> None:
         table, known_bits = self._state
-        if len(table) + starts.size > MAX_ENTRIES:
+        if len(table) + starts.size > MAX_ENTRIES + len(self._contexts):
             self._restart()
             table, known_bits = self._state
         entries, _ = table.find(raw, starts, stops)

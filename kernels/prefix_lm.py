@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kernels.byte_lm import START, ByteLM
 from kernels.intervals import cumulative_frequencies, entropies_bits
-from kernels.prefix_trie import PrefixTrie, build_trie, inner_node_bounds, sort_strings
+from kernels.prefix_trie import PrefixTrie, build_trie, gather_strings, inner_node_bounds, sort_strings
 from kernels.window_coder import FULL_RANGE, decode_step
 
 Result = TypeVar("Result")
@@ -55,8 +55,9 @@ class PrefixReader:
         lengths = ends - starts
         longer = np.zeros(int((lengths + 1).sum()), np.uint8)
         stops = np.cumsum(lengths + 1)
-        for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            longer[stops[i] - lengths[i] - 1 : stops[i] - 1] = data[start:end]
+        longer[np.arange(int(lengths.sum())) + np.repeat(np.arange(starts.size), lengths)] = gather_strings(
+            data, starts, ends
+        )
         for members, trie, node_bits in self._walks(longer, stops - lengths - 1, stops, self._node_entropies):
             last_byte = np.cumsum(lengths[members] + 1) - 1
             out[members] = node_bits[trie.path[last_byte]]
