@@ -100,7 +100,7 @@ def load(path: str, named: dict[str, Tensor]) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             dcp.load(named, storage_reader=HuggingFaceStorageReader(path=path))
-    except Exception as error:
+    except (Exception, dcp.CheckpointException) as error:  # the latter is a BaseException
         text = " ".join(str(error).split())[:200]
         raise ArtifactError(f"the tensors in {path} cannot be read ({text}); take an earlier checkpoint") from error
 

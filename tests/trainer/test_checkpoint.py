@@ -1,0 +1,92 @@
+"""Checkpoints: safetensors and JSON only, whole or not there, refused where they do not fit."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from schemas.errors import ArtifactError
+from tests.trainer.models import small_model
+from trainer import checkpoint
+from trainer.optim import learning_rate, make_optimizer
+from trainer.parallel import World
+from trainer.settings import TrainSettings
+
+HERE = World(rank=0, size=1, device=torch.device("cpu"))
+SETTINGS = TrainSettings.for_size("tiny", data="d", run="r")
+
+
+def trained(steps: int, seed: int = 0) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """A model after some optimiser steps on fixed ids."""
+    model = small_model(seed=seed)
+    optimizer = make_optimizer(model, SETTINGS)
+    for step in range(steps):
+        torch.manual_seed(step)
+        losses = model(torch.randint(64, 320, (2, 16)))
+        (losses.loss_sum / losses.weight_sum).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model, optimizer
+
+
+def test_a_restored_run_takes_the_same_next_step(tmp_path: Path) -> None:
+    model, optimizer = trained(3)
+    path = checkpoint.save(str(tmp_path), model, optimizer, HERE, state={"step": 3}, keep=2)
+    other, other_optimizer = trained(0, seed=1)
+    checkpoint.restore(path, other, other_optimizer, 3)
+    for each, own in ((model, optimizer), (other, other_optimizer)):
+        torch.manual_seed(9)
+        losses = each(torch.randint(64, 320, (2, 16)))
+        losses.loss_sum.backward()
+        own.step()
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+class Bomb:
+    """Unpickling this is noticed."""
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (pytest.fail, ("a pickle was read",))
+
+
+def test_no_pickle_is_written_or_read(tmp_path: Path) -> None:
+    model, optimizer = trained(1)
+    path = Path(checkpoint.save(str(tmp_path), model, optimizer, HERE, state={"step": 1}, keep=2))
+    assert {file.suffix for file in path.iterdir()} == {".safetensors", ".json"}
+    (path / ".metadata").write_bytes(pickle.dumps(Bomb()))
+    (path / "__0_0.distcp").write_bytes(pickle.dumps(Bomb()))
+    checkpoint.restore(str(path), model, optimizer, 1)
+
+
+def test_half_written_checkpoints_do_not_count(tmp_path: Path) -> None:
+    model, optimizer = trained(1)
+    whole = checkpoint.save(str(tmp_path), model, optimizer, HERE, state={"step": 1}, keep=2)
+    (tmp_path / "checkpoints" / "step-00000002.tmp").mkdir()
+    assert checkpoint.checkpoints(str(tmp_path)) == [whole]
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    model, optimizer = trained(1)
+    path = Path(checkpoint.save(str(tmp_path), model, optimizer, HERE, state={"step": 1}, keep=2))
+    with pytest.raises(ArtifactError, match="is no checkpoint"):
+        checkpoint.read_state(str(tmp_path))
+    (path / "state.json").write_text('{"version": 99}')
+    with pytest.raises(ArtifactError, match="has checkpoint version 99, this program reads 1"):
+        checkpoint.read_state(str(path))
+    tensors = next(path.glob("*.safetensors"))
+    tensors.write_bytes(tensors.read_bytes()[:100])
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        checkpoint.restore(str(path), model, optimizer, 1)
+
+
+def test_the_schedule_rises_and_falls() -> None:
+    settings = TrainSettings.for_size("tiny", data="d", run="r", steps=100, warmup_steps=10)
+    rates = [learning_rate(settings, step) for step in range(100)]
+    assert rates[0] == pytest.approx(settings.learning_rate / 10)
+    assert max(rates) == rates[9] == pytest.approx(settings.learning_rate)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1 * settings.learning_rate, rel=0.01)
