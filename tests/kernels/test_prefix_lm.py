@@ -1,0 +1,89 @@
+"""Each distinct prefix is read once, and what it gives does not depend on what it was read with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernels import prefix_lm
+from kernels.byte_lm import START
+from kernels.intervals import cumulative_frequencies, entropies_bits
+from kernels.prefix_lm import PrefixReader
+from kernels.prefix_trie import build_trie, inner_node_bounds, sort_strings
+from kernels.window_coder import encode_windows
+from tests.kernels.micro_lm import flat, micro_lm
+from tests.oracles import prefixes
+
+MODEL = micro_lm()
+STRINGS = [bytes([97 + (i * j) % 5 for j in range(1 + i % 19)]) + bytes([i % 256]) for i in range(400)]
+
+few_strings = st.lists(st.text(alphabet="ab\x00", min_size=1, max_size=6).map(str.encode), min_size=1, max_size=20)
+
+
+@given(few_strings)
+def test_a_trie_holds_each_prefix_once_and_leads_back_to_the_strings(strings: list[bytes]) -> None:
+    data, starts, ends = flat(strings)
+    order = sort_strings(data, starts, ends)
+    assert [strings[i] for i in order] == sorted(strings)
+    trie = build_trie(data, starts[order], ends[order])
+    assert trie.inner_nodes == len(prefixes(strings))
+    assert trie.inner_nodes <= inner_node_bounds(data, starts[order], ends[order]).sum()
+    last_bytes = np.concatenate([level.byte for level in trie.levels[1:]])
+    assert last_bytes[trie.path].tobytes() == b"".join(sorted(strings))
+    for level, above in zip(trie.levels[1:], trie.levels, strict=False):
+        assert np.all(np.diff(level.parent) >= 0)
+        assert level.parent.max() < above.inner.size
+
+
+def test_intervals_are_those_of_the_whole_forward_pass_up_to_rounding() -> None:
+    data, starts, ends = flat(STRINGS[:60])
+    first, last = PrefixReader(MODEL, rows=64).intervals(data, starts, ends)
+    at = 0
+    with torch.inference_mode():
+        for string in STRINGS[:60]:
+            logits = MODEL(torch.tensor([[START, *string[:-1]]]))[0]
+            cumulative = cumulative_frequencies(logits).numpy()
+            for j, byte in enumerate(string):
+                assert abs(int(first[at]) - cumulative[j, byte]) <= 1
+                assert abs(int(last[at]) - (cumulative[j, byte + 1] - 1)) <= 1
+                at += 1
+
+
+@pytest.mark.parametrize("rows", [64, 256, 512])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_threads_order_and_company_change_no_bit(rows: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, starts, ends = flat(STRINGS)
+    whole = PrefixReader(MODEL, rows=512).intervals(data, starts, ends)
+    monkeypatch.setattr(prefix_lm, "POOL_BYTES", 60_000)
+    chosen = np.random.default_rng(rows).permutation(len(STRINGS))[:250]
+    part = PrefixReader(MODEL, rows=rows, threads=threads).intervals(data, starts[chosen], ends[chosen])
+    for every, some in zip(whole, part, strict=True):
+        assert np.concatenate([every[starts[i] : ends[i]] for i in chosen]).tolist() == some.tolist()
+
+
+def test_each_prefix_is_read_once() -> None:
+    data, starts, ends = flat(STRINGS)
+    reader = PrefixReader(MODEL)
+    reader.intervals(data, starts, ends)
+    assert reader.prefixes_read == len(prefixes(STRINGS))
+
+
+def test_the_model_alone_decodes_what_it_coded() -> None:
+    data, starts, ends = flat(STRINGS)
+    reader = PrefixReader(MODEL, rows=64)
+    symbols, window_ends, symbol_ends = encode_windows(*reader.intervals(data, starts, ends), ends)
+    lengths = np.diff(window_ends, prepend=0)
+    out, damaged = PrefixReader(MODEL, rows=256).decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
+    assert (out.tobytes(), damaged) == (b"".join(STRINGS), 0)
+
+
+def test_entropies_are_those_after_each_string() -> None:
+    strings = [b"", b"a", b"ab", b"ba\x00", b"ab"]
+    found = PrefixReader(MODEL).entropies(*flat(strings))
+    with torch.inference_mode():
+        expected = [float(entropies_bits(MODEL(torch.tensor([[START, *string]]))[0, -1:])[0]) for string in strings]
+    assert found.tolist() == pytest.approx(expected, abs=2 / 1024)
+    assert found[2] == found[4]
