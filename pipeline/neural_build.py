@@ -193,6 +193,11 @@ class _Builder:
     def _bisect(entropies: np.ndarray, goal: float, measure: Callable[[float], float]) -> float:
         """Smallest θ found whose measure, which grows with θ, reaches the goal."""
         low, high = 0.0, float(entropies.max(initial=8.0))
+        most = measure(high)
+        if most < goal:
+            raise SettingsError(
+                f"theta cannot reach {goal:g}: without any boundary the sample gives {most:.2f}; ask for less"
+            )
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             low, high = (low, middle) if measure(middle) >= goal else (middle, high)

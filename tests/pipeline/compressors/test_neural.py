@@ -1,0 +1,157 @@
+"""The neural compressor: exact both ways in every mode, whatever is in the batch, the codebook or the cache."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels.codebook import Codebook
+from kernels.entropy_memo import EntropyMemo, context_entropies
+from kernels.prefix_lm import PrefixReader
+from kernels.segmentation import dense_contexts
+from pipeline.compressors.neural import NeuralCompressor
+from pipeline.compressors.neural_files import NeuralSettings
+from schemas.batches import Documents, Spelling
+from schemas.errors import VerificationError
+from tests.kernels.micro_lm import micro_lm
+
+MODEL = micro_lm()
+TABLES = {
+    size: EntropyMemo(size, dense_contexts(size), context_entropies(dense_contexts(size), PrefixReader(MODEL)))
+    for size in (1,)
+} | {4: EntropyMemo(4, [], np.empty(0, np.float32)), 0: None}
+TEXTS = [
+    b"def f(x):\n    return x\n" * 4,
+    b"a",
+    b"\x00\x00\x00",
+    "😀 emoji é 漢字\r\n".encode() * 3,
+    bytes(range(256)).decode("latin-1").encode(),
+    b"x" * 5000,
+    b"    \t\n" * 30,
+]
+MODES = [(1, "segment"), (4, "segment"), (0, "segment"), (1, "document"), (0, "document")]
+
+
+def compressor(entropy_context_bytes: int = 1, context: str = "segment", **options: object) -> NeuralCompressor:
+    """A compressor with an empty codebook, unless one is given."""
+    config = NeuralSettings(
+        theta_bits=4.0, entropy_context_bytes=entropy_context_bytes, context=context, max_segment_bytes=12
+    )
+    given_book = options.pop("book", None) or Codebook()
+    return NeuralCompressor(
+        model=MODEL, lm_digest="", settings=config, memo=TABLES[entropy_context_bytes], book=given_book, **options
+    )
+
+
+def columns(spelling: Spelling) -> list[list[int]]:
+    """All arrays of a spelling as lists."""
+    assert spelling.window_ends is not None
+    names = ("symbols", "symbol_offsets", "raw_ends", "symbol_ends", "segment_offsets", "window_ends")
+    return [getattr(spelling, name).tolist() for name in names]
+
+
+def check_laws(documents: Documents, spelling: Spelling) -> None:
+    """Ends rise and end with their documents; a segment ends its last window."""
+    assert spelling.window_ends is not None
+    for i in range(len(documents)):
+        segments = slice(spelling.segment_offsets[i], spelling.segment_offsets[i + 1])
+        symbols = slice(spelling.symbol_offsets[i], spelling.symbol_offsets[i + 1])
+        raw_ends, window_ends = spelling.raw_ends[segments].tolist(), spelling.window_ends[symbols].tolist()
+        assert raw_ends == sorted(set(raw_ends))
+        assert window_ends == sorted(set(window_ends))
+        assert raw_ends[-1] == window_ends[-1] == len(documents.text(i))
+        assert set(raw_ends) <= set(window_ends)
+
+
+@pytest.mark.parametrize(("entropy_context_bytes", "context"), MODES)
+@pytest.mark.parametrize("by_model", [False, True])
+def test_documents_come_back(entropy_context_bytes: int, context: str, by_model: bool) -> None:
+    made = compressor(entropy_context_bytes, context)
+    documents = Documents.from_bytes(TEXTS)
+    spelling = made.compress(documents)
+    check_laws(documents, spelling)
+    back = made.decode(spelling, by_model=by_model)
+    assert [back.text(i) for i in range(len(back))] == TEXTS
+
+
+@settings(max_examples=30)
+@given(st.lists(st.text(min_size=1, max_size=80), max_size=5))
+def test_any_texts_come_back(texts: list[str]) -> None:
+    made, raw = compressor(), [text.encode() for text in texts]
+    back = made.decode(made.compress(Documents.from_bytes(raw)))
+    assert [back.text(i) for i in range(len(back))] == raw
+
+
+@pytest.mark.parametrize(("entropy_context_bytes", "context"), MODES)
+def test_a_document_is_spelled_alike_alone_and_in_company(entropy_context_bytes: int, context: str) -> None:
+    made = compressor(entropy_context_bytes, context)
+    together = made.compress(Documents.from_bytes(TEXTS))
+    for i, text in enumerate(TEXTS):
+        alone = compressor(entropy_context_bytes, context).compress(Documents.from_bytes([text]))
+        symbols = slice(together.symbol_offsets[i], together.symbol_offsets[i + 1])
+        segments = slice(together.segment_offsets[i], together.segment_offsets[i + 1])
+        assert alone.symbols.tolist() == together.symbols[symbols].tolist()
+        assert alone.raw_ends.tolist() == together.raw_ends[segments].tolist()
+        assert alone.symbol_ends.tolist() == together.symbol_ends[segments].tolist()
+
+
+def test_warm_and_cold_books_and_a_cache_that_always_overflows_spell_alike() -> None:
+    documents = Documents.from_bytes(TEXTS)
+    first = compressor()
+    expected = columns(first.compress(documents))
+    read = first.prefixes_read
+    assert read > 0
+    assert columns(first.compress(documents)) == expected
+    assert first.prefixes_read == read
+    warm = compressor(book=first._book)
+    assert columns(warm.compress(documents)) == expected
+    assert warm.prefixes_read == 0
+    small = compressor(cache_bytes=1)
+    for _ in range(3):
+        assert columns(small.compress(documents)) == expected
+
+
+def test_two_threads_with_one_small_cache_spell_alike() -> None:
+    batches = [Documents.from_bytes([text]) for text in TEXTS] * 3
+    expected = [columns(compressor().compress(batch)) for batch in batches]
+    shared = compressor(cache_bytes=30_000)
+    wrong: list[int] = []
+
+    def work(numbers: list[int]) -> None:
+        wrong.extend(i for i in numbers if columns(shared.compress(batches[i])) != expected[i])
+
+    order = list(range(len(batches)))
+    threads = [threading.Thread(target=work, args=(part,)) for part in (order, order[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_nothing_gives_nothing() -> None:
+    spelling = compressor().compress(Documents.from_bytes([]))
+    assert columns(spelling) == [[], [0], [], [], [0], []]
+    assert len(compressor().decode(spelling)) == 0
+
+
+def test_a_damaged_spelling_is_found() -> None:
+    made = compressor()
+    spelling = made.compress(Documents.from_bytes(TEXTS[:1]))
+    assert spelling.window_ends is not None
+    stretched = replace(spelling, window_ends=spelling.window_ends * 50)
+    with pytest.raises(VerificationError, match="the shard is damaged"):
+        made.decode(stretched)
+    for place in range(0, spelling.symbols.size, 3):
+        symbols = spelling.symbols.copy()
+        symbols[place] ^= 0x5555
+        try:
+            back = made.decode(replace(spelling, symbols=symbols))
+        except VerificationError:
+            continue
+        assert back.text(0) != TEXTS[0]
