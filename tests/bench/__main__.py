@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 
-NAMES = ("coder", "speed", "theta", "codebook", "inference", "generated", "memory", "loader")
+NAMES = ("coder", "speed", "theta", "codebook", "inference", "generated", "memory", "loader", "kills")
 
 
 def main() -> int:
