@@ -88,7 +88,7 @@ def context_entropies(contexts: list[bytes], reader: PrefixReader) -> np.ndarray
     """H float32 [n], in bits, of the byte after each context."""
     data = np.frombuffer(b"".join(contexts), np.uint8)
     ends = np.cumsum([len(context) for context in contexts], dtype=np.int64)
-    return reader.entropies(data, np.concatenate(([0], ends[:-1])), ends)
+    return reader.entropies(data, ends - np.diff(ends, prepend=0), ends)
 
 
 def distinct_contexts(raw: np.ndarray, offsets: np.ndarray, context_bytes: int) -> list[bytes]:

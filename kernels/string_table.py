@@ -166,6 +166,9 @@ class StringTable:
         if entries > slots.size * _MAX_LOAD:
             slots = _slots_for(2 * entries)
             _publish(slots, key_bytes, key_offsets, 0, self._size)
+        elif key_bytes is not self._arrays[1] or key_offsets is not self._arrays[2]:
+            # A look-up under way holds the old keys: it must never meet a slot whose key they do not have.
+            slots = slots.copy()
         self._arrays = (slots, key_bytes, key_offsets)
 
 

@@ -78,8 +78,9 @@ def encode_windows(
     first, last: uint16 [n]: the interval [first, last + 1) of every byte. segment_ends: int64 [m], rising, the last
     one n. Returns symbols uint16 [k], window_ends int64 [k] (in bytes) and symbol_ends int64 [m] (in symbols), k ≤ n.
     """
-    if segment_ends.size and segment_ends[-1] != first.size:
-        raise ValueError(f"segments end at byte {segment_ends[-1]}, the intervals at {first.size}")
+    end = segment_ends[-1] if segment_ends.size else 0
+    if not end == first.size == last.size:
+        raise ValueError(f"segments end at byte {end}, the intervals at {first.size} and {last.size}")
     symbols = np.empty(first.size, np.uint16)
     window_ends = np.empty(first.size, np.int64)
     symbol_ends = np.empty(segment_ends.size, np.int64)

@@ -23,11 +23,13 @@ from pipeline.units import Unit
 from schemas.errors import DatasetError, SettingsError, TooManyRejects
 from schemas.files import canonical_json, sha256_hex
 from schemas.manifest import MANIFEST_NAME, Manifest
-from schemas.shards import FORMAT_VERSION, MOST_SHARDS
+from schemas.shards import FORMAT_VERSION
 
 logger = logging.getLogger(__name__)
 
 LOCK_NAME = ".lock"
+MOST_SHARDS = 99_999
+"""Shard names have five digits."""
 
 
 def preprocess(settings: PreprocessSettings) -> bool:

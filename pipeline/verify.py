@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.compressors.base import Compressor
-from pipeline.loading import COMPRESSORS_DIRECTORY, load_compressors
 from pipeline.languages import language_of
+from pipeline.loading import COMPRESSORS_DIRECTORY, load_compressors
 from pipeline.readers_check import DOC_ID_DIGITS
 from pipeline.readers_find import format_of
 from pipeline.units import TEXT
 from schemas.batches import Documents, Spelling
-from schemas.errors import DatasetError, SettingsError, VerificationError
+from schemas.errors import DatasetError, VerificationError
 from schemas.manifest import Manifest, ShardEntry, read_manifest
 from schemas.shards import (
     DOC_ID,

@@ -36,13 +36,11 @@ DICTIONARY_COLUMNS = (SOURCE, LANGUAGE)
 SYMBOLS, RAW_ENDS, SYMBOL_ENDS, WINDOW_ENDS = "symbols", "raw_ends", "symbol_ends", "window_ends"
 
 SHARD_PATTERN = "shard-*-of-*.arrow"
-MOST_SHARDS = 99_999
-"""Five digits, so that sorting names sorts shards."""
 
 
 def shard_name(index: int, total: int) -> str:
     """The file name of shard `index` of `total`; sorting names sorts shards."""
-    assert 0 <= index < total <= MOST_SHARDS, (index, total)
+    assert 0 <= index < total <= 99999, (index, total)
     return f"shard-{index:05d}-of-{total:05d}.arrow"
 
 

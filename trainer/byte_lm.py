@@ -28,6 +28,7 @@ from kernels.byte_windows import scored_logits
 from schemas.batches import Documents
 from schemas.byte_lm_files import write_byte_lm
 from schemas.errors import ArtifactError, SettingsError
+from schemas.files import sha256_hex
 from schemas.sample import Sample
 
 logger = logging.getLogger(__name__)
@@ -56,8 +57,10 @@ class ByteLMTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.rows, self.window_bytes, self.checkpoint_steps) < 1:
-            raise SettingsError("byte LM training: steps, rows, window_bytes and checkpoint_steps must be at least 1")
+        counts = ("steps", "rows", "window_bytes", "warmup_steps", "checkpoint_steps")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise SettingsError(f"byte LM training: {name} is {getattr(self, name)}; give at least 1")
 
 
 DEFAULTS = {
@@ -103,7 +106,8 @@ def train_byte_lm(
     model.to(device)
     optimizers = _optimizers(model, training)
     folder = os.path.join(out, "training")
-    identity = {"size": size, **{key: str(value) for key, value in sorted(asdict(training).items())}}
+    text = sha256_hex(sample.train.offsets.tobytes() + sample.train.raw.tobytes())
+    identity = {"size": size, "text": text, **{key: str(value) for key, value in sorted(asdict(training).items())}}
     step = _resume(model, optimizers, folder, identity)
     while step < training.steps:
         inputs, labels = (torch.from_numpy(array).to(device) for array in windows(sample.train, training, step))
@@ -186,7 +190,9 @@ def _resume(model: ByteLM, optimizers: dict[str, torch.optim.Optimizer], folder:
     path = os.path.join(folder, names[-1])
     with safe_open(path, "pt") as file:
         if file.metadata() != identity:
-            raise ArtifactError(f"{folder} holds the training of another setting; remove it or choose another --out")
+            raise ArtifactError(
+                f"{folder} holds the training of another setting or text; remove it or choose another --out"
+            )
     tensors = load_file(path, device=str(model.head.weight.device))
     model.load_state_dict({key.removeprefix("model/"): t for key, t in tensors.items() if key.startswith("model/")})
     for name, optimizer in optimizers.items():

@@ -48,8 +48,14 @@ def load_model(files: ByteLMFiles, device: str) -> ByteLM:
     runs on one thread, in this whole process, and parallelism comes from threads that read different prefixes.
     """
     torch.set_num_threads(1)
-    model = ByteLM(ByteLMConfig(**files.config))
-    model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in files.weights.items()})
+    try:
+        model = ByteLM(ByteLMConfig(**files.config))
+        model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in files.weights.items()})
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(
+            f"byte LM {files.digest[:12]} is not one of ours ({reason}); train one with `make lm`"
+        ) from error
     return model.eval().requires_grad_(False).to(device)
 
 
@@ -227,7 +233,7 @@ class NeuralCompressor:
 
     def decode(self, spelling: Spelling, *, by_model: bool = False) -> Documents:
         """The exact bytes of every document. Codes in the book are looked up, unless `by_model`."""
-        assert spelling.window_ends is not None
+        _refuse_torn(spelling)
         window_bytes = _window_lengths(spelling)
         raw_offsets = np.zeros(len(spelling) + 1, np.int64)
         np.add.at(raw_offsets[1:], np.repeat(np.arange(len(spelling)), np.diff(spelling.symbol_offsets)), window_bytes)
@@ -245,7 +251,10 @@ class NeuralCompressor:
             return np.concatenate(([0], starts + spelling.symbol_ends.astype(np.int64)))
         ends = np.cumsum(window_bytes)
         blocks = _block_ends(raw_offsets, self.model.config.attention_bytes)
-        return np.concatenate(([0], np.searchsorted(ends, blocks) + 1))
+        cuts = np.searchsorted(ends, blocks)
+        if not np.array_equal(ends[cuts], blocks):
+            raise VerificationError("a window crosses the end of a block; the shard is damaged")
+        return np.concatenate(([0], cuts + 1))
 
     def _inverse_table(self) -> tuple[StringTable, Codebook]:
         with self._lock:
@@ -321,6 +330,25 @@ def _window_lengths(spelling: Spelling) -> np.ndarray:
     heads = spelling.symbol_offsets[:-1][np.diff(spelling.symbol_offsets) > 0]
     lengths[heads] = ends[heads]
     return lengths
+
+
+def _refuse_torn(spelling: Spelling) -> None:
+    """VerificationError unless windows make up segments and segments make up documents."""
+    assert spelling.window_ends is not None
+    for offsets, columns in (
+        (spelling.symbol_offsets, (spelling.symbols, spelling.window_ends)),
+        (spelling.segment_offsets, (spelling.raw_ends, spelling.symbol_ends)),
+    ):
+        if offsets[0] or (np.diff(offsets) < 0).any() or any(column.size != offsets[-1] for column in columns):
+            raise VerificationError(f"documents do not cover {offsets[-1]} windows or segments; the shard is damaged")
+    origins = np.repeat(spelling.symbol_offsets[:-1], np.diff(spelling.segment_offsets))
+    ends = np.concatenate(([0], origins + spelling.symbol_ends))
+    if not np.array_equal(ends[spelling.segment_offsets], spelling.symbol_offsets) or (np.diff(ends) < 1).any():
+        raise VerificationError("symbol_ends do not cut the symbols into segments; the shard is damaged")
+    if not np.array_equal(spelling.window_ends[ends[1:] - 1], spelling.raw_ends):
+        raise VerificationError("raw_ends are not where the last windows of the segments end; the shard is damaged")
+    if spelling.symbols.size and _window_lengths(spelling).min() < 1:
+        raise VerificationError("window_ends do not rise; the shard is damaged")
 
 
 def _block_ends(offsets: np.ndarray, block_bytes: int) -> np.ndarray:

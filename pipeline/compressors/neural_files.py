@@ -122,10 +122,13 @@ def read_described(directory: str) -> tuple[NeuralSettings, dict[str, Any]]:
                 f"{directory} has codes of format {described['code_format']}, this is {CODE_FORMAT}; make it anew"
             )
         settings = NeuralSettings(**described["settings"])
+        missing = {"lm_digest", "device", "device_probe"} - described.keys()
+        if missing:
+            raise KeyError(*missing)
         for name, digest in described["files"].items():
             if file_digest(os.path.join(directory, name)) != digest:
                 raise ArtifactError(f"{os.path.join(directory, name)} is not the file that was built; make it anew")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ArtifactError(
             f"no neural compressor at {directory}: {os.path.basename(error.filename)} is missing; "
             "make one with `python -m pipeline preprocess`"

@@ -1,6 +1,6 @@
 """Twenty seeded SIGKILLs of training runs on one and two ranks: each continues with the losses of an undisturbed run.
 
-    python -m tests.bench.kills [COUNT]
+python -m tests.bench.kills [COUNT]
 """
 
 from __future__ import annotations

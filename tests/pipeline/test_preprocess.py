@@ -29,7 +29,6 @@ from tests.pipeline.runs import (
     shard_digests,
     times,
     tree,
-    write_mixed,
     write_tree,
 )
 
@@ -266,7 +265,3 @@ def test_an_object_store_gets_the_same_bytes(finished: Path, tmp_path: Path, pre
 
 def test_a_finished_dataset_can_be_read_back_and_balances(finished: Path) -> None:
     assert read_manifest(finished / "out").imbalance() is None
-
-
-def test_write_mixed_counts(tmp_path: Path) -> None:
-    assert len(list(write_mixed(tmp_path / "corpus").iterdir())) == 5

@@ -1,0 +1,86 @@
+"""The string table past several growths: still a dict, and a look-up under way never meets a key it does not hold."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from kernels.string_table import StringTable, _find, distinct
+from tests.kernels.micro_lm import flat
+
+
+def many_strings(n: int, seed: int = 0) -> list[bytes]:
+    """n distinct strings of 0 to 40 bytes, NULs and common prefixes among them."""
+    rng = np.random.default_rng(seed)
+    drawn = [rng.integers(0, 3, rng.integers(0, 41)).astype(np.uint8).tobytes() for _ in range(2 * n)]
+    return list(dict.fromkeys([b"", b"\x00", b"\x00\x00", *drawn]))[:n]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 511, 513, 4000])
+def test_a_table_that_grows_again_and_again_is_a_dict(batch: int) -> None:
+    strings = many_strings(400 if batch == 1 else 12_000)
+    table = StringTable()
+    for begin in range(0, len(strings), batch):
+        table.insert(*flat(strings[begin : begin + batch]))
+    numbers, missing = table.find(*flat(strings))
+    assert (numbers.tolist(), missing) == (list(range(len(strings))), 0)
+    absent = [string + b"\x07" for string in strings]
+    numbers, missing = table.find(*flat(absent))
+    assert (set(numbers.tolist()), missing) == ({-1}, len(absent))
+    stored, offsets = table.strings()
+    assert stored.tobytes() == b"".join(strings)
+    assert offsets.tolist() == np.cumsum([0, *map(len, strings)]).tolist()
+    assert table.memory_bytes >= stored.nbytes + offsets.nbytes
+
+
+def test_distinct_strings_are_numbered_by_first_appearance() -> None:
+    strings = many_strings(3000)
+    mixed = [strings[i] for i in np.random.default_rng(1).integers(0, 3000, 9000)]
+    firsts, group = distinct(*flat(mixed))
+    numbers = {string: number for number, string in enumerate(dict.fromkeys(mixed))}
+    assert group.tolist() == [numbers[string] for string in mixed]
+    assert firsts.tolist() == [mixed.index(string) for string in numbers]
+
+
+@pytest.mark.parametrize("lengths", [(4, 60), (60, 4)], ids=["keys grow first", "slots grow first"])
+def test_old_slots_never_name_keys_that_old_arrays_lack(lengths: tuple[int, int]) -> None:
+    """What a look-up holds while another thread inserts is one of the tuples of arrays that ever were current."""
+    strings = [f"{i:d}".encode().rjust(lengths[i % 2], b".") for i in range(3000)]
+    table, held = StringTable(), []
+    for begin in range(0, len(strings), 100):
+        held.append(table._arrays)
+        table.insert(*flat(strings[begin : begin + 100]))
+    for slots, key_bytes, key_offsets in held:
+        assert slots.max() + 1 < key_offsets.size
+        assert key_offsets[slots.max() + 1] <= key_bytes.size
+        out = np.empty(len(strings), np.int32)
+        _find(slots, key_bytes, key_offsets, *flat(strings), out)
+        assert np.array_equal(out[out >= 0], np.flatnonzero(out >= 0))
+
+
+def test_what_was_inserted_is_found_by_other_threads_during_growth() -> None:
+    strings = many_strings(20_000)
+    data, starts, ends = flat(strings)
+    table, wrong, done = StringTable(), [], threading.Event()
+
+    def look_up() -> None:
+        while not done.is_set():
+            known = len(table)
+            numbers, _ = table.find(data, starts, ends)
+            if not np.array_equal(numbers[:known], np.arange(known)):
+                wrong.append(known)
+            if not np.array_equal(numbers[numbers >= 0], np.flatnonzero(numbers >= 0)):
+                wrong.append(-known)
+
+    threads = [threading.Thread(target=look_up) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for begin in range(0, len(strings), 137):
+        part = slice(begin, begin + 137)
+        table.insert(data, starts[part], ends[part])
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong

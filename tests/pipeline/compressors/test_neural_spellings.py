@@ -1,0 +1,224 @@
+"""Neural spellings: what a document gets is its own in any batch, order, split, book or thread; torn ones are refused."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels import entropy_memo, prefix_lm
+from kernels.codebook import Codebook
+from kernels.entropy_memo import EntropyMemo, context_entropies
+from kernels.prefix_lm import PrefixReader
+from kernels.segmentation import dense_contexts
+from pipeline.compressors.neural import NeuralCompressor
+from pipeline.compressors.neural_files import NeuralSettings
+from schemas.batches import Documents, Spelling
+from schemas.errors import SettingsError, VerificationError
+from tests.kernels.micro_lm import micro_lm
+
+MODES = [(size, context) for size in (1, 2, 4, 0) for context in ("segment", "document")]
+NAMES = ("symbols", "raw_ends", "symbol_ends", "window_ends")
+TEXTS = [
+    b"",
+    b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabcdefghijklmnop",
+    bytes(range(97, 123)) * 5,
+    b"\x00",
+    b"def f(x):\n        return [x, x, 012345678]\n",
+    bytes(range(256)),
+    b"",
+    "ünïcödé 😀😀😀 \r\n".encode() * 4,
+]
+"""More than one block of 16 bytes, empty ones, runs and ascents that the micro LM expects."""
+
+
+@functools.cache
+def table(size: int) -> tuple[list[bytes], np.ndarray]:
+    """Contexts and entropies that a memo starts with."""
+    contexts = dense_contexts(size) if size <= 2 else [b"", b"a", b"aaaa"]
+    return contexts, context_entropies(contexts, PrefixReader(micro_lm()))
+
+
+def compressor(size: int = 1, context: str = "segment", *, book: Codebook | None = None, **options) -> NeuralCompressor:
+    """A compressor with segments of up to 40 bytes, on a book of its own unless one is given."""
+    return NeuralCompressor(
+        model=micro_lm(),
+        lm_digest="",
+        settings=NeuralSettings(theta_bits=4.2, entropy_context_bytes=size, context=context, max_segment_bytes=40),
+        memo=EntropyMemo(size, *table(size)) if size else None,
+        book=book or Codebook(),
+        **options,
+    )
+
+
+def by_document(spelling: Spelling) -> list[tuple[list[int], ...]]:
+    """Every document's symbols, raw_ends, symbol_ends and window_ends."""
+    assert spelling.window_ends is not None
+    found = []
+    for i in range(len(spelling)):
+        symbols = slice(spelling.symbol_offsets[i], spelling.symbol_offsets[i + 1])
+        segments = slice(spelling.segment_offsets[i], spelling.segment_offsets[i + 1])
+        parts = (symbols, segments, segments, symbols)
+        found.append(tuple(getattr(spelling, name)[part].tolist() for name, part in zip(NAMES, parts, strict=True)))
+    return found
+
+
+def texts_of(documents: Documents) -> list[bytes]:
+    """The documents as byte strings."""
+    return [documents.text(i) for i in range(len(documents))]
+
+
+def test_the_texts_try_what_they_should() -> None:
+    """Windows of many bytes, segments of many windows, and segments that are cut for their length."""
+    spelling = compressor().compress(Documents.from_bytes(TEXTS))
+    windows = [np.diff(window_ends, prepend=0).max(initial=0) for _, _, _, window_ends in by_document(spelling)]
+    symbols = [np.diff(symbol_ends, prepend=0).max(initial=0) for _, _, symbol_ends, _ in by_document(spelling)]
+    lengths = [np.diff(raw_ends, prepend=0).max(initial=0) for _, raw_ends, _, _ in by_document(spelling)]
+    assert max(windows) >= 8
+    assert max(symbols) >= 3
+    assert max(lengths) == 40
+
+
+@pytest.mark.parametrize(("size", "context"), MODES)
+def test_order_and_splits_change_nothing(size: int, context: str) -> None:
+    whole = by_document(compressor(size, context).compress(Documents.from_bytes(TEXTS)))
+    rng = np.random.default_rng(size)
+    for _ in range(3):
+        order = rng.permutation(len(TEXTS)).tolist()
+        cut = int(rng.integers(0, len(TEXTS)))
+        made = compressor(size, context)
+        for part in (order[:cut], order[cut:]):
+            spelling = made.compress(Documents.from_bytes([TEXTS[i] for i in part]))
+            assert by_document(spelling) == [whole[i] for i in part]
+            assert texts_of(made.decode(spelling)) == [TEXTS[i] for i in part]
+            assert texts_of(made.decode(spelling, by_model=True)) == [TEXTS[i] for i in part]
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(
+        st.binary(max_size=50)
+        | st.tuples(st.integers(0, 255), st.integers(1, 120)).map(lambda d: bytes([d[0]]) * d[1]),
+        max_size=6,
+    ),
+    st.sampled_from([(1, "segment"), (4, "segment"), (1, "document"), (0, "document")]),
+)
+def test_any_bytes_come_back(texts: list[bytes], mode: tuple[int, str]) -> None:
+    made = compressor(*mode)
+    assert texts_of(made.decode(made.compress(Documents.from_bytes(texts)))) == texts
+
+
+@pytest.mark.parametrize("context", ["segment", "document"])
+def test_twenty_thousand_times_one_byte(context: str) -> None:
+    made, text = compressor(1, context), b"\x00" * 20_000
+    spelling = made.compress(Documents.from_bytes([text]))
+    assert spelling.symbols.size < 5000
+    assert texts_of(made.decode(spelling)) == [text]
+
+
+def test_a_tiny_pool_and_more_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = Documents.from_bytes(TEXTS)
+    for mode in MODES:
+        monkeypatch.undo()
+        expected = by_document(compressor(*mode).compress(documents))
+        monkeypatch.setattr(prefix_lm, "POOL_BYTES", 1)
+        made = compressor(*mode, threads=2)
+        spelling = made.compress(documents)
+        assert by_document(spelling) == expected
+        assert texts_of(made.decode(spelling, by_model=True)) == TEXTS
+
+
+def test_codes_are_found_in_the_book_or_computed_alike() -> None:
+    half, documents = compressor(), Documents.from_bytes(TEXTS)
+    half.compress(Documents.from_bytes(TEXTS[:4]))
+    warm = compressor(book=half._book)
+    assert 0 < len(half._book)
+    spelling = warm.compress(documents)
+    assert by_document(spelling) == by_document(compressor().compress(documents))
+    assert 0 < warm.segment_bytes_read < documents.raw.size
+    assert len(half._book) < len(warm._book)
+    assert texts_of(warm.decode(spelling)) == TEXTS
+
+
+def test_threads_share_one_compressor_whose_cache_and_memo_restart_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(entropy_memo, "MAX_ENTRIES", 5)
+    rng = np.random.default_rng(3)
+    batches = [Documents.from_bytes([TEXTS[i] for i in rng.integers(0, len(TEXTS), 3)]) for _ in range(20)]
+    expected = [by_document(compressor(4).compress(batch)) for batch in batches]
+    shared, wrong = compressor(4, cache_bytes=1), []
+
+    def work(numbers: range) -> None:
+        try:
+            wrong.extend(i for i in numbers if by_document(shared.compress(batches[i])) != expected[i])
+        except Exception as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(part,)) for part in (range(20), range(19, -1, -1), range(0, 20, 3))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def moved(name: str, at: int, by: int) -> Callable[[Spelling], Spelling]:
+    """A spelling with one value of one column changed."""
+
+    def damage(spelling: Spelling) -> Spelling:
+        column = getattr(spelling, name).copy()
+        column[at] += by
+        return replace(spelling, **{name: column})
+
+    return damage
+
+
+@pytest.mark.parametrize("context", ["segment", "document"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        moved("window_ends", -1, 1),
+        moved("window_ends", 1, 300),
+        moved("window_ends", 0, 1),
+        moved("raw_ends", 0, 1),
+        moved("symbol_ends", -1, 1),
+        moved("symbol_ends", -1, -1),
+        moved("symbol_ends", 3, 1000),
+        moved("symbol_offsets", 3, 1),
+        moved("symbol_offsets", -1, 1),
+        moved("segment_offsets", 2, 1),
+        moved("segment_offsets", 0, 1),
+        lambda spelling: replace(spelling, symbols=spelling.symbols[:-1]),
+        lambda spelling: replace(spelling, window_ends=np.zeros_like(spelling.window_ends)),
+        lambda spelling: replace(spelling, symbol_ends=spelling.symbol_ends[::-1]),
+        lambda spelling: replace(spelling, segment_offsets=spelling.segment_offsets[::-1]),
+    ],
+)
+def test_torn_spellings_are_refused(damage: Callable[[Spelling], Spelling], context: str) -> None:
+    made = compressor(1, context)
+    spelling = made.compress(Documents.from_bytes(TEXTS))
+    with pytest.raises(VerificationError, match="the shard is damaged"):
+        made.decode(damage(spelling))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"context": "page"}, "context is 'page'; it is `segment` or `document`"),
+        ({"entropy_context_bytes": 9}, "entropy context is 9 bytes; give 1 to 8, or `document`"),
+        ({"max_segment_bytes": 256}, "max segment is 256 bytes; give 1 to 255"),
+        ({"max_segment_bytes": 0}, "max segment is 0 bytes"),
+        ({"theta_bits": -0.5}, "theta is -0.5 bits; give 0 or more"),
+        ({"theta_bits": float("nan")}, "theta is nan bits"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        NeuralSettings(**{"theta_bits": 1.0, **wrong})  # type: ignore[arg-type]

@@ -1,0 +1,174 @@
+"""One unit to one staged shard: pure, whole or not at all, and found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import pipeline.unit
+from pipeline.compressors.gzip import GzipCompressor
+from pipeline.inputs import plan_units
+from pipeline.read import ReadSettings
+from pipeline.storage import make_directory
+from pipeline.unit import Commit, UnitCompressor, UnitJob, commit_path, finished_commit, staged_path
+from pipeline.units import Unit
+from schemas.batches import Documents, Spelling
+from schemas.manifest import ShardEntry
+from tests.pipeline.corpora import jsonl, texts, whole
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> UnitJob:
+    """A job into tmp_path/out, whose work directories stand."""
+    for name in ("done", "staged"):
+        make_directory(str(tmp_path / "out/_work" / name))
+    return UnitJob(
+        output=str(tmp_path / "out"),
+        identity="one",
+        compressors=("gzip",),
+        read=ReadSettings(max_document_bytes=400),
+        compression="zstd",
+        entropy=False,
+    )
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Unit:
+    """12 documents, 4 rejects."""
+    broken = b'not json\n{"text": ""}\n{"text": 3}\n' + jsonl({"text": "z" * 401})
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(jsonl(*({"text": text} for text in texts(12))) + broken)
+    return Unit(index=2, total=5, pieces=(whole(path, "jsonl"),))
+
+
+def compressor(job: UnitJob) -> UnitCompressor:
+    """With gzip, which needs no artifacts."""
+    return UnitCompressor(job, {"gzip": GzipCompressor()})
+
+
+def staged(job: UnitJob, commit: Commit) -> bytes:
+    """The staged shard."""
+    return Path(staged_path(job.output, commit.staged)).read_bytes()
+
+
+def test_the_commit_says_what_is_staged(job: UnitJob, unit: Unit) -> None:
+    commit = compressor(job).process(unit)
+    entry = ShardEntry(**commit.shard)
+    assert (commit.unit, commit.identity, commit.read) == (2, "one", 16)
+    assert entry.name == "shard-00002-of-00005.arrow"
+    assert entry.rows == 12
+    assert entry.rejects == {"bad_json": 1, "empty": 1, "text_not_string": 1, "too_long": 1}
+    assert entry.rows + sum(entry.rejects.values()) == commit.read
+    assert hashlib.sha256(staged(job, commit)).hexdigest() == entry.sha256
+    assert len(staged(job, commit)) == entry.file_bytes
+    table = pa.ipc.open_file(staged(job, commit)).read_all()
+    assert table["raw"].to_pylist() == [text.encode() for text in texts(12)]
+    assert entry.raw_bytes == sum(map(len, table["raw"].to_pylist()))
+
+
+def test_rejects_are_rows_with_source_position_reason_and_excerpt(job: UnitJob, unit: Unit, tmp_path: Path) -> None:
+    commit = compressor(job).process(unit)
+    lines = Path(staged_path(job.output, commit.staged_rejects)).read_text("utf-8").splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [row["reason"] for row in found] == ["bad_json", "empty", "text_not_string", "too_long"]
+    data = (tmp_path / "corpus.jsonl").read_bytes()
+    for row in found:
+        assert set(row) == {"source", "position", "reason", "detail", "excerpt"}
+        assert row["source"] == "corpus.jsonl"
+        line = data[row["position"] :].partition(b"\n")[0].decode()
+        assert line.startswith(row["excerpt"])
+        assert row["excerpt"]
+        assert row["detail"]
+
+
+def test_the_commit_record_comes_back(job: UnitJob, unit: Unit) -> None:
+    commit = compressor(job).process(unit)
+    assert Commit.from_bytes(commit.to_bytes()) == commit
+    assert finished_commit(job, unit) == commit
+    assert Path(commit_path(job.output, 2)).read_bytes() == commit.to_bytes()
+
+
+def test_a_finished_unit_is_not_read_again(job: UnitJob, unit: Unit, tmp_path: Path) -> None:
+    first = compressor(job).process(unit)
+    (tmp_path / "corpus.jsonl").unlink()
+    assert compressor(job).process(unit) == first
+
+
+@pytest.mark.parametrize("window_bytes", [1, 50, 700, 1 << 30])
+def test_windows_do_not_show_in_the_shard(
+    window_bytes: int, job: UnitJob, unit: Unit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = compressor(job).process(unit)
+    monkeypatch.setattr(pipeline.unit, "WINDOW_BYTES", window_bytes)
+    again = compressor(replace(job, identity="two")).process(unit)
+    assert again.shard == expected.shard
+    assert staged(job, again) == staged(job, expected)
+    assert again.staged != expected.staged
+
+
+@pytest.mark.parametrize("lost", ["identity", "staged", "commit"])
+def test_what_does_not_match_is_made_again(lost: str, job: UnitJob, unit: Unit) -> None:
+    first = compressor(job).process(unit)
+    other = job
+    if lost == "identity":
+        other = replace(job, identity="two")
+    elif lost == "staged":
+        Path(staged_path(job.output, first.staged)).unlink()
+    else:
+        Path(commit_path(job.output, 2)).unlink()
+    assert finished_commit(other, unit) is None
+    second = compressor(other).process(unit)
+    assert second.shard == first.shard
+    assert second.staged != first.staged
+
+
+def test_a_shard_with_its_final_name_counts_as_finished(job: UnitJob, unit: Unit) -> None:
+    commit = compressor(job).process(unit)
+    Path(staged_path(job.output, commit.staged)).rename(Path(job.output, commit.shard["name"]))
+    assert finished_commit(job, unit) == commit
+
+
+def test_a_crash_inside_leaves_no_commit_record(job: UnitJob, unit: Unit) -> None:
+    class Failing(GzipCompressor):
+        def compress(self, documents: Documents) -> Spelling:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        UnitCompressor(job, {"gzip": Failing()}).process(unit)
+    assert finished_commit(job, unit) is None
+    assert not list(Path(job.output).glob("shard-*"))
+    assert compressor(job).process(unit).shard["rows"] == 12
+
+
+def test_a_connection_that_breaks_is_no_reject(job: UnitJob, unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Iterator[Any]:
+        raise ConnectionResetError("peer")
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.unit, "read_documents", broken)
+        with pytest.raises(ConnectionResetError):
+            compressor(job).process(unit)
+    assert finished_commit(job, unit) is None
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "text", "jsonl.gz"])
+def test_a_file_that_vanished_is_one_reject(kind: str, job: UnitJob, tmp_path: Path) -> None:
+    commit = compressor(job).process(Unit(index=0, total=1, pieces=(whole(tmp_path / "gone", kind),)))
+    assert (commit.read, commit.shard["rows"], commit.shard["rejects"]) == (1, 0, {"unreadable": 1})
+
+
+def test_units_of_a_corpus_add_up(job: UnitJob, tmp_path: Path) -> None:
+    (tmp_path / "many.jsonl").write_bytes(jsonl(*({"text": text} for text in texts(90))))
+    units = plan_units([str(tmp_path / "many.jsonl")], shards=7, unit_bytes=1, report=False)
+    commits = [compressor(job).process(unit) for unit in units]
+    tables = [pa.ipc.open_file(staged(job, commit)).read_all() for commit in commits]
+    assert [text for table in tables for text in table["raw"].to_pylist()] == [text.encode() for text in texts(90)]
+    assert sum(commit.read for commit in commits) == 90
