@@ -1,4 +1,4 @@
-"""The byte LM: a small decoder transformer over bytes, for entropies and codes (design section 3).
+"""The byte LM: a small decoder transformer over bytes, for entropies and codes.
 
 RMSNorm, RoPE, SwiGLU, local causal attention, no biases. Its input at position t is the byte before t, or START at the
 head of a window; its output is the distribution of byte t. A window may start anywhere in a text. There are two

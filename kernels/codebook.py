@@ -1,4 +1,4 @@
-"""The codebook: every segment seen so far with its code, so that the model reads a segment once (design section 3).
+"""The codebook: every segment seen so far with its code, so that the model reads a segment once.
 
 A code is a run of (symbol, window length) pairs. It is a pure function of the segment's bytes, so it does not matter
 when, where or from what a codebook was filled. The inverse, code → segment, is the same kind of table: with the

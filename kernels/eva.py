@@ -1,4 +1,4 @@
-"""EVA attention: exact inside an aligned window, one summary per chunk for everything before it (design section 7).
+"""EVA attention: exact inside an aligned window, one summary per chunk for everything before it.
 
 Per head, with s = head size^−½, windows of W positions and chunks of C:
 

@@ -1,4 +1,4 @@
-"""Probabilities to integer intervals of 2^16, by one rule (design section 3).
+"""Probabilities to integer intervals of 2^16, by one rule.
 
     freq(v) = 1 + floor(p(v) · (2^16 - 256)),   and what is missing to 2^16 goes to the likeliest byte,
                                                  the smallest one among equals

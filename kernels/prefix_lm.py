@@ -18,7 +18,7 @@ from torch import Tensor
 from kernels.byte_lm import START, ByteLM
 from kernels.intervals import cumulative_frequencies, entropies_bits
 from kernels.prefix_trie import PrefixTrie, build_trie, gather_strings, inner_node_bounds, sort_strings
-from kernels.window_coder import FULL_RANGE, decode_step
+from kernels.window_coder import FULL_RANGE, decode_step, smallest_grid_index
 
 Result = TypeVar("Result")
 
@@ -148,41 +148,48 @@ class PrefixReader:
         totals = np.concatenate(([0], np.cumsum(window_bytes)))
         out = np.empty(int(totals[-1]), np.uint8)
         damaged = 0
-        longest = int(np.diff(totals[offsets]).max(initial=1))
+        lengths = totals[offsets[1:]] - totals[offsets[:-1]]
+        longest = int(lengths.max(initial=1))
         at_once = max(1, min(self.rows, POOL_BYTES // (self._prefix_bytes * longest)))
-        for begin in range(0, offsets.size - 1, at_once):
-            chunk = offsets[begin : begin + at_once + 1]
-            damaged += self._decode_rows(symbols, window_bytes, totals, chunk, out)
+        order = np.argsort(-lengths, kind="stable")
+        for begin in range(0, order.size, at_once):
+            chosen = order[begin : begin + at_once]
+            damaged += self._decode_rows(symbols, window_bytes, totals, offsets[chosen], lengths[chosen], out)
         self.prefixes_read += out.size
         return out, damaged
 
     def _decode_rows(
-        self, symbols: np.ndarray, window_bytes: np.ndarray, totals: np.ndarray, offsets: np.ndarray, out: np.ndarray
+        self,
+        symbols: np.ndarray,
+        window_bytes: np.ndarray,
+        totals: np.ndarray,
+        starts: np.ndarray,
+        lengths: np.ndarray,
+        out: np.ndarray,
     ) -> int:
-        """Decode at most `rows` strings in step; longer ones first, so that the live ones stay a prefix."""
-        lengths = totals[offsets[1:]] - totals[offsets[:-1]]
-        order = np.argsort(-lengths, kind="stable")
-        live = lengths[order]
-        depth = int(live[0]) if live.size else 0
-        pool = self.model.empty_pool(depth * order.size + 1)
-        window = offsets[:-1][order].copy()
-        left = window_bytes[window].copy() if window.size else window
-        low, range_ = np.zeros(order.size, np.uint64), np.full(order.size, FULL_RANGE, np.uint64)
-        inputs = np.full(order.size, START, np.int64)
-        ancestors = np.zeros((order.size, 0), np.int64)
+        """Decode at most `rows` strings in step, from windows `starts` on; lengths fall, so live ones stay in front."""
+        depth = int(lengths[0])
+        pool = self.model.empty_pool(depth * starts.size + 1)
+        window = starts.copy()
+        left = window_bytes[window].copy()
+        low, range_ = np.zeros(starts.size, np.uint64), np.full(starts.size, FULL_RANGE, np.uint64)
+        inputs = np.full(starts.size, START, np.int64)
+        ancestors = np.zeros((starts.size, 0), np.int64)
         damaged = 0
         for t in range(depth):
-            n = int(np.searchsorted(-live, -t, "left"))
-            ancestors = np.concatenate((ancestors[:n], t * order.size + np.arange(n)[:, None]), 1)
+            n = int(np.searchsorted(-lengths, -t, "left"))
+            ancestors = np.concatenate((ancestors[:n], t * starts.size + np.arange(n)[:, None]), 1)
             cumulative = cumulative_frequencies(self._read(inputs[:n], ancestors, pool))[:n].cpu().numpy()
             fresh = np.flatnonzero(left[:n] == 0)
             window[fresh] += 1
             left[fresh], low[fresh], range_[fresh] = window_bytes[window[fresh]], 0, FULL_RANGE
             byte = np.empty(n, np.uint8)
             damaged += decode_step(cumulative, low[:n], range_[:n], symbols[window[:n]], byte)
-            out[totals[offsets[:-1][order[:n]]] + t] = byte
+            out[totals[starts[:n]] + t] = byte
             inputs[:n] = byte
             left[:n] -= 1
+            other_name = smallest_grid_index(low[:n]) != symbols[window[:n]]
+            damaged += int(np.count_nonzero(other_name & (left[:n] == 0)))
         return damaged
 
 

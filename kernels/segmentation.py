@@ -1,4 +1,4 @@
-"""Where segments end: entropy above a threshold, and a maximum length (design section 3).
+"""Where segments end: entropy above a threshold, and a maximum length.
 
 A boundary stands before byte t of a document where the entropy H_t, in bits, is above θ; a segment that would grow past
 `max_segment_bytes` ends there. With a bounded context, H_t is a pure function of the few bytes before t, so an edit

@@ -1,4 +1,4 @@
-"""Equal-information windows: byte intervals to 16-bit symbols and back, in integers (design section 3).
+"""Equal-information windows: byte intervals to 16-bit symbols and back, in integers.
 
 State of a window: `low` and `range_`, integers, with 0 ≤ low, low + range_ ≤ 2^48. The grid is the multiples
 of 2^32. Coding the interval [lo, hi) of 2^16:
@@ -38,7 +38,7 @@ def _narrow(low, range_, first, last):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _smallest_grid_index(low):
+def smallest_grid_index(low):
     """Index of the smallest grid point that is not below `low`."""
     return (low + _GRID_MASK) >> _GRID_SHIFT
 
@@ -53,13 +53,13 @@ def _encode(first, last, segment_ends, symbols, window_ends, symbol_ends):
         name = np.uint64(0)
         for t in range(start, end):
             next_low, next_range = _narrow(low, range_, first[t], last[t])
-            next_name = _smallest_grid_index(next_low)
+            next_name = smallest_grid_index(next_low)
             if (next_name << _GRID_SHIFT) >= next_low + next_range:
                 symbols[n_symbols] = name
                 window_ends[n_symbols] = t
                 n_symbols += 1
                 next_low, next_range = _narrow(np.uint64(0), _FULL, first[t], last[t])
-                next_name = _smallest_grid_index(next_low)
+                next_name = smallest_grid_index(next_low)
             low, range_, name = next_low, next_range, next_name
         if end > start:
             symbols[n_symbols] = name

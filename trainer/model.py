@@ -1,4 +1,4 @@
-"""EvaByte: a decoder over the ids of `schemas.vocabulary`, in five sizes and `tiny` (design section 7).
+"""EvaByte: a decoder over the ids of `schemas.vocabulary`, in five sizes and `tiny`.
 
     ids [rows, T] ─ embedding ─ L × (x += EVA(norm x); x += SwiGLU(norm x)) ─ norm ─ heads ─ HeadLosses
 

@@ -11,6 +11,7 @@ from kernels import entropy_memo
 from kernels.entropy_memo import EntropyMemo, context_entropies, distinct_contexts
 from kernels.prefix_lm import PrefixReader
 from kernels.segmentation import dense_contexts, dense_entropies, dense_table_size
+from kernels.string_table import StringTable
 from schemas.batches import Documents
 from tests.kernels.micro_lm import micro_lm
 
@@ -61,6 +62,25 @@ def test_a_memo_reads_a_context_once_and_starts_again_from_the_given_ones(monkey
     memo.entropies(given_text.raw, given_text.offsets, reader)
     assert reader.prefixes_read == read
     assert memo.entropies(more.raw, more.offsets, reader).tolist() == first.tolist()
+
+
+def test_a_restart_between_look_up_and_values_mixes_nothing() -> None:
+    reader, text = PrefixReader(MODEL), Documents.from_bytes([b"abcdabcd", b"efghijkl"])
+    memo = EntropyMemo(4, [b"zz", b"z"], context_entropies([b"zz", b"z"], reader))
+    expected = memo.entropies(text.raw, text.offsets, reader)
+
+    class Interrupted(StringTable):
+        """A table after whose look-up another thread starts the memo again."""
+
+        def find(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, int]:
+            found = super().find(data, starts, ends)
+            memo._restart()
+            return found
+
+    table, (stored, offsets) = Interrupted(), memo._state[0].strings()
+    table.insert(stored, offsets[:-1], offsets[1:])
+    memo._state = (table, memo._state[1])
+    assert memo.entropies(text.raw, text.offsets, reader).tolist() == expected.tolist()
 
 
 def test_no_contexts_and_no_text_are_fine() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import torch
 
 from schemas.batches import Documents
 from schemas.byte_lm_files import read_byte_lm
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, SettingsError
 from schemas.sample import Sample
 from tests.kernels.micro_lm import CONFIG, micro_lm
 from trainer import byte_lm
-from trainer.byte_lm import IGNORE, ByteLMTraining, held_out_bits_per_byte, train_byte_lm, windows
+from trainer.byte_lm import IGNORE, ByteLMTraining, held_out_bits_per_byte, lr_share, train_byte_lm, windows
 
 TEXTS = [b"ab" * 40, b"x", b"hello world, hello"]
 SAMPLE = Sample(train=Documents.from_bytes(TEXTS), held_out=Documents.from_bytes([b"abab" * 30]))
@@ -91,3 +92,56 @@ def test_a_sample_without_training_text_is_refused(tmp_path: Path) -> None:
     empty = Sample(train=Documents.from_bytes([]), held_out=Documents.from_bytes([b"x"]))
     with pytest.raises(ArtifactError, match="holds no training text"):
         list(train_byte_lm(empty, size="micro", training=TRAINING, out=str(tmp_path), device="cpu"))
+
+
+def test_another_text_does_not_continue_a_training(tmp_path: Path) -> None:
+    train(tmp_path, stop_after=3)
+    other = replace(SAMPLE, train=Documents.from_bytes([*TEXTS[:-1], b"HELLO world, hello"]))
+    with pytest.raises(ArtifactError, match="holds the training of another setting or text"):
+        list(train_byte_lm(other, size="micro", training=TRAINING, out=str(tmp_path), device="cpu"))
+
+
+def test_one_checkpoint_is_kept_and_a_half_written_one_is_passed_over(tmp_path: Path) -> None:
+    train(tmp_path / "whole")
+    train(tmp_path / "killed", stop_after=5)
+    folder = tmp_path / "killed" / "training"
+    assert [file.name for file in folder.iterdir()] == ["step-00000004.safetensors"]
+    (folder / "step-00000006.safetensors.tmp").write_bytes(b"half")
+    losses = train(tmp_path / "killed")
+    assert len(losses) == 2
+    assert read_byte_lm(str(tmp_path / "killed")).digest == read_byte_lm(str(tmp_path / "whole")).digest
+
+
+def test_training_again_after_the_end_gives_the_same_files(tmp_path: Path) -> None:
+    train(tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    train(tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["steps", "rows", "window_bytes", "warmup_steps", "checkpoint_steps"])
+def test_counts_of_zero_are_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is 0; give at least 1"):
+        replace(TRAINING, **{name: 0})
+
+
+def test_the_learning_rate_rises_and_falls_to_its_last_share() -> None:
+    shares = [lr_share(replace(TRAINING, steps=100, warmup_steps=10), step) for step in range(101)]
+    assert shares.index(max(shares)) == 9
+    assert shares[100] == pytest.approx(TRAINING.final_lr_share)
+    assert all(a > b for a, b in itertools.pairwise(shares[9:]))
+
+
+@pytest.mark.parametrize("limit", [1, 40, 100, 10**6])
+def test_held_out_bits_count_each_byte_of_many_documents_once(limit: int) -> None:
+    """Past the model's block too: byte t is scored after the window that begins one block before its own."""
+    model, texts, block = micro_lm(), [b"abcd" * 15, b"", b"q", b"longer than two blocks " * 3], CONFIG.attention_bytes
+    documents = Documents.from_bytes(texts)
+    bits = []
+    for text in texts:
+        for t, byte in enumerate(text[: max(0, limit - len(bits))]):
+            window = torch.tensor([[256, *text[max(0, t // block - 1) * block : t]]])
+            with torch.inference_mode():
+                bits.append(-float(torch.log_softmax(model(window)[0, -1].double(), -1)[byte]) / np.log(2))
+    assert len(bits) == min(limit, documents.raw.size)
+    assert held_out_bits_per_byte(model, documents, limit) == pytest.approx(np.mean(bits), rel=1e-5)
