@@ -206,6 +206,23 @@ def test_torn_spellings_are_refused(damage: Callable[[Spelling], Spelling], cont
         made.decode(damage(spelling))
 
 
+def test_a_window_across_two_blocks_is_refused() -> None:
+    made, block = compressor(1, "document"), micro_lm().config.attention_bytes
+    spelling = made.compress(Documents.from_bytes([b"a" * (3 * block)]))
+    assert spelling.window_ends is not None
+    window, part = (np.flatnonzero(ends == block) for ends in (spelling.window_ends, spelling.raw_ends))
+    merged = Spelling(
+        symbols=np.delete(spelling.symbols, window),
+        symbol_offsets=spelling.symbol_offsets - [0, 1],
+        raw_ends=np.delete(spelling.raw_ends, part),
+        symbol_ends=np.delete(spelling.symbol_ends - (spelling.raw_ends >= block), part).astype(np.uint32),
+        segment_offsets=spelling.segment_offsets - [0, 1],
+        window_ends=np.delete(spelling.window_ends, window),
+    )
+    with pytest.raises(VerificationError, match="a window crosses the end of a block; the shard is damaged"):
+        made.decode(merged)
+
+
 @pytest.mark.parametrize("by_model", [False, True])
 def test_another_name_of_the_same_window_is_no_spelling(by_model: bool) -> None:
     """The next grid point in a window's interval decodes to the same bytes, but a symbol is the smallest one."""
