@@ -64,7 +64,7 @@ class ByteLMTraining:
 
 
 DEFAULTS = {
-    "tiny": ByteLMTraining(steps=750, rows=40, window_bytes=32, matrix_lr=0.02, other_lr=0.005),
+    "tiny": ByteLMTraining(steps=450, rows=40, window_bytes=32, matrix_lr=0.02, other_lr=0.005),
     "40m": ByteLMTraining(
         steps=20_000,
         rows=256,

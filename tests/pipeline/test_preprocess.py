@@ -99,7 +99,7 @@ def test_the_order_of_inputs_does_not_matter(finished: Path, tmp_path: Path, pre
         assert shard_digests(tmp_path / str(seed)) == shard_digests(finished / "out")
 
 
-@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 7, 1000])
+@pytest.mark.parametrize("batch", [5, 1000])
 def test_lm_batch_sizes_do_not_matter(
     batch: int, finished: Path, tmp_path: Path, preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
