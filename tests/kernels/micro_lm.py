@@ -13,7 +13,7 @@ CONFIG = ByteLMConfig(layers=2, dim=32, heads=2, ffn_dim=48, attention_bytes=16)
 def micro_lm(seed: int = 0) -> ByteLM:
     """Random weights, and a head that expects a byte to be repeated or followed by the next one.
 
-    So runs and ascents cost a fraction of a bit and other bytes many: windows hold 1 to 30 bytes, entropies are 0 to
+    So runs and ascents cost a fraction of a bit and other bytes many: windows hold 1 to 11 bytes, entropies are 0 to
     6 bits. With random weights alone every byte is a segment and a window of its own, and most laws hold by vacancy.
     """
     torch.set_num_threads(1)
