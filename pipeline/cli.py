@@ -286,7 +286,7 @@ def _run_verify(options: argparse.Namespace, extra: Sequence[str]) -> int:
 def _decode(options: argparse.ArgumentParser) -> None:
     options.add_argument("dataset", metavar="DIR", help="directory of a finished dataset")
     options.add_argument("--out", required=True, metavar="DIR", help="where the documents go, by their source names")
-    options.add_argument("--compressor", default=None, help="decode this spelling (default: the dataset's first)")
+    options.add_argument("--compressor", default=None, help="decode this spelling (default: neural, or else the first)")
     options.set_defaults(run=_run_decode)
 
 

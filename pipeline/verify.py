@@ -90,14 +90,14 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
 
 
 def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
-    """Write every document, decoded from `compressor` (the first one, if not named), below `out`; returns how many.
+    """Write every document, decoded from `compressor` (neural or else the first one, if not named), below `out`; returns how many.
 
     A source file comes back as the file that it was. Records of a JSON lines, Parquet or Arrow source become lines
     {"doc_id": …, "text": …} of one JSON lines file named after it.
     """
     manifest = read_manifest(directory)
     compressors = dataset_compressors(directory, manifest)
-    name = compressor or next(iter(compressors))
+    name = compressor or ("neural" if "neural" in compressors else next(iter(compressors)))
     if name not in compressors:
         raise DatasetError(f"{directory} has no compressor {name!r}; it has {', '.join(compressors)}")
     if os.path.isfile(out) or (os.path.isdir(out) and os.listdir(out)):
