@@ -90,7 +90,7 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
 
 
 def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
-    """Write every document, decoded from `compressor` (neural or else the first one, if not named), below `out`; returns how many.
+    """Write every document, decoded from `compressor` (or neural, or the first), below `out`; returns how many.
 
     A source file comes back as the file that it was. Records of a JSON lines, Parquet or Arrow source become lines
     {"doc_id": …, "text": …} of one JSON lines file named after it.
