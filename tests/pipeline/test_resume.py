@@ -7,10 +7,12 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -302,10 +304,14 @@ def test_interrupted_from_the_keyboard(
 ) -> None:
     corpus, final = long
     output = tmp_path / "out"
-    run = subprocess.Popen(command(models, corpus, output), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    # A shell's background jobs ignore the interrupt, and so would everything that they start.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    run = subprocess.Popen(
+        command(models, corpus, output), cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    )
     while not done(output) and run.poll() is None:
         time.sleep(0.002)
-    run.send_signal(2)
+    run.send_signal(signal.SIGINT)
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 130, errors
     assert "Traceback" not in errors
