@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from schemas.errors import DatasetError, FormatVersionError
-from schemas.files import canonical_json
+from schemas.files import canonical_json, replace_file
 from schemas.shards import FORMAT_VERSION, open_shard, read_batch
 
 MANIFEST_NAME = "manifest.json"
@@ -167,17 +167,7 @@ def read_manifest(directory: str | Path) -> Manifest:
 def write_manifest_atomically(directory: str | Path, manifest: Manifest) -> None:
     """Put the manifest of a local dataset in place, whole or not at all."""
     manifest.check_balance()
-    target = Path(directory) / MANIFEST_NAME
-    temporary = target.with_name(f".{MANIFEST_NAME}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(manifest.to_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    replace_file(os.path.join(directory, MANIFEST_NAME), manifest.to_bytes())
 
 
 def open_shards(directory: str | Path) -> Iterator[pa.RecordBatch]:

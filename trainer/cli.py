@@ -160,8 +160,9 @@ def _generate(options: argparse.ArgumentParser) -> None:
 
 def _run_generate(options: argparse.Namespace) -> int:
     from trainer.generate import generate
+    from trainer.parallel import training_device
     from trainer.sampling import Sampling
-    from trainer.trained import load_trained, training_device
+    from trainer.trained import load_trained
 
     model, _ = load_trained(options.model, device=training_device(options.device))
     prompt = options.prompt.encode()
@@ -196,8 +197,9 @@ def _evaluate(options: argparse.ArgumentParser) -> None:
 
 def _run_evaluate(options: argparse.Namespace) -> int:
     from trainer.bits_per_byte import score
+    from trainer.parallel import training_device
     from trainer.shards import Dataset, HeldOut
-    from trainer.trained import load_trained, training_device
+    from trainer.trained import load_trained
 
     model, settings = load_trained(options.model, device=training_device(options.device))
     share = settings.get("held_out_share", 0.05) if options.held_out_share is None else options.held_out_share

@@ -177,7 +177,6 @@ class _Run:
         self.settings, self.config, self.here = settings, config, here
         self.model, self.optimizer, self.loader = model, optimizer, loader
         self.accumulation, self.terminated = accumulation, terminated
-        self._saved_step = -1
 
     def to_the_end(self, step: int) -> None:
         """Steps `step` … the last, saving as asked; SIGTERM ends after the step it came in, with a checkpoint."""
@@ -268,14 +267,11 @@ class _Run:
         return values
 
     def _save(self, step: int) -> None:
-        if step == self._saved_step:
-            return
         loaders = merge_states(self.here.gather(self.loader.state()))
         state = {"step": step, "settings": self.settings.content(), "config": _shape(self.config), "loader": loaders}
         checkpoint.save(
             self.settings.run, self.model, self.optimizer, self.here, state=state, keep=self.settings.keep_checkpoints
         )
-        self._saved_step = step
 
 
 def _shape(config: EvaByteConfig) -> dict[str, Any]:

@@ -61,10 +61,15 @@ class World:
             dist.barrier()
 
 
+def training_device(name: str) -> str:
+    """The device asked for, or cuda where there is one."""
+    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @contextmanager
 def world(device: str) -> Iterator[World]:
     """Join the group that torchrun set up, if it did, and leave it at the end."""
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = training_device(device)
     if kind == "cuda" and not torch.cuda.is_available():
         raise SettingsError("--device is cuda, but torch sees no GPU; use --device cpu")
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))

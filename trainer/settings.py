@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from schemas.errors import SettingsError
@@ -131,8 +131,3 @@ TINY: dict[str, Any] = {
     "recompute": False,
 }
 """About four minutes on two CPU cores; the mixing warm-up is a fifth of the run, as in the paper."""
-
-
-def with_mode(settings: TrainSettings, mode: str) -> TrainSettings:
-    """The same run in another mixing mode."""
-    return replace(settings, mixing=replace(settings.mixing, mode=mode))

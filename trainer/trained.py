@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import torch
-
 from schemas.errors import ArtifactError
 from trainer import checkpoint
 from trainer.export import import_model
@@ -34,8 +32,3 @@ def load_trained(path: str, *, device: str = "cpu") -> tuple[EvaByte, dict[str, 
     model = meta_model(config).to_empty(device=device)
     checkpoint.load(path, {f"model.{name}": parameter.data for name, parameter in model.named_parameters()})
     return model.eval().requires_grad_(False), settings
-
-
-def training_device(name: str) -> str:
-    """The device asked for, or cuda where there is one."""
-    return name or ("cuda" if torch.cuda.is_available() else "cpu")
