@@ -4,8 +4,10 @@ From one hidden state at position t, symbol head p of P predicts the id at t + 1
 head r of R the id at t + 1 + P + r over the 320 ids below the compressed alphabet. Labels are the row itself, shifted:
 
     ids      <bos> <raw> a b </raw> <eos> <pad> <pad>        P = 1, R = 1
-    label 0  <raw> a b </raw> <eos> ·     ·     ·            · has weight 0: padding, or beyond the row
+    label 0  <raw> a b </raw> <eos> ·     ·     ·            · has weight 0: padding, or beyond what is known
     label 1  a b </raw> <eos> ·     ·     ·     ·
+
+The loader gives the P + R ids behind a row cut inside a document (`ahead`), so a row's last positions learn too.
 
 Every position weighs 1: 1 / (P + R) a head where all P + R labels exist and are below 320, elsewhere 1 / P a symbol
 head and nothing for the raw heads. A head whose label does not exist gives its share up. Labels may lie in the next
@@ -53,18 +55,16 @@ class Heads(nn.Module):
         self.symbol = nn.Linear(dim, vocabulary * symbol_heads, bias=False)
         self.raw = nn.Linear(dim, COMP_BASE * raw_heads, bias=False) if raw_heads else None
 
-    def forward(self, hidden: Tensor, ids: Tensor, position_weights: Tensor | None = None) -> HeadLosses:
-        """The loss of hidden [rows, T, dim] over ids int64 [rows, T]; position_weights fp32 [rows, T] scale it."""
-        labels, weights = targets(ids, self.symbol_heads, self.raw_heads)
-        if position_weights is not None:
-            weights = weights * position_weights.unsqueeze(-1)
-        nats = self._all_nats(hidden, labels)
+    def forward(self, hidden: Tensor, ids: Tensor, ahead: Tensor | None = None) -> HeadLosses:
+        """The loss of hidden [rows, T, dim] over ids int64 [rows, T] and ahead [rows, any], the ids behind each row."""
+        labels, weights = targets(ids, self.symbol_heads, self.raw_heads, ahead)
+        loss_sum, nats = self._cross_entropies(hidden, labels, weights)
         kinds = (labels >= RAW_BASE).long() + (labels >= COMP_BASE).long()
         kinds = F.one_hot(kinds, 3) * (weights > 0).unsqueeze(-1)
         return HeadLosses(
-            loss_sum=(nats * weights).sum(),
+            loss_sum=loss_sum,
             weight_sum=weights.sum(),
-            nats=(nats.detach().unsqueeze(-1) * kinds).sum((0, 1)),
+            nats=(nats.unsqueeze(-1) * kinds).sum((0, 1)),
             labels=kinds.sum((0, 1)).float(),
         )
 
@@ -72,8 +72,9 @@ class Heads(nn.Module):
         """What the first head pays for the next id, fp32 nats [rows, T]; 0 where there is no next id."""
         labels, _ = targets(ids, 1)
         weight = self.symbol.weight[: self.vocabulary]
-        nats = _cross_entropy(hidden, weight, labels, self.logits_at_once).squeeze(-1)
-        return nats * (labels.squeeze(-1) != PAD)
+        exists = (labels != PAD).float()
+        _, nats = _cross_entropy(hidden, weight, labels, exists, self.logits_at_once)
+        return (nats * exists).squeeze(-1)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """All symbol logits [rows, T, P, vocabulary]; for short texts and tests."""
@@ -86,20 +87,25 @@ class Heads(nn.Module):
             return heads
         return torch.cat((heads, self.raw.weight.unflatten(0, (self.raw_heads, COMP_BASE))))
 
-    def _all_nats(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        symbol = _cross_entropy(hidden, self.symbol.weight, labels[..., : self.symbol_heads], self.logits_at_once)
+    def _cross_entropies(self, hidden: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Σ weight · nats over all heads, and the nats [rows, T, P + R]."""
+        p, at_once = self.symbol_heads, self.logits_at_once
+        loss_sum, nats = _cross_entropy(hidden, self.symbol.weight, labels[..., :p], weights[..., :p], at_once)
         if self.raw is None:
-            return symbol
+            return loss_sum, nats
         # Rows that do not count are computed all the same: a fixed shape costs less than finding them costs in waiting.
-        raw_labels = labels[..., self.symbol_heads :]
+        raw_labels = labels[..., p:]
         raw_labels = raw_labels.masked_fill(raw_labels >= COMP_BASE, PAD)
-        return torch.cat((symbol, _cross_entropy(hidden, self.raw.weight, raw_labels, self.logits_at_once)), -1)
+        raw_sum, raw_nats = _cross_entropy(hidden, self.raw.weight, raw_labels, weights[..., p:], at_once)
+        return loss_sum + raw_sum, torch.cat((nats, raw_nats), -1)
 
 
-def targets(ids: Tensor, symbol_heads: int, raw_heads: int = 0) -> tuple[Tensor, Tensor]:
+def targets(ids: Tensor, symbol_heads: int, raw_heads: int = 0, ahead: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Labels int64 and weights fp32, both [rows, T, P + R], of ids int64 [rows, T]; PAD where there is no label."""
     heads = symbol_heads + raw_heads
-    labels = F.pad(ids, (0, heads), value=PAD).unfold(1, heads, 1)[:, 1:]
+    known = ids if ahead is None else torch.cat((ids, ahead[:, :heads]), 1)
+    known = F.pad(known, (0, ids.shape[1] + heads - known.shape[1]), value=PAD)
+    labels = known.unfold(1, heads, 1)[:, 1:]
     exists = labels != PAD
     symbol = exists[..., :symbol_heads] / symbol_heads
     if not raw_heads:
@@ -109,15 +115,18 @@ def targets(ids: Tensor, symbol_heads: int, raw_heads: int = 0) -> tuple[Tensor,
     return labels, torch.cat((symbol, (is_raw / heads).expand(-1, -1, raw_heads)), -1)
 
 
-def _cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, logits_at_once: int) -> Tensor:
-    """Nats fp32 [rows, T, heads] of labels [rows, T, heads] under weight [heads · ids, dim]."""
+def _cross_entropy(
+    hidden: Tensor, weight: Tensor, labels: Tensor, label_weights: Tensor, logits_at_once: int
+) -> tuple[Tensor, Tensor]:
+    """Σ weight · nats, and the nats, fp32 [rows, T, heads], of labels [rows, T, heads] under weight [heads · ids, dim]."""
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         hidden, weight = (z.to(torch.get_autocast_dtype(device)) for z in (hidden, weight))
     rows_at_once = max(1, logits_at_once // weight.shape[0])
+    flat = (hidden.flatten(0, 1), weight, labels.flatten(0, 1), label_weights.flatten(0, 1))
     with torch.autocast(device, enabled=False):
-        nats = _ChunkedCrossEntropy.apply(hidden.flatten(0, 1), weight, labels.flatten(0, 1), rows_at_once)
-    return nats.unflatten(0, labels.shape[:2])
+        loss_sum, nats = _ChunkedCrossEntropy.apply(*flat, rows_at_once)
+    return loss_sum, nats.unflatten(0, labels.shape[:2])
 
 
 def _logits(hidden: Tensor, weight: Tensor, heads: int) -> Tensor:
@@ -130,40 +139,54 @@ def _logits(hidden: Tensor, weight: Tensor, heads: int) -> Tensor:
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of hidden @ weightᵀ in chunks of rows; backward computes each chunk's logits once more.
+    """Cross-entropy of hidden @ weightᵀ in chunks of rows, each chunk's gradient taken while its logits exist.
 
-    Not torch.utils.checkpoint, because autograd would add up the weight's gradient over the chunks in bf16; here it is
-    added in fp32. Saved for backward: the inputs and one fp32 number per row and head.
+    The loss is a sum, so what comes back in backward is one number that scales gradients already made: no logits are
+    computed twice. Not torch.utils.checkpoint, which computes them twice and adds the weight's gradient up over the
+    chunks in bf16; here it is added in fp32. Saved for backward: the two gradients, the weight's in fp32.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, rows_at_once: int) -> Tensor:
-        normaliser = torch.empty(labels.shape, dtype=torch.float32, device=hidden.device)
-        nats = torch.empty_like(normaliser)
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, label_weights: Tensor, rows_at_once: int
+    ) -> tuple[Tensor, Tensor]:
+        learn = any(ctx.needs_input_grad)
+        nats = torch.empty(labels.shape, dtype=torch.float32, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if learn else None
+        grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if learn else None
         for first in range(0, len(hidden), rows_at_once):
             rows = slice(first, first + rows_at_once)
+            wanted = labels[rows].unsqueeze(-1)
             logits = _logits(hidden[rows], weight, labels.shape[1])
-            normaliser[rows] = logits.logsumexp(-1)
-            nats[rows] = normaliser[rows] - logits.gather(-1, labels[rows].unsqueeze(-1)).squeeze(-1)
-        ctx.save_for_backward(hidden, weight, labels, normaliser)
-        ctx.rows_at_once = rows_at_once
-        return nats
+            share = logits.softmax(-1)
+            # The largest logit and its share give the normaliser exactly, at less than a second pass of exponentials.
+            normaliser = logits.amax(-1) - share.amax(-1).log()
+            nats[rows] = normaliser - logits.gather(-1, wanted).squeeze(-1)
+            if grad_hidden is not None and grad_weight is not None:
+                _add_gradients(share, wanted, label_weights[rows], hidden[rows], weight, grad_hidden[rows], grad_weight)
+        if grad_hidden is not None and grad_weight is not None:
+            ctx.save_for_backward(grad_hidden, grad_weight)
+            ctx.weight_dtype = weight.dtype
+        ctx.mark_non_differentiable(nats)
+        return (nats * label_weights).sum(), nats
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        hidden, weight, labels, normaliser = ctx.saved_tensors
-        grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
-        for first in range(0, len(hidden), ctx.rows_at_once):
-            rows = slice(first, first + ctx.rows_at_once)
-            share = _logits(hidden[rows], weight, labels.shape[1]).sub_(normaliser[rows].unsqueeze(-1)).exp_()
-            wanted = labels[rows].unsqueeze(-1)
-            share.scatter_add_(-1, wanted, share.new_full((1,), -1.0).expand(wanted.shape))
-            share = share.mul_(grad[rows].unsqueeze(-1)).flatten(1).to(hidden.dtype)
-            torch.mm(share, weight, out=grad_hidden[rows])
-            if hidden.dtype == torch.float32:
-                grad_weight.addmm_(share.t(), hidden[rows])
-            else:
-                grad_weight += share.t() @ hidden[rows]
-        return grad_hidden, grad_weight.to(weight.dtype), None, None
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        grad_hidden, grad_weight = ctx.saved_tensors
+        grad_hidden = (grad_hidden.float() * grad).to(grad_hidden.dtype)
+        return grad_hidden, grad_weight.mul_(grad).to(ctx.weight_dtype), None, None, None
+
+
+def _add_gradients(
+    share: Tensor, wanted: Tensor, label_weights: Tensor, hidden: Tensor, weight: Tensor, into: Tensor, total: Tensor
+) -> None:
+    """Write the gradient of a chunk's hidden states, add that of the weight; `share` [rows, heads, ids] is used up."""
+    share.mul_(label_weights.unsqueeze(-1))
+    share.scatter_add_(-1, wanted, -label_weights.unsqueeze(-1))
+    flat = share.flatten(1).to(hidden.dtype)
+    torch.mm(flat, weight, out=into)
+    if hidden.dtype == torch.float32:
+        total.addmm_(flat.t(), hidden)
+    else:
+        total += flat.t() @ hidden

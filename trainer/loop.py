@@ -113,6 +113,7 @@ def loader_settings(settings: TrainSettings) -> LoaderSettings:
         mixing=settings.mixing,
         lanes=settings.lanes,
         seed=settings.seed,
+        lookahead=settings.symbol_heads + settings.raw_heads,
     )
 
 
@@ -209,10 +210,12 @@ class _Run:
     def _step(self, batch: PackedBatch, step: int) -> StepResult:
         """Forward, backward and update for this rank's rows of one step."""
         device = self.here.device
-        ids = torch.from_numpy(batch.ids.astype(np.int64)).to(device, non_blocking=True)
+        ids, ahead = (
+            torch.from_numpy(part.astype(np.int64)).to(device, non_blocking=True) for part in (batch.ids, batch.ahead)
+        )
         documents = torch.from_numpy(batch.documents).to(device, non_blocking=True)
         config = self.config
-        _, weights = targets(ids, config.symbol_heads, config.raw_heads)
+        _, weights = targets(ids, config.symbol_heads, config.raw_heads, ahead)
         weight = self.here.total(weights.sum())
         sums = torch.zeros(1 + 2 * (config.symbol_heads + config.raw_heads) * 3, device=device)
         scale = loss_scale(self.model, self.here) / weight
@@ -221,7 +224,7 @@ class _Run:
             taken = slice(part * rows, (part + 1) * rows)
             with synchronised(self.model, part == self.accumulation - 1):
                 with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                    losses = HeadLosses(*self.model(ids[taken], documents[taken]))
+                    losses = HeadLosses(*self.model(ids[taken], documents[taken], ahead[taken]))
                 (losses.loss_sum * scale).backward()
             sums += torch.cat((losses.loss_sum.detach()[None], losses.nats.flatten(), losses.labels.flatten()))
         loss_nats = float(self.here.total(sums)[0] / weight)

@@ -114,16 +114,15 @@ class EvaByte(nn.Module):
         self.norm = RMSNorm(config.dim, config.norm_eps)
         self.heads = Heads(config.dim, config.vocabulary, config.symbol_heads, config.raw_heads)
 
-    def forward(
-        self, ids: Tensor, documents: Tensor | None = None, position_weights: Tensor | None = None
-    ) -> HeadLosses:
+    def forward(self, ids: Tensor, documents: Tensor | None = None, ahead: Tensor | None = None) -> HeadLosses:
         """The loss of a packed batch.
 
         ids: int64 [rows, T], padded at the end of a row. documents: document number of each position [rows, T], never
         falling, padding a document of its own; None: a row is one document. An <eos> carries the number of the document
-        that it closes, so it sees that document. position_weights: fp32 [rows, T], None for 1 everywhere.
+        that it closes, so it sees that document. ahead: int64 [rows, any], the ids behind each row, for the labels of its
+        last positions.
         """
-        return self.heads(self.hidden(ids, documents), ids, position_weights)
+        return self.heads(self.hidden(ids, documents), ids, ahead)
 
     def hidden(self, ids: Tensor, documents: Tensor | None = None, *, flex: bool | None = None) -> Tensor:
         """What the heads see, [rows, T, dim]. flex: which attention path; None: flex_attention on GPUs."""

@@ -80,6 +80,15 @@ def test_a_row_of_one_symbol_has_no_label() -> None:
     assert not weights.any()
 
 
+def test_ids_behind_a_row_are_labels_of_its_last_positions() -> None:
+    row = torch.tensor([[A, B, A, COMP, A, B]])
+    for cut in range(1, 6):
+        whole, whole_weights = targets(row, 2, 1)
+        labels, weights = targets(row[:, :cut], 2, 1, row[:, cut:])
+        assert labels.tolist() == whole[:, :cut].tolist()
+        assert weights.tolist() == whole_weights[:, :cut].tolist()
+
+
 def test_sums_per_representation_add_up() -> None:
     heads = heads_of(8, 400, 1, 1, 1 << 20)
     ids = torch.tensor([[BOS, RAW_OPEN, A, B, A, RAW_CLOSE, EOS, BOS, COMP, COMP, EOS, PAD]])
@@ -91,16 +100,6 @@ def test_sums_per_representation_add_up() -> None:
     assert losses.nats[0, 1].item() == pytest.approx(nats[0, 1:4].sum().item(), rel=1e-5)
     assert nats[0, 10:].tolist() == [0, 0]
     assert losses.loss_sum.dtype == losses.nats.dtype == torch.float32
-
-
-def test_position_weights_scale_positions() -> None:
-    heads = heads_of(8, 400, 2, 1, 1 << 20)
-    ids = torch.randint(RAW_BASE, 400, (1, 9), generator=torch.Generator().manual_seed(0))
-    hidden = torch.randn(1, 9, 8, generator=torch.Generator().manual_seed(0))
-    only_third = (torch.arange(9) == 3).float().unsqueeze(0)
-    scaled, third = heads(hidden, ids, 2 * only_third), heads(hidden, ids, only_third)
-    assert scaled.loss_sum.item() == pytest.approx(2 * third.loss_sum.item())
-    assert third.weight_sum.item() == pytest.approx(1)
 
 
 def test_bf16_hidden_states_give_fp32_sums() -> None:
@@ -156,7 +155,7 @@ def test_memory_is_bounded_at_a_large_vocabulary() -> None:
     with Largest() as backward:
         losses.loss_sum.backward()
     assert 0.9 * logits_at_once < forward.elements <= logits_at_once
-    assert 0.9 * logits_at_once < backward.elements <= logits_at_once
+    assert backward.elements == vocabulary * dim
 
 
 def test_raw_weights_are_all_heads_cut_to_raw_ids() -> None:
