@@ -118,7 +118,7 @@ def targets(ids: Tensor, symbol_heads: int, raw_heads: int = 0, ahead: Tensor | 
 def _cross_entropy(
     hidden: Tensor, weight: Tensor, labels: Tensor, label_weights: Tensor, logits_at_once: int
 ) -> tuple[Tensor, Tensor]:
-    """Σ weight · nats, and the nats, fp32 [rows, T, heads], of labels [rows, T, heads] under weight [heads · ids, dim]."""
+    """Σ weight · nats; and nats fp32 [rows, T, heads] of labels [rows, T, heads] under weight [heads · ids, dim]."""
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         hidden, weight = (z.to(torch.get_autocast_dtype(device)) for z in (hidden, weight))

@@ -119,8 +119,8 @@ class EvaByte(nn.Module):
 
         ids: int64 [rows, T], padded at the end of a row. documents: document number of each position [rows, T], never
         falling, padding a document of its own; None: a row is one document. An <eos> carries the number of the document
-        that it closes, so it sees that document. ahead: int64 [rows, any], the ids behind each row, for the labels of its
-        last positions.
+        that it closes, so it sees that document. ahead: int64 [rows, any], the ids behind each row, for the labels of
+        its last positions.
         """
         return self.heads(self.hidden(ids, documents), ids, ahead)
 
