@@ -59,6 +59,13 @@ def _input_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--max-document-bytes", type=int, default=64 << 20, metavar="BYTES", help="longer documents are set aside"
     )
+    options.add_argument(
+        "--split-bytes",
+        type=int,
+        default=0,
+        metavar="BYTES",
+        help="cut longer documents at line ends, for short contexts; 0: never",
+    )
 
 
 def _model_options(options: argparse.ArgumentParser) -> None:
@@ -179,7 +186,10 @@ def _read(options: argparse.Namespace):
     from pipeline.read import ReadSettings
 
     return ReadSettings(
-        text_fields=tuple(options.text_field), id_field=options.id_field, max_document_bytes=options.max_document_bytes
+        text_fields=tuple(options.text_field),
+        id_field=options.id_field,
+        max_document_bytes=options.max_document_bytes,
+        split_bytes=options.split_bytes,
     )
 
 

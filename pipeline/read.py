@@ -16,6 +16,7 @@ from pipeline.readers_compressed import decompressed_blocks, plain_blocks
 from pipeline.readers_lines import split_lines
 from pipeline.readers_open import BrokenInputError, one_line, open_binary, raise_if_transient
 from pipeline.readers_parquet import parquet_rows
+from pipeline.splitting import split_records
 from pipeline.units import ARROW, JSONL, PARQUET, TEXT, Piece
 from schemas.rejects import Reject
 
@@ -30,8 +31,9 @@ def read_documents(pieces: Sequence[Piece], settings: ReadSettings) -> Iterator[
     seen: set[str] = set()
     for piece in pieces:
         checker = Checker(piece, settings, seen)
+        items = _READERS.get(piece.format, _read_jsonl)(piece, checker)
         try:
-            yield from _READERS.get(piece.format, _read_jsonl)(piece, checker)
+            yield from split_records(items, settings.split_bytes) if settings.split_bytes else items
         except BrokenInputError as error:
             yield checker.reject(0, error.reason, error.detail, b"")
         except OSError as error:

@@ -19,6 +19,7 @@ from schemas.rejects import Reject, excerpt
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_DOCUMENT_BYTES = (1 << 32) - 1
 """Ends of segments are uint32."""
+LEAST_SPLIT_BYTES = 16
 DOC_ID_DIGITS = 16
 MOST_DETAIL_CHARACTERS = 400
 JSON_TYPES = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
@@ -38,6 +39,8 @@ class ReadSettings:
     """Take the document's source from here, where it is a string; None: the file."""
     max_document_bytes: int = 64 << 20
     """Longer documents are set aside, and lines of more than twice that plus 1 MiB are not even held."""
+    split_bytes: int = 0
+    """Longer documents are cut into pieces of at most that many bytes, `pipeline.splitting`; 0: never."""
     max_expansion: int = 1000
     """A compressed file that expands more than this many times (beyond one longest line) is a bomb and cut off."""
 
@@ -47,6 +50,10 @@ class ReadSettings:
         if not 1 <= self.max_document_bytes <= MOST_DOCUMENT_BYTES:
             raise SettingsError(
                 f"max_document_bytes is {self.max_document_bytes}; choose a number from 1 to {MOST_DOCUMENT_BYTES}"
+            )
+        if self.split_bytes and self.split_bytes < LEAST_SPLIT_BYTES:
+            raise SettingsError(
+                f"split_bytes is {self.split_bytes}; choose at least {LEAST_SPLIT_BYTES}, or 0 not to split"
             )
         if self.max_expansion < 1:
             raise SettingsError(f"max_expansion is {self.max_expansion}; choose at least 1")

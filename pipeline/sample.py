@@ -7,27 +7,17 @@ not depend on how the run is cut into shards.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from pipeline.inputs import plan_units
 from pipeline.read import ReadSettings, Record, read_documents
 from pipeline.units import Unit
 from schemas.errors import InputError
+from schemas.held_out import hash_share, is_held_out
 
 HELD_OUT_SHARE = 0.05
 SAMPLE_UNIT_BYTES = 4 << 20
 OVERSAMPLING = 4
-
-
-def hash_share(salt: str, name: str) -> float:
-    """A number in [0, 1) that is a function of salt and name."""
-    return int.from_bytes(hashlib.sha256(f"{salt}:{name}".encode()).digest()[:8], "big") / 2**64
-
-
-def is_held_out(doc_id: str) -> bool:
-    """Whether a document never enters training."""
-    return hash_share("held-out", doc_id) < HELD_OUT_SHARE
 
 
 def draw_sample(inputs: Sequence[str], settings: ReadSettings, sample_bytes: int) -> list[tuple[str, bytes, bool]]:
@@ -50,7 +40,7 @@ def draw_sample(inputs: Sequence[str], settings: ReadSettings, sample_bytes: int
     for _, doc_id, text in documents:
         if rows and kept_bytes + len(text) > sample_bytes:
             continue
-        rows.append((doc_id, text, is_held_out(doc_id)))
+        rows.append((doc_id, text, is_held_out(doc_id, HELD_OUT_SHARE)))
         kept_bytes += len(text)
     return rows
 

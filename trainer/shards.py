@@ -9,7 +9,6 @@ meet in the same batches.
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import threading
 from collections import OrderedDict
@@ -25,6 +24,7 @@ from kernels.draws import hash_strings
 from schemas.batches import Documents
 from schemas.errors import DatasetError, SettingsError
 from schemas.files import canonical_json, sha256_hex
+from schemas.held_out import is_held_out
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
 from schemas.shards import DOC_ID, RAW, documents_from_array, spelling_from_array
 from schemas.vocabulary import vocabulary_size
@@ -50,7 +50,7 @@ class HeldOut:
 
     def holds(self, doc_id: str) -> bool:
         """Whether the document is held out by its id."""
-        return int.from_bytes(hashlib.sha256(f"held-out:{doc_id}".encode()).digest()[:8], "big") / 2**64 < self.share
+        return is_held_out(doc_id, self.share)
 
 
 class Dataset:

@@ -24,7 +24,7 @@ from tests.pipeline.runs import Models, Preprocess, manifest, times, write_micro
 
 ROOT = Path(__file__).parent.parent.parent
 
-READ = ["--input", "--text-field", "--id-field", "--max-document-bytes"]
+READ = ["--input", "--text-field", "--id-field", "--max-document-bytes", "--split-bytes"]
 OPTIONS = {
     "preprocess": [
         *READ,

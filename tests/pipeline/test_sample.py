@@ -16,8 +16,9 @@ import pipeline.sample
 import pipeline.tokenizer_training
 from pipeline.inputs import plan_units
 from pipeline.read import ReadSettings, Record, read_documents
-from pipeline.sample import HELD_OUT_SHARE, draw_sample, hash_share, is_held_out
+from pipeline.sample import HELD_OUT_SHARE, draw_sample
 from schemas.errors import InputError
+from schemas.held_out import hash_share, is_held_out
 from schemas.sample import read_sample, write_sample
 from tests.pipeline.corpora import jsonl, texts
 from tests.pipeline.runs import Preprocess, write_mixed
@@ -63,7 +64,7 @@ def test_the_held_out_share(many: Path) -> None:
     share = sum(held for *_, held in rows) / MANY
     sigma = (HELD_OUT_SHARE * (1 - HELD_OUT_SHARE) / MANY) ** 0.5
     assert abs(share - HELD_OUT_SHARE) < 4 * sigma
-    assert all(held == is_held_out(doc_id) for doc_id, _, held in rows)
+    assert all(held == is_held_out(doc_id, HELD_OUT_SHARE) for doc_id, _, held in rows)
 
 
 def test_held_out_documents_are_never_in_the_training_split(many: Path, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_a_smaller_sample_holds_out_the_same_documents(many: Path, small_units: 
     few, most = (draw_sample([str(many)], READ, size) for size in (5_000, 80_000))
     assert len(few) < len(most) < MANY
     held = {doc_id: held for doc_id, _, held in most}
-    assert all(held.get(doc_id, is_held_out(doc_id)) == held_out for doc_id, _, held_out in few)
+    assert all(held.get(doc_id, is_held_out(doc_id, HELD_OUT_SHARE)) == held_out for doc_id, _, held_out in few)
 
 
 @pytest.mark.parametrize("sample_bytes", [1, 100, 5_000, 20_000])
@@ -160,7 +161,7 @@ def test_the_tokenizer_is_trained_without_what_is_held_out(
     monkeypatch.setattr(pipeline.tokenizer_training, "train_tokenizer", spy)
     options = ("--compressors", "tokenizer", "--tokenizer", "", "--tokenizer-vocabulary", "300")
     assert preprocess(many / "0.jsonl", tmp_path / "out", *options) == 0
-    held_out = {text for doc_id, text in documents(many / "0.jsonl").items() if is_held_out(doc_id)}
+    held_out = {text for doc_id, text in documents(many / "0.jsonl").items() if is_held_out(doc_id, HELD_OUT_SHARE)}
     assert held_out
     assert set(seen) == set(documents(many / "0.jsonl").values()) - held_out
 

@@ -269,11 +269,12 @@ def test_held_out_documents_are_never_trained_on(directory: Path, dataset: Datas
 
 
 def test_the_byte_lm_holds_out_the_same_documents():
-    from pipeline.sample import HELD_OUT_SHARE, is_held_out
+    from pipeline.sample import HELD_OUT_SHARE
+    from schemas.held_out import is_held_out
 
     names = [f"{i:016x}" for i in range(2000)]
     held_out = HeldOut(share=HELD_OUT_SHARE)
-    assert [held_out.holds(name) for name in names] == [is_held_out(name) for name in names]
+    assert [held_out.holds(name) for name in names] == [is_held_out(name, HELD_OUT_SHARE) for name in names]
 
 
 def test_a_batch_names_its_documents(dataset: Dataset):
