@@ -18,7 +18,7 @@ from torch import Tensor
 from kernels.byte_lm import START, ByteLM
 from kernels.intervals import cumulative_frequencies, entropies_bits
 from kernels.prefix_trie import PrefixTrie, build_trie, gather_strings, inner_node_bounds, sort_strings
-from kernels.window_coder import FULL_RANGE, decode_step, smallest_grid_index
+from kernels.window_coder import FULL_RANGE, STATE_BITS, WINDOW_BITS, decode_step, smallest_grid_index
 
 Result = TypeVar("Result")
 
@@ -29,8 +29,8 @@ POOL_BYTES = 192 << 20
 class PrefixReader:
     """A byte LM on one device that reads prefixes in fixed shapes. `prefixes_read` counts its model work."""
 
-    def __init__(self, model: ByteLM, *, rows: int = 512, threads: int = 1) -> None:
-        self.model, self.rows, self.threads = model.eval(), rows, threads
+    def __init__(self, model: ByteLM, *, rows: int = 512, threads: int = 1, window_bits: int = WINDOW_BITS) -> None:
+        self.model, self.rows, self.threads, self.window_bits = model.eval(), rows, threads, window_bits
         self.device = model.head.weight.device
         self.prefixes_read = 0
         weight = model.head.weight
@@ -68,7 +68,7 @@ class PrefixReader:
         firsts, lasts = [], []
 
         def pick(logits: Tensor, rows: np.ndarray, symbols: np.ndarray) -> None:
-            cumulative = cumulative_frequencies(logits)
+            cumulative = cumulative_frequencies(logits, self.window_bits)
             at = torch.from_numpy(rows).to(self.device), torch.from_numpy(symbols).to(self.device)
             firsts.append(cumulative[at].to(torch.uint16).cpu().numpy())
             lasts.append((cumulative[at[0], at[1] + 1] - 1).to(torch.uint16).cpu().numpy())
@@ -168,6 +168,7 @@ class PrefixReader:
         out: np.ndarray,
     ) -> int:
         """Decode at most `rows` strings in step, from windows `starts` on; lengths fall, so live ones stay in front."""
+        grid_bits = np.uint64(STATE_BITS - self.window_bits)
         depth = int(lengths[0])
         pool = self.model.empty_pool(depth * starts.size + 1)
         window = starts.copy()
@@ -179,16 +180,17 @@ class PrefixReader:
         for t in range(depth):
             n = int(np.searchsorted(-lengths, -t, "left"))
             ancestors = np.concatenate((ancestors[:n], t * starts.size + np.arange(n)[:, None]), 1)
-            cumulative = cumulative_frequencies(self._read(inputs[:n], ancestors, pool))[:n].cpu().numpy()
+            logits = self._read(inputs[:n], ancestors, pool)
+            cumulative = cumulative_frequencies(logits, self.window_bits)[:n].cpu().numpy()
             fresh = np.flatnonzero(left[:n] == 0)
             window[fresh] += 1
             left[fresh], low[fresh], range_[fresh] = window_bytes[window[fresh]], 0, FULL_RANGE
             byte = np.empty(n, np.uint8)
-            damaged += decode_step(cumulative, low[:n], range_[:n], symbols[window[:n]], byte)
+            damaged += decode_step(cumulative, low[:n], range_[:n], symbols[window[:n]], grid_bits, byte)
             out[totals[starts[:n]] + t] = byte
             inputs[:n] = byte
             left[:n] -= 1
-            other_name = smallest_grid_index(low[:n]) != symbols[window[:n]]
+            other_name = smallest_grid_index(low[:n], grid_bits) != symbols[window[:n]]
             damaged += int(np.count_nonzero(other_name & (left[:n] == 0)))
         return damaged
 

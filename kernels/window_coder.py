@@ -1,13 +1,13 @@
-"""Equal-information windows: byte intervals to 16-bit symbols and back, in integers.
+"""Equal-information windows: byte intervals to symbols of W bits and back, in integers. W is 16 unless told.
 
 State of a window: `low` and `range_`, integers, with 0 ≤ low, low + range_ ≤ 2^48. The grid is the multiples
-of 2^32. Coding the interval [lo, hi) of 2^16:
+of 2^(48 - W). Coding the interval [lo, hi) of 2^16:
 
     step = range_ >> 16        low += step * lo        range_ = step * (hi - lo)
 
 While some grid point lies in [low, low + range_) the window can still be named. A byte that would leave none ends the
 window before it and starts a fresh one (low = 0, range_ = 2^48), where it always fits: step is 2^32 and every
-frequency is ≥ 1. A window is named by its smallest grid point / 2^32: one symbol of 16 bits.
+frequency is ≥ 2^(16 - W). A window is named by its smallest grid point / 2^(48 - W): one symbol of W bits.
 
 Intervals are kept as two uint16: `first` = lo and `last` = hi - 1, so that 2^16 itself never has to be stored.
 Why this is exact, and what it costs: WINDOW_CODER.md.
@@ -20,12 +20,11 @@ from numba import njit
 
 PRECISION_BITS = 16
 WINDOW_BITS = 16
-GRID_BITS = 32
-FULL_RANGE = 1 << (WINDOW_BITS + GRID_BITS)
+"""W, the paper's. A smaller one makes a smaller alphabet and shorter windows."""
+STATE_BITS = 48
+FULL_RANGE = 1 << STATE_BITS
 
 _SHIFT = np.uint64(PRECISION_BITS)
-_GRID_SHIFT = np.uint64(GRID_BITS)
-_GRID_MASK = np.uint64((1 << GRID_BITS) - 1)
 _FULL = np.uint64(FULL_RANGE)
 _ONE = np.uint64(1)
 
@@ -38,13 +37,13 @@ def _narrow(low, range_, first, last):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def smallest_grid_index(low):
-    """Index of the smallest grid point that is not below `low`."""
-    return (low + _GRID_MASK) >> _GRID_SHIFT
+def smallest_grid_index(low, grid_bits):
+    """Index of the smallest grid point, a multiple of 2^grid_bits, that is not below `low`; both uint64."""
+    return (low + (_ONE << grid_bits) - _ONE) >> grid_bits
 
 
 @njit(cache=True, nogil=True)
-def _encode(first, last, segment_ends, symbols, window_ends, symbol_ends):
+def _encode(first, last, segment_ends, grid_bits, symbols, window_ends, symbol_ends):
     n_symbols = 0
     start = 0
     for segment in range(segment_ends.size):
@@ -53,13 +52,13 @@ def _encode(first, last, segment_ends, symbols, window_ends, symbol_ends):
         name = np.uint64(0)
         for t in range(start, end):
             next_low, next_range = _narrow(low, range_, first[t], last[t])
-            next_name = smallest_grid_index(next_low)
-            if (next_name << _GRID_SHIFT) >= next_low + next_range:
+            next_name = smallest_grid_index(next_low, grid_bits)
+            if (next_name << grid_bits) >= next_low + next_range:
                 symbols[n_symbols] = name
                 window_ends[n_symbols] = t
                 n_symbols += 1
                 next_low, next_range = _narrow(np.uint64(0), _FULL, first[t], last[t])
-                next_name = smallest_grid_index(next_low)
+                next_name = smallest_grid_index(next_low, grid_bits)
             low, range_, name = next_low, next_range, next_name
         if end > start:
             symbols[n_symbols] = name
@@ -71,12 +70,13 @@ def _encode(first, last, segment_ends, symbols, window_ends, symbol_ends):
 
 
 def encode_windows(
-    first: np.ndarray, last: np.ndarray, segment_ends: np.ndarray
+    first: np.ndarray, last: np.ndarray, segment_ends: np.ndarray, *, window_bits: int = WINDOW_BITS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Symbols of a run of segments, each ending its last window.
 
-    first, last: uint16 [n]: the interval [first, last + 1) of every byte. segment_ends: int64 [m], rising, the last
-    one n. Returns symbols uint16 [k], window_ends int64 [k] (in bytes) and symbol_ends int64 [m] (in symbols), k ≤ n.
+    first, last: uint16 [n]: the interval [first, last + 1) of every byte, at least 2^(16 - W) wide. segment_ends:
+    int64 [m], rising, the last one n. Returns symbols uint16 [k], window_ends int64 [k] (in bytes) and symbol_ends
+    int64 [m] (in symbols), k ≤ n.
     """
     end = segment_ends[-1] if segment_ends.size else 0
     if not end == first.size == last.size:
@@ -84,21 +84,23 @@ def encode_windows(
     symbols = np.empty(first.size, np.uint16)
     window_ends = np.empty(first.size, np.int64)
     symbol_ends = np.empty(segment_ends.size, np.int64)
-    n_symbols = _encode(first, last, segment_ends, symbols, window_ends, symbol_ends)
+    grid_bits = np.uint64(STATE_BITS - window_bits)
+    n_symbols = _encode(first, last, segment_ends, grid_bits, symbols, window_ends, symbol_ends)
     return symbols[:n_symbols].copy(), window_ends[:n_symbols].copy(), symbol_ends
 
 
 @njit(cache=True, nogil=True)
-def decode_step(cumulative, low, range_, symbols, out):
+def decode_step(cumulative, low, range_, symbols, grid_bits, out):
     """Decode one byte in each of n windows, in place.
 
     cumulative: uint32 [n, 257], cumulative frequencies from 0 to 2^16, strictly rising. low, range_: uint64 [n], the
-    windows' states (0 and FULL_RANGE at a fresh one), updated. symbols: uint16 [n], the windows' names. out: uint8 [n].
+    windows' states (0 and FULL_RANGE at a fresh one), updated. symbols: uint16 [n], the windows' names. grid_bits:
+    uint64, 48 - W. out: uint8 [n].
     Returns the number of rows whose symbol no byte can explain (a damaged code); their byte is then arbitrary.
     """
     damaged = 0
     for i in range(symbols.size):
-        value = np.uint64(symbols[i]) << _GRID_SHIFT
+        value = np.uint64(symbols[i]) << grid_bits
         step = range_[i] >> _SHIFT
         if step == 0 or value < low[i]:
             damaged += 1

@@ -96,6 +96,13 @@ def _model_options(options: argparse.ArgumentParser) -> None:
     )
     options.add_argument("--max-segment-bytes", type=int, default=32, metavar="BYTES", help="longest segment")
     options.add_argument(
+        "--window-bits",
+        type=int,
+        default=16,
+        metavar="BITS",
+        help="bits of a neural symbol, 10 to 16: fewer for models too small for 65,536 symbols",
+    )
+    options.add_argument(
         "--token-width-bytes",
         type=int,
         default=0,

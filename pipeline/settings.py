@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kernels.window_coder import WINDOW_BITS
 from pipeline.compressors.neural_files import NeuralSettings
 from pipeline.compressors.token_bytes import WIDTHS_BYTES
 from pipeline.neural_build import ThetaTarget
@@ -34,6 +35,8 @@ class ModelSettings:
     context: str = "segment"
     """What the LM sees when it codes: `segment` or `document`."""
     max_segment_bytes: int = 32
+    window_bits: int = WINDOW_BITS
+    """W, bits of a neural symbol."""
     token_width_bytes: int = 0
     """token_bytes: bytes per token, 2 or 3; 0: the smallest that fits."""
     token_code: str = "plain"
@@ -57,6 +60,7 @@ class ModelSettings:
             theta_bits=theta_bits,
             entropy_context_bytes=self.entropy_context_bytes,
             max_segment_bytes=self.max_segment_bytes,
+            window_bits=self.window_bits,
             context=self.context,
         )
 

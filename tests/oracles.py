@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-GRID = 1 << 32
+STATE_BITS = 48
 
 
-def encode_segment(intervals: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+def encode_segment(intervals: Sequence[tuple[int, int]], window_bits: int = 16) -> tuple[list[int], list[int]]:
     """Names and lengths of the windows of one segment; intervals are [lo, hi) of 2^16, in Python integers."""
     names: list[int] = []
     lengths: list[int] = []
+    grid = 1 << (STATE_BITS - window_bits)
     low, width, count = 0, 1 << 48, 0
     for lo, hi in intervals:
         step = width >> 16
         new_low, new_width = low + step * lo, step * (hi - lo)
-        if count and not _grid_points(new_low, new_width):
-            names.append(_grid_points(low, width)[0])
+        if count and not _grid_points(new_low, new_width, grid):
+            names.append(_grid_points(low, width, grid)[0])
             lengths.append(count)
             step, count = 1 << 32, 0
             new_low, new_width = step * lo, step * (hi - lo)
@@ -25,14 +26,14 @@ def encode_segment(intervals: Sequence[tuple[int, int]]) -> tuple[list[int], lis
         assert low >= 0
         assert low + width <= 1 << 48
     if count:
-        names.append(_grid_points(low, width)[0])
+        names.append(_grid_points(low, width, grid)[0])
         lengths.append(count)
     return names, lengths
 
 
-def _grid_points(low: int, width: int) -> range:
-    """Indices of the grid points in [low, low + width)."""
-    return range(-(-low // GRID), -(-(low + width) // GRID))
+def _grid_points(low: int, width: int, grid: int) -> range:
+    """Indices of the multiples of `grid` in [low, low + width)."""
+    return range(-(-low // grid), -(-(low + width) // grid))
 
 
 def ideal_windows(frequencies: Sequence[int]) -> int:

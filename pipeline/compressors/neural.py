@@ -36,7 +36,6 @@ from schemas.batches import Documents, Spelling
 from schemas.byte_lm_files import ByteLMFiles, read_byte_lm
 from schemas.errors import ArtifactError, VerificationError
 from schemas.files import canonical_json, sha256_hex
-from schemas.vocabulary import NEURAL_ALPHABET_SIZE
 
 DEFAULT_CACHE_BYTES = 256 << 20
 
@@ -60,10 +59,9 @@ def load_model(files: ByteLMFiles, device: str) -> ByteLM:
 
 
 class NeuralCompressor:
-    """Text to 16-bit symbols and back, by one artifact directory. Safe to share between threads."""
+    """Text to symbols and back, by one artifact directory. Safe to share between threads."""
 
     name = "neural"
-    alphabet_size = NEURAL_ALPHABET_SIZE
     symbol_dtype = np.dtype(np.uint16)
 
     def __init__(
@@ -79,6 +77,7 @@ class NeuralCompressor:
         threads: int = 1,
     ) -> None:
         self.model, self.config, self.threads = model, settings, threads
+        self.alphabet_size = 1 << settings.window_bits
         self.memo, self._base_book, self._book = memo, book, book
         self._cache_bytes = cache_bytes
         self._described = described or {}
@@ -164,7 +163,7 @@ class NeuralCompressor:
         )
 
     def _reader(self) -> PrefixReader:
-        return PrefixReader(self.model, threads=self.threads)
+        return PrefixReader(self.model, threads=self.threads, window_bits=self.config.window_bits)
 
     def _count(self, reader: PrefixReader, segment_bytes: int) -> None:
         with self._lock:
@@ -176,7 +175,9 @@ class NeuralCompressor:
         reader = self._reader()
         first, last = reader.intervals(raw, starts, ends)
         self._count(reader, first.size)
-        symbols, window_ends, symbol_ends = encode_windows(first, last, np.cumsum(ends - starts))
+        symbols, window_ends, symbol_ends = encode_windows(
+            first, last, np.cumsum(ends - starts), window_bits=self.config.window_bits
+        )
         return symbols, np.diff(window_ends, prepend=0), symbol_ends
 
     def _entries(self, raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[Codebook, np.ndarray]:
@@ -229,7 +230,7 @@ class NeuralCompressor:
             return np.empty(0, np.uint16), block_ends, block_ends
         first, last = reader.intervals(documents.raw, block_starts, block_ends)
         self._count(reader, first.size)
-        return encode_windows(first, last, ends)
+        return encode_windows(first, last, ends, window_bits=self.config.window_bits)
 
     def decode(self, spelling: Spelling, *, by_model: bool = False) -> Documents:
         """The exact bytes of every document. Codes in the book are looked up, unless `by_model`."""

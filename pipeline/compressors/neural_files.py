@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from kernels.codebook import MAX_SEGMENT_BYTES, Codebook
+from kernels.window_coder import WINDOW_BITS
 from schemas.errors import ArtifactError, SettingsError
 from schemas.files import canonical_json, replace_file, sha256_hex
 
@@ -25,6 +26,8 @@ CODEBOOK_NAME = "codebook.arrow"
 COMPRESSOR_NAME = "compressor.json"
 CODE_FORMAT = "neural-1"
 """Changes when the same weights and text would give other symbols."""
+LEAST_WINDOW_BITS = 10
+"""Below, the least frequencies of 256 bytes leave little for what the model says: a quarter at 10 bits, all at 8."""
 
 ENTROPY_SCHEMA = pa.schema([("context", pa.binary()), ("bits", pa.float32())])
 CODEBOOK_SCHEMA = pa.schema(
@@ -47,6 +50,8 @@ class NeuralSettings:
     """Bytes before it that its entropy depends on; 0 means its whole document."""
     max_segment_bytes: int = 32
     """A segment ends here at the latest."""
+    window_bits: int = WINDOW_BITS
+    """W: bits of a symbol, so that the alphabet has 2^W."""
     context: str = "segment"
     """What the LM sees when it codes: `segment`, the segment from its beginning; `document`, the aligned block of the
     document up to the byte (longer reach, shorter codes, unstable under edits)."""
@@ -58,6 +63,8 @@ class NeuralSettings:
             raise SettingsError(f"entropy context is {self.entropy_context_bytes} bytes; give 1 to 8, or `document`")
         if not 1 <= self.max_segment_bytes <= MAX_SEGMENT_BYTES:
             raise SettingsError(f"max segment is {self.max_segment_bytes} bytes; give 1 to {MAX_SEGMENT_BYTES}")
+        if not LEAST_WINDOW_BITS <= self.window_bits <= WINDOW_BITS:
+            raise SettingsError(f"windows have {self.window_bits} bits; give {LEAST_WINDOW_BITS} to {WINDOW_BITS}")
         if not self.theta_bits >= 0:
             raise SettingsError(f"theta is {self.theta_bits} bits; give 0 or more")
 

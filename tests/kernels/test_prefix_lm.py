@@ -71,12 +71,15 @@ def test_each_prefix_is_read_once() -> None:
     assert reader.prefixes_read == len(prefixes(STRINGS))
 
 
-def test_the_model_alone_decodes_what_it_coded() -> None:
+@pytest.mark.parametrize("window_bits", [10, 12, 16])
+def test_the_model_alone_decodes_what_it_coded(window_bits: int) -> None:
     data, starts, ends = flat(STRINGS)
-    reader = PrefixReader(MODEL, rows=64)
-    symbols, window_ends, symbol_ends = encode_windows(*reader.intervals(data, starts, ends), ends)
+    reader = PrefixReader(MODEL, rows=64, window_bits=window_bits)
+    intervals = reader.intervals(data, starts, ends)
+    symbols, window_ends, symbol_ends = encode_windows(*intervals, ends, window_bits=window_bits)
     lengths = np.diff(window_ends, prepend=0)
-    out, damaged = PrefixReader(MODEL, rows=256).decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
+    other = PrefixReader(MODEL, rows=256, window_bits=window_bits)
+    out, damaged = other.decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
     assert (out.tobytes(), damaged) == (b"".join(STRINGS), 0)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.window_coder import FULL_RANGE, decode_step, encode_windows
+from kernels.window_coder import FULL_RANGE, STATE_BITS, decode_step, encode_windows
 from tests.oracles import encode_segment, ideal_windows
 
 
@@ -26,29 +26,40 @@ def coded(cumulative: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndar
     return first, (cumulative[rows, text.astype(np.int64) + 1] - 1).astype(np.uint16)
 
 
-def decoded(cumulative: np.ndarray, symbols: np.ndarray, window_ends: np.ndarray) -> np.ndarray:
+def decoded(cumulative: np.ndarray, symbols: np.ndarray, window_ends: np.ndarray, window_bits: int = 16) -> np.ndarray:
     """The bytes of windows, by decode_step."""
+    grid_bits = np.uint64(STATE_BITS - window_bits)
     out = np.empty(int(window_ends[-1]) if window_ends.size else 0, np.uint8)
     start = 0
     for symbol, end in zip(symbols, window_ends, strict=True):
         low, range_ = np.zeros(1, np.uint64), np.full(1, FULL_RANGE, np.uint64)
         for t in range(start, end):
-            assert decode_step(cumulative[t : t + 1], low, range_, np.array([symbol], np.uint16), out[t : t + 1]) == 0
+            name = np.array([symbol], np.uint16)
+            assert decode_step(cumulative[t : t + 1], low, range_, name, grid_bits, out[t : t + 1]) == 0
         start = end
     return out
 
 
-interval = st.integers(0, 65535).flatmap(lambda lo: st.tuples(st.just(lo), st.integers(lo + 1, 65536)))
+@st.composite
+def interval_lists(draw: st.DrawFn) -> tuple[int, list[list[tuple[int, int]]]]:
+    """W, and segments of intervals that a fresh window of W bits can name."""
+    window_bits = draw(st.sampled_from([16, 16, 13, 10]))
+    least = 1 << (16 - window_bits)
+    begin = st.integers(0, 65536 - least)
+    interval = begin.flatmap(lambda lo: st.tuples(st.just(lo), st.integers(lo + least, 65536)))
+    return window_bits, draw(st.lists(st.lists(interval, min_size=1, max_size=40), max_size=8))
 
 
-@given(st.lists(st.lists(interval, min_size=1, max_size=40), max_size=8))
-def test_equal_to_the_oracle(segments: list[list[tuple[int, int]]]) -> None:
+@given(interval_lists())
+def test_equal_to_the_oracle(drawn: tuple[int, list[list[tuple[int, int]]]]) -> None:
+    window_bits, segments = drawn
     flat = [pair for segment in segments for pair in segment]
     first = np.array([lo for lo, _ in flat], np.uint16)
     last = np.array([hi - 1 for _, hi in flat], np.uint16)
     ends = np.cumsum([len(segment) for segment in segments], dtype=np.int64)
-    symbols, window_ends, symbol_ends = encode_windows(first, last, ends)
-    expected = [encode_segment(segment) for segment in segments]
+    symbols, window_ends, symbol_ends = encode_windows(first, last, ends, window_bits=window_bits)
+    expected = [encode_segment(segment, window_bits) for segment in segments]
+    assert not symbols.size or symbols.max() < 1 << window_bits
     assert symbols.tolist() == [name for names, _ in expected for name in names]
     assert np.diff(window_ends, prepend=0).tolist() == [length for _, lengths in expected for length in lengths]
     assert symbol_ends.tolist() == np.cumsum([len(names) for names, _ in expected]).tolist()
@@ -105,4 +116,4 @@ def test_segments_that_do_not_cover_the_intervals_are_refused() -> None:
 def test_a_damaged_symbol_is_counted() -> None:
     cumulative = tables(np.random.default_rng(0), 1, 1.0)
     low, range_ = np.full(1, 1 << 40, np.uint64), np.full(1, 1 << 33, np.uint64)
-    assert decode_step(cumulative, low, range_, np.array([0], np.uint16), np.empty(1, np.uint8)) > 0
+    assert decode_step(cumulative, low, range_, np.zeros(1, np.uint16), np.uint64(32), np.empty(1, np.uint8)) > 0

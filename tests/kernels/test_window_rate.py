@@ -98,7 +98,8 @@ def test_a_run_of_one_nearly_certain_byte_comes_back(length: int, surprises: int
     for t in range(length):
         if t == window_ends[window]:
             window, low, range_ = window + 1, np.zeros(1, np.uint64), np.full(1, FULL_RANGE, np.uint64)
-        assert decode_step(cumulative[None].astype(np.uint32), low, range_, symbols[window : window + 1], out) == 0
+        name, table = symbols[window : window + 1], cumulative[None].astype(np.uint32)
+        assert decode_step(table, low, range_, name, np.uint64(32), out) == 0
         assert out[0] == text[t]
 
 
