@@ -43,7 +43,6 @@ class Generation:
         return (len(self.text) + self.ended) / self.forwards
 
 
-@torch.inference_mode()
 def generate(
     model: EvaByte,
     prompts: Sequence[bytes],
@@ -69,11 +68,33 @@ def generate(
             f"max_bytes {max_bytes} must be at least 0, batch size {batch_size} at least 1, "
             "seeds at least 0, and the opening must hold an id"
         )
+    return continue_ids(
+        model,
+        [[*opening, *(RAW_BASE + byte for byte in prompt)] for prompt in prompts],
+        max_bytes=max_bytes,
+        sampling=sampling or Sampling(),
+        seeds=seeds,
+        speculate=speculate,
+        batch_size=batch_size,
+    )
+
+
+@torch.inference_mode()
+def continue_ids(
+    model: EvaByte,
+    texts: Sequence[Sequence[int]],
+    *,
+    max_bytes: int,
+    sampling: Sampling,
+    seeds: Sequence[int],
+    speculate: bool = True,
+    batch_size: int = 16,
+) -> list[Generation]:
+    """Raw bytes after any ids, compressed ones too; `generate` for the rest."""
     found: list[Generation] = []
-    for first in range(0, len(prompts), batch_size):
+    for first in range(0, len(texts), batch_size):
         batch = slice(first, first + batch_size)
-        texts = [[*opening, *(RAW_BASE + byte for byte in prompt)] for prompt in prompts[batch]]
-        run = _Run(model, texts, max_bytes, sampling or Sampling(), np.array(seeds[batch], np.uint64), speculate)
+        run = _Run(model, texts[batch], max_bytes, sampling, np.array(seeds[batch], np.uint64), speculate)
         found += run.results()
     return found
 
@@ -84,7 +105,7 @@ class _Run:
     def __init__(
         self,
         model: EvaByte,
-        texts: list[list[int]],
+        texts: Sequence[Sequence[int]],
         max_bytes: int,
         sampling: Sampling,
         seeds: np.ndarray,
@@ -114,7 +135,7 @@ class _Run:
             for given, ended, forwards in zip(self.given, self.ended, self.forwards, strict=True)
         ]
 
-    def _read(self, texts: list[list[int]]) -> Tensor:
+    def _read(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """Feed the prompts, a window at a time; the hidden state of each row's last symbol."""
         window, state = self.state.window, self.state
         lengths = torch.tensor([len(text) for text in texts])

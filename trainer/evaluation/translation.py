@@ -1,0 +1,219 @@
+"""Does the model know that the two spellings are one text? comp in context, then raw, and the reverse.
+
+    forward   <bos> <comp> c(x) </comp> <raw>  ──►  x </raw>         bytes, greedy
+    reverse   <bos> <raw> x </raw> <comp>      ──►  c(x) </comp>     symbols, greedy
+
+Bits per byte of x are taken alone, after its own comp, and after another document's comp, which is the control: a model
+that has learnt the map pays far less after the right one, and nothing less after a wrong one. Documents that do not fit
+into `positions` in both spellings are left out and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from statistics import fmean
+
+import numpy as np
+import torch
+from rapidfuzz.distance import Levenshtein
+
+from schemas.errors import DatasetError, SettingsError
+from schemas.vocabulary import BOS, COMP_BASE, COMP_CLOSE, COMP_OPEN, PAD, RAW_BASE, RAW_CLOSE, RAW_OPEN
+from trainer.decode_state import DecodeState
+from trainer.generate import continue_ids
+from trainer.model import EvaByte
+from trainer.sampling import Sampling
+from trainer.shards import Dataset
+
+SEAMS = 6
+"""<bos>, two sentinels around each spelling, and the symbol that ends the answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A document in both spellings, as model ids."""
+
+    raw: tuple[int, ...]
+    comp: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Translation:
+    """What was found over some documents. Shares and distances are means over documents."""
+
+    documents: int
+    left_out: int
+    """Documents seen on the way that were too long."""
+    raw_exact: float
+    """Share of documents whose bytes came out whole and ended where they should."""
+    raw_similarity: float
+    """1 - Levenshtein distance / longer length, of bytes."""
+    comp_exact: float
+    comp_similarity: float
+    """The same of symbols."""
+    bits_per_byte: float
+    """Of raw bytes alone."""
+    bits_per_byte_given_comp: float
+    bits_per_byte_given_other_comp: float
+
+
+def held_out_pairs(dataset: Dataset, *, positions: int) -> Iterator[Pair | None]:
+    """The held-out documents of a dataset in its order; None for one that does not fit."""
+    if dataset.compressor is None or not dataset.raw:
+        raise SettingsError("translation needs both spellings; name a --compressor")
+    for shard, entry in enumerate(dataset.shards):
+        row = 0
+        while row < entry.rows:
+            batch = dataset.batch_at(shard, row)
+            whole = entry.name in dataset.held_out.shards
+            for i in range(len(batch.hashes)) if whole else np.flatnonzero(batch.held_out):
+                raw = batch.raw[batch.raw_offsets[i] : batch.raw_offsets[i + 1]]
+                comp = batch.symbols[batch.symbol_offsets[i] : batch.symbol_offsets[i + 1]]
+                if raw.size + comp.size + SEAMS > positions:
+                    yield None
+                else:
+                    yield Pair(
+                        raw=tuple((raw.astype(np.int64) + RAW_BASE).tolist()),
+                        comp=tuple((comp.astype(np.int64) + COMP_BASE).tolist()),
+                    )
+            row = batch.end_row
+
+
+def translate(model: EvaByte, dataset: Dataset, *, documents: int, positions: int, rows: int = 16) -> Translation:
+    """Probe the first held-out documents that fit into `positions`; at least 2, for the control.
+
+    rows: documents in memory at a time; the result does not depend on it beyond rounding.
+    """
+    if documents < 2:
+        raise SettingsError(f"{documents} documents are too few: the control needs another one; give at least 2")
+    dataset.check_vocabulary(model.config.vocabulary)
+    pairs: list[Pair] = []
+    left_out = 0
+    for pair in held_out_pairs(dataset, positions=positions):
+        if pair is None:
+            left_out += 1
+        else:
+            pairs.append(pair)
+        if len(pairs) == documents:
+            break
+    if len(pairs) < 2:
+        raise DatasetError(
+            f"{dataset.location} has {len(pairs)} held-out documents that fit into {positions} positions in both "
+            f"spellings, {left_out} do not; preprocess with --split-bytes, or give more positions"
+        )
+    raw = raw_answers(model, pairs, rows)
+    comp = comp_answers(model, pairs, rows)
+    others = [*pairs[1:], pairs[0]]
+    alone = [((BOS, RAW_OPEN), pair.raw) for pair in pairs]
+    own = [(forward_opening(pair), pair.raw) for pair in pairs]
+    other = [(forward_opening(another), pair.raw) for pair, another in zip(pairs, others, strict=True)]
+    return Translation(
+        documents=len(pairs),
+        left_out=left_out,
+        raw_exact=fmean(given == (*pair.raw, RAW_CLOSE) for given, pair in zip(raw, pairs, strict=True)),
+        raw_similarity=fmean(
+            Levenshtein.normalized_similarity(given, (*pair.raw, RAW_CLOSE))
+            for given, pair in zip(raw, pairs, strict=True)
+        ),
+        comp_exact=fmean(given == (*pair.comp, COMP_CLOSE) for given, pair in zip(comp, pairs, strict=True)),
+        comp_similarity=fmean(
+            Levenshtein.normalized_similarity(given, (*pair.comp, COMP_CLOSE))
+            for given, pair in zip(comp, pairs, strict=True)
+        ),
+        bits_per_byte=bits_per_symbol(model, alone, positions, rows),
+        bits_per_byte_given_comp=bits_per_symbol(model, own, positions, rows),
+        bits_per_byte_given_other_comp=bits_per_symbol(model, other, 2 * positions, rows),
+    )
+
+
+def forward_opening(pair: Pair) -> tuple[int, ...]:
+    """What stands before the bytes."""
+    return (BOS, COMP_OPEN, *pair.comp, COMP_CLOSE, RAW_OPEN)
+
+
+def raw_answers(model: EvaByte, pairs: Sequence[Pair], rows: int) -> list[tuple[int, ...]]:
+    """The bytes that the model writes after each comp, as ids, with the end if it came in time."""
+    answers = []
+    for first in range(0, len(pairs), rows):
+        chosen = pairs[first : first + rows]
+        longest = max(len(pair.raw) for pair in chosen)
+        found = continue_ids(
+            model,
+            [forward_opening(pair) for pair in chosen],
+            max_bytes=longest + 1,
+            sampling=Sampling(),
+            seeds=range(len(chosen)),
+            batch_size=rows,
+        )
+        answers += [(*(RAW_BASE + byte for byte in one.text), *([RAW_CLOSE] if one.ended else [])) for one in found]
+    return answers
+
+
+@torch.inference_mode()
+def comp_answers(model: EvaByte, pairs: Sequence[Pair], rows: int) -> list[tuple[int, ...]]:
+    """The symbols that the model writes after each raw, as ids, up to </comp> or one more than the right number."""
+    weight = model.heads.symbol.weight[: model.config.vocabulary]
+    allowed = torch.cat((torch.tensor([COMP_CLOSE]), torch.arange(COMP_BASE, model.config.vocabulary)))
+    weight = weight[allowed.to(weight.device)].float()
+    answers: list[tuple[int, ...]] = []
+    for first in range(0, len(pairs), rows):
+        chosen = pairs[first : first + rows]
+        openings = [(BOS, RAW_OPEN, *pair.raw, RAW_CLOSE, COMP_OPEN) for pair in chosen]
+        most = max(len(pair.comp) for pair in chosen) + 1
+        answers += _greedy(model, openings, most, weight, allowed.numpy())
+    return answers
+
+
+def _greedy(
+    model: EvaByte, openings: Sequence[tuple[int, ...]], most: int, weight: torch.Tensor, allowed: np.ndarray
+) -> list[tuple[int, ...]]:
+    """Greedy continuations by ids of `allowed`, the first of which ends one; weight [allowed, dim] is their head's."""
+    lengths = torch.tensor([len(opening) for opening in openings])
+    state = DecodeState(model, len(openings), int(lengths.max()) + most)
+    ids = torch.full((len(openings), int(lengths.max())), PAD)
+    for row, opening in enumerate(openings):
+        ids[row, : len(opening)] = torch.tensor(opening)
+    last = torch.zeros(len(openings), model.config.dim, device=state.device)
+    for first in range(0, ids.shape[1], state.window):
+        part = ids[:, first : first + state.window].to(state.device)
+        counts = (lengths - first).clamp(0, part.shape[1]).to(state.device)
+        hidden = state.forward(part, counts)
+        state.keep(counts)
+        ends = hidden[torch.arange(len(openings), device=state.device), (counts - 1).clamp_min(0)]
+        last = torch.where((counts > 0).unsqueeze(1), ends.float(), last)
+    answers: list[list[int]] = [[] for _ in openings]
+    active = np.ones(len(openings), bool)
+    for _ in range(most):
+        chosen = allowed[(last @ weight.t()).argmax(-1).cpu().numpy()]
+        for row in np.flatnonzero(active):
+            answers[row].append(int(chosen[row]))
+        active &= chosen != allowed[0]
+        if not active.any():
+            break
+        counts = torch.from_numpy(active.astype(np.int64)).to(state.device)
+        last = state.forward(torch.from_numpy(chosen[:, None]).to(state.device), counts)[:, 0].float()
+        state.keep(counts)
+    return [tuple(answer) for answer in answers]
+
+
+@torch.inference_mode()
+def bits_per_symbol(
+    model: EvaByte, texts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], positions: int, rows: int
+) -> float:
+    """Mean bits of the ids of each text's second part, given its first; the shape is always [rows, positions]."""
+    nats, count = 0.0, 0
+    work = iter(texts)
+    while chosen := list(islice(work, rows)):
+        ids = np.full((rows, positions), PAD, np.int64)
+        counts = np.zeros((rows, positions), bool)
+        for row, (opening, rest) in enumerate(chosen):
+            ids[row, : len(opening) + len(rest)] = (*opening, *rest)
+            counts[row, len(opening) - 1 : len(opening) + len(rest) - 1] = True
+        tensor = torch.from_numpy(ids).to(model.embedding.weight.device)
+        found = model.heads.symbol_nats(model.hidden(tensor), tensor).double().cpu().numpy()
+        nats += float(found[counts].sum())
+        count += int(counts.sum())
+    return nats / math.log(2) / count
