@@ -28,6 +28,7 @@ from trainer.model import EvaByte
 from trainer.sampling import Sampling
 from trainer.shards import Dataset
 
+SHAPE_STEP = 64
 SEAMS = 6
 """<bos>, two sentinels around each spelling, and the symbol that ends the answer."""
 
@@ -36,6 +37,8 @@ SEAMS = 6
 class Pair:
     """A document in both spellings, as model ids."""
 
+    key: int
+    """Hash of the doc_id: an order that has nothing to do with the corpus's."""
     raw: tuple[int, ...]
     comp: tuple[int, ...]
 
@@ -45,8 +48,6 @@ class Translation:
     """What was found over some documents. Shares and distances are means over documents."""
 
     documents: int
-    left_out: int
-    """Documents seen on the way that were too long."""
     raw_exact: float
     """Share of documents whose bytes came out whole and ended where they should."""
     raw_similarity: float
@@ -76,20 +77,15 @@ def held_out_pairs(dataset: Dataset, *, positions: int) -> Iterator[Pair | None]
                     yield None
                 else:
                     yield Pair(
+                        key=int(batch.hashes[i]),
                         raw=tuple((raw.astype(np.int64) + RAW_BASE).tolist()),
                         comp=tuple((comp.astype(np.int64) + COMP_BASE).tolist()),
                     )
             row = batch.end_row
 
 
-def translate(model: EvaByte, dataset: Dataset, *, documents: int, positions: int, rows: int = 16) -> Translation:
-    """Probe the first held-out documents that fit into `positions`; at least 2, for the control.
-
-    rows: documents in memory at a time; the result does not depend on it beyond rounding.
-    """
-    if documents < 2:
-        raise SettingsError(f"{documents} documents are too few: the control needs another one; give at least 2")
-    dataset.check_vocabulary(model.config.vocabulary)
+def first_pairs(dataset: Dataset, *, documents: int, positions: int) -> tuple[list[Pair], int]:
+    """The first held-out documents that fit into `positions`, and how many on the way did not."""
     pairs: list[Pair] = []
     left_out = 0
     for pair in held_out_pairs(dataset, positions=positions):
@@ -104,29 +100,40 @@ def translate(model: EvaByte, dataset: Dataset, *, documents: int, positions: in
             f"{dataset.location} has {len(pairs)} held-out documents that fit into {positions} positions in both "
             f"spellings, {left_out} do not; preprocess with --split-bytes, or give more positions"
         )
-    raw = raw_answers(model, pairs, rows)
-    comp = comp_answers(model, pairs, rows)
+    return pairs, left_out
+
+
+def translate(model: EvaByte, pairs: Sequence[Pair], *, rows: int = 16) -> Translation:
+    """Probe a model with at least 2 documents; the next one's comp is each one's control.
+
+    rows: documents in memory at a time; the result does not depend on it beyond rounding.
+    """
+    if len(pairs) < 2:
+        raise SettingsError(f"{len(pairs)} documents are too few: the control needs another one; give at least 2")
+    raw_exact, raw_similarity = _agreement(raw_answers(model, pairs, rows), [(*pair.raw, RAW_CLOSE) for pair in pairs])
+    comp_exact, comp_similarity = _agreement(
+        comp_answers(model, pairs, rows), [(*pair.comp, COMP_CLOSE) for pair in pairs]
+    )
     others = [*pairs[1:], pairs[0]]
     alone = [((BOS, RAW_OPEN), pair.raw) for pair in pairs]
     own = [(forward_opening(pair), pair.raw) for pair in pairs]
     other = [(forward_opening(another), pair.raw) for pair, another in zip(pairs, others, strict=True)]
     return Translation(
         documents=len(pairs),
-        left_out=left_out,
-        raw_exact=fmean(given == (*pair.raw, RAW_CLOSE) for given, pair in zip(raw, pairs, strict=True)),
-        raw_similarity=fmean(
-            Levenshtein.normalized_similarity(given, (*pair.raw, RAW_CLOSE))
-            for given, pair in zip(raw, pairs, strict=True)
-        ),
-        comp_exact=fmean(given == (*pair.comp, COMP_CLOSE) for given, pair in zip(comp, pairs, strict=True)),
-        comp_similarity=fmean(
-            Levenshtein.normalized_similarity(given, (*pair.comp, COMP_CLOSE))
-            for given, pair in zip(comp, pairs, strict=True)
-        ),
-        bits_per_byte=bits_per_symbol(model, alone, positions, rows),
-        bits_per_byte_given_comp=bits_per_symbol(model, own, positions, rows),
-        bits_per_byte_given_other_comp=bits_per_symbol(model, other, 2 * positions, rows),
+        raw_exact=raw_exact,
+        raw_similarity=raw_similarity,
+        comp_exact=comp_exact,
+        comp_similarity=comp_similarity,
+        bits_per_byte=bits_per_symbol(model, alone, rows),
+        bits_per_byte_given_comp=bits_per_symbol(model, own, rows),
+        bits_per_byte_given_other_comp=bits_per_symbol(model, other, rows),
     )
+
+
+def _agreement(answers: Sequence[tuple[int, ...]], wanted: Sequence[tuple[int, ...]]) -> tuple[float, float]:
+    """Share of answers that are exactly the wanted ones, and mean 1 - distance / longer length."""
+    both = list(zip(answers, wanted, strict=True))
+    return fmean(a == b for a, b in both), fmean(Levenshtein.normalized_similarity(a, b) for a, b in both)
 
 
 def forward_opening(pair: Pair) -> tuple[int, ...]:
@@ -200,10 +207,10 @@ def _greedy(
 
 
 @torch.inference_mode()
-def bits_per_symbol(
-    model: EvaByte, texts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], positions: int, rows: int
-) -> float:
-    """Mean bits of the ids of each text's second part, given its first; the shape is always [rows, positions]."""
+def bits_per_symbol(model: EvaByte, texts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], rows: int = 16) -> float:
+    """Mean bits of the ids of each text's second part, given its first."""
+    longest = max(len(opening) + len(rest) for opening, rest in texts)
+    positions = -(-longest // SHAPE_STEP) * SHAPE_STEP
     nats, count = 0.0, 0
     work = iter(texts)
     while chosen := list(islice(work, rows)):

@@ -16,6 +16,7 @@ from trainer.evaluation.translation import (
     Pair,
     bits_per_symbol,
     comp_answers,
+    first_pairs,
     forward_opening,
     held_out_pairs,
     raw_answers,
@@ -26,7 +27,7 @@ from trainer.shards import Dataset, HeldOut
 
 VOCABULARY = COMP_BASE + 65536
 PAIRS = [
-    Pair(raw=tuple(RAW_BASE + b for b in raw), comp=tuple(COMP_BASE + c for c in comp))
+    Pair(key=0, raw=tuple(RAW_BASE + b for b in raw), comp=tuple(COMP_BASE + c for c in comp))
     for raw, comp in ((b"abc", [5]), (b"a longer text of some windows", [1, 2, 3, 4, 5, 6]), (b"z", [7, 8]))
 ]
 
@@ -74,7 +75,7 @@ def test_bits_are_those_of_the_definition_and_do_not_depend_on_rows() -> None:
             nats -= sum(float(log_p[len(opening) + i - 1, id]) for i, id in enumerate(rest))
             count += len(rest)
     for rows in (1, 2, 5):
-        assert bits_per_symbol(MODEL, texts, 64, rows) == pytest.approx(nats / math.log(2) / count, rel=1e-5)
+        assert bits_per_symbol(MODEL, texts, rows) == pytest.approx(nats / math.log(2) / count, rel=1e-5)
 
 
 def test_held_out_pairs_are_the_held_out_documents_that_fit(tmp_path: Path) -> None:
@@ -92,19 +93,21 @@ def test_held_out_pairs_are_the_held_out_documents_that_fit(tmp_path: Path) -> N
 
 def test_a_probe_counts_what_it_leaves_out(tmp_path: Path) -> None:
     model = small_model(vocabulary=VOCABULARY, raw_heads=1)
-    found = translate(model, dataset(tmp_path), documents=6, positions=45)
+    pairs, left_out = first_pairs(dataset(tmp_path), documents=6, positions=45)
+    assert len(pairs) == 6
+    assert left_out > 0
+    found = translate(model, pairs)
     assert found.documents == 6
-    assert found.left_out > 0
     assert found.raw_exact == found.comp_exact == 0
     assert 0 <= found.raw_similarity < 1
     assert found.bits_per_byte > 0
 
 
-@pytest.mark.parametrize(("documents", "positions", "message"), [(1, 100, "at least 2"), (5, 7, "--split-bytes")])
-def test_what_cannot_be_probed_is_refused(tmp_path: Path, documents: int, positions: int, message: str) -> None:
-    model = small_model(vocabulary=VOCABULARY)
-    with pytest.raises((SettingsError, DatasetError), match=message):
-        translate(model, dataset(tmp_path), documents=documents, positions=positions)
+def test_what_cannot_be_probed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="--split-bytes"):
+        first_pairs(dataset(tmp_path), documents=5, positions=7)
+    with pytest.raises(SettingsError, match="at least 2"):
+        translate(MODEL, PAIRS[:1])
 
 
 def test_a_dataset_without_comp_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""What is trained: every arm at every size and seed, all under one symbol budget.
+
+raw-only        bytes alone, the whole budget
+raw-matched     bytes alone, only as many of them as the proxy arms see: what their raw share is worth by itself
+tokenizer-only  tokens alone, as language models are trained today
+neural, tokenizer, gzip      proxies: comp at r = 0.9 with raw, pairs in the warm-up (the paper's method)
+neural-none, neural-always   the same with sentinels but no pairs, and with pairs to the end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from schemas.errors import SettingsError
+from trainer.mixing import Mixing
+from trainer.settings import TrainSettings
+
+WARMUP_SHARE = 0.2
+"""Of the steps; 10,000 of 50,000 in the paper."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scale:
+    """How much is trained and evaluated."""
+
+    sizes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    batch_symbols: int
+    row_symbols: int
+    rows_per_device: int
+    scored_bytes: int
+    """Held-out raw bytes that bits per byte are taken over, at least."""
+    translated_documents: int
+    compressors: tuple[str, ...] = ("neural", "tokenizer", "gzip")
+
+    @property
+    def symbols(self) -> int:
+        """The budget of an arm."""
+        return self.steps * self.batch_symbols
+
+
+SCALES = {
+    "smoke": Scale(
+        sizes=("nano",),
+        seeds=(0,),
+        steps=4,
+        batch_symbols=1024,
+        row_symbols=512,
+        rows_per_device=2,
+        scored_bytes=2000,
+        translated_documents=4,
+    ),
+    "cpu": Scale(
+        sizes=("nano", "micro", "mini"),
+        seeds=(0, 1, 2),
+        steps=150,
+        batch_symbols=4096,
+        row_symbols=1024,
+        rows_per_device=4,
+        scored_bytes=60_000,
+        translated_documents=64,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """One way to train."""
+
+    name: str
+    mode: str
+    compressor: str | None
+    """Whose spelling is shown; the vocabulary follows from it."""
+    steps_share: float = 1.0
+    """Of the scale's steps."""
+
+    @property
+    def reads_raw(self) -> bool:
+        """Whether the model ever saw raw bytes."""
+        return self.mode != "comp-only"
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether it saw both spellings."""
+        return self.mode not in ("raw-only", "comp-only")
+
+
+PROXY_MODES = {"none": "sentinel", "always": "pair-always"}
+"""Pairing in warm-up only is the arm without a suffix."""
+
+
+def arms(scale: Scale) -> list[Arm]:
+    """The arms of a scale, cheapest first."""
+    proxies = [Arm(name=name, mode="pair-warmup", compressor=name) for name in reversed(scale.compressors)]
+    others = [
+        Arm(name=f"neural-{suffix}", mode=mode, compressor="neural")
+        for suffix, mode in PROXY_MODES.items()
+        if "neural" in scale.compressors
+    ]
+    tokens = [Arm(name="tokenizer-only", mode="comp-only", compressor="tokenizer")]
+    return [
+        Arm(name="raw-matched", mode="raw-only", compressor=None, steps_share=proxy_raw_share(scale)),
+        Arm(name="raw-only", mode="raw-only", compressor=None),
+        *(tokens if "tokenizer" in scale.compressors else []),
+        *proxies,
+        *others,
+    ]
+
+
+def proxy_raw_share(scale: Scale) -> float:
+    """The share of raw among the symbols that a proxy arm is shown, over its whole run."""
+    mixing = Mixing(warmup_steps=warmup_steps(scale))
+    return 1 - sum(mixing.phase(step).comp_share for step in range(scale.steps)) / scale.steps
+
+
+def warmup_steps(scale: Scale) -> int:
+    """Of the mixing."""
+    return max(1, round(WARMUP_SHARE * scale.steps))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One arm at one size from one seed."""
+
+    arm: Arm
+    size: str
+    seed: int
+    scale: Scale = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Of its directory."""
+        return f"{self.arm.name}-{self.size}-{self.seed}"
+
+    def settings(self, data: str, run: str) -> TrainSettings:
+        """Of its training."""
+        scale, arm = self.scale, self.arm
+        steps = max(1, round(scale.steps * arm.steps_share))
+        return TrainSettings(
+            data=data,
+            run=run,
+            size=self.size,
+            compressor=arm.compressor,
+            mixing=Mixing(mode=arm.mode, warmup_steps=warmup_steps(scale)),
+            raw_heads=1 if arm.reads_raw else 0,
+            steps=steps,
+            batch_symbols=scale.batch_symbols,
+            row_symbols=scale.row_symbols,
+            rows_per_device=scale.rows_per_device,
+            warmup_steps=max(1, steps // 15),
+            lanes=scale.batch_symbols // scale.row_symbols,
+            seed=self.seed,
+            checkpoint_steps=max(1, steps // 3),
+            keep_checkpoints=1,
+            recompute=False,
+        )
+
+
+def jobs(scale: Scale, *, only: Sequence[str] = ()) -> list[Job]:
+    """Every job of a scale, seed by seed, so that an interrupted run has whole seeds; `only`: names of arms."""
+    every = arms(scale)
+    unknown = sorted(set(only) - {arm.name for arm in every})
+    if unknown:
+        raise SettingsError(f"arm {unknown[0]!r} is unknown; choose of {', '.join(arm.name for arm in every)}")
+    return [
+        Job(arm=arm, size=size, seed=seed, scale=scale)
+        for seed in scale.seeds
+        for size in scale.sizes
+        for arm in every
+        if not only or arm.name in only
+    ]

@@ -1,0 +1,148 @@
+"""Train and evaluate every job, a process each, and keep what was found: OUT/JOB/result.json, written last.
+
+The same command again runs only what has no result yet; a job that was killed goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from schemas.errors import ArtifactError, DatasetError
+from schemas.files import canonical_json, replace_file
+from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
+from trainer.evaluation.translation import Pair, Translation, bits_per_symbol, held_out_pairs, translate
+from trainer.loop import train
+from trainer.model import EvaByte
+from trainer.parallel import world
+from trainer.reproduction.arms import Job, Scale
+from trainer.shards import Dataset, HeldOut
+from trainer.trained import load_trained
+
+RESULT_NAME = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What one job found on the held-out documents."""
+
+    arm: str
+    size: str
+    seed: int
+    body_parameters: int
+    symbols: int
+    """Trained on."""
+    raw_bits_per_byte: float | None
+    """Of raw bytes; None for an arm that never saw any."""
+    comp_bits_per_byte: float | None
+    """Of the same documents spelled as comp, over their raw bytes; None without a compressor."""
+    translation: dict[str, Any] | None
+    """`Translation`'s fields, of proxy arms."""
+    train_seconds: float
+
+
+def reproduce(jobs: Sequence[Job], *, data: str, out: str, processes: int) -> Iterator[Result]:
+    """The results of all jobs, first those that stand already, then as they come. `data`: a dataset of short pieces."""
+    missing = []
+    for job in jobs:
+        path = os.path.join(out, job.name, RESULT_NAME)
+        if os.path.exists(path):
+            yield read_result(path)
+        else:
+            missing.append(job)
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_quiet, initargs=(threads,)) as pool:
+        running = [pool.submit(run_job, job, data, out) for job in missing]
+        try:
+            for done in as_completed(running):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _quiet(threads: int) -> None:
+    logging.getLogger().setLevel(logging.WARNING)
+    torch.set_num_threads(threads)
+
+
+def run_job(job: Job, data: str, out: str) -> Result:
+    """Train one arm and evaluate it; its directory is its run."""
+    run = os.path.join(out, job.name)
+    settings = job.settings(data, run)
+    begin = time.perf_counter()
+    with world("cpu" if not torch.cuda.is_available() else "cuda") as here:
+        train(settings, here)
+        device = here.device
+    seconds = time.perf_counter() - begin
+    model, _ = load_trained(run, device=str(device))
+    raw_bits = comp_bits = translation = None
+    pairs = scored_pairs(job, data)
+    raw_bytes = sum(len(pair.raw) for pair in pairs)
+    if job.arm.reads_raw:
+        raw_bits = bits_per_symbol(model, [((BOS, RAW_OPEN), pair.raw) for pair in pairs])
+    if job.arm.compressor:
+        comp_bits = bits_per_symbol(model, [((BOS, COMP_OPEN), pair.comp) for pair in pairs])
+        comp_bits *= sum(len(pair.comp) for pair in pairs) / raw_bytes
+    if job.arm.is_proxy:
+        translation = asdict(_translation(model, pairs, job.scale))
+    result = Result(
+        arm=job.arm.name,
+        size=job.size,
+        seed=job.seed,
+        body_parameters=model.config.body_parameters,
+        symbols=settings.steps * settings.batch_symbols,
+        raw_bits_per_byte=raw_bits,
+        comp_bits_per_byte=comp_bits,
+        translation=translation,
+        train_seconds=round(seconds, 1),
+    )
+    replace_file(os.path.join(run, RESULT_NAME), canonical_json(asdict(result)))
+    return result
+
+
+def scored_pairs(job: Job, data: str) -> list[Pair]:
+    """Held-out documents in the order of their hashes, the same ones for every arm, up to `scored_bytes` bytes."""
+    settings = job.settings(data, "")
+    compressor = job.arm.compressor or job.scale.compressors[0]
+    dataset = Dataset(data, compressor=compressor, held_out=HeldOut(share=settings.held_out_share))
+    every = [pair for pair in held_out_pairs(dataset, positions=2 * settings.row_symbols) if pair is not None]
+    chosen: list[Pair] = []
+    held_bytes = 0
+    for pair in sorted(every, key=lambda pair: pair.key):
+        if held_bytes >= job.scale.scored_bytes:
+            break
+        chosen.append(pair)
+        held_bytes += len(pair.raw)
+    if len(chosen) < 2:
+        raise DatasetError(f"{data} holds out {len(chosen)} short documents; preprocess it with --split-bytes")
+    return chosen
+
+
+def _translation(model: EvaByte, pairs: Sequence[Pair], scale: Scale) -> Translation:
+    return translate(model, pairs[: scale.translated_documents])
+
+
+def read_result(path: str) -> Result:
+    """One result; ArtifactError where the file is damaged."""
+    try:
+        with open(path, "rb") as file:
+            return Result(**json.load(file))
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(f"{path} is not a result of this version ({error}); remove it and run again") from error
+
+
+def check_dataset(data: str, scale: Scale) -> None:
+    """DatasetError where the dataset lacks a compressor of the scale."""
+    for compressor in scale.compressors:
+        Dataset(data, compressor=compressor)
