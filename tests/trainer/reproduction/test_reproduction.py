@@ -1,0 +1,186 @@
+"""Reproduction: budgets are equal, killed runs go on, and verdicts follow their stated rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main as pipeline_main
+from schemas.errors import ArtifactError, DatasetError
+from trainer.__main__ import main
+from trainer.reproduction.arms import SCALES, Job, arms, jobs, proxy_raw_share
+from trainer.reproduction.claims import OUT_OF_REACH, REPRODUCED, UNDECIDED, Spread, claims
+from trainer.reproduction.findings import Findings
+from trainer.reproduction.report import markdown
+from trainer.reproduction.run import RESULT_NAME, Result, read_result, scored_pairs
+
+SMOKE = replace(SCALES["smoke"], compressors=("gzip",), steps=2, scored_bytes=300, translated_documents=2)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    directory = tmp_path_factory.mktemp("short")
+    corpus = directory / "corpus"
+    corpus.mkdir()
+    for number in range(60):
+        lines = (f"def function_{number}_{k}(x):\n    return x * {k} + {number}\n" for k in range(8))
+        (corpus / f"file{number:02}.py").write_text("".join(lines))
+    arguments = ["--input", str(corpus), "--output", str(directory / "data"), "--compressors", "gzip"]
+    assert pipeline_main(["preprocess", *arguments, "--split-bytes", "120", "--workers", "1"]) == 0
+    return str(directory / "data")
+
+
+def test_every_arm_has_the_same_budget_but_the_matched_one() -> None:
+    scale = SCALES["cpu"]
+    for job in jobs(scale):
+        settings = job.settings("data", "run")
+        share = settings.steps * settings.batch_symbols / scale.symbols
+        assert share == pytest.approx(proxy_raw_share(scale) if job.arm.name == "raw-matched" else 1, abs=0.01)
+        assert settings.mixing.needs_raw == job.arm.reads_raw
+    assert len(scale.sizes) >= 3
+    assert len(scale.seeds) >= 3
+    assert len({job.name for job in jobs(scale)}) == len(jobs(scale)) == len(arms(scale)) * 9
+
+
+def test_the_matched_share_is_what_a_proxy_sees_as_raw() -> None:
+    scale = SCALES["cpu"]
+    mixing = jobs(scale, only=["neural"])[0].settings("d", "r").mixing
+    raw = sum(1 - mixing.phase(step).comp_share for step in range(scale.steps))
+    assert proxy_raw_share(scale) == pytest.approx(raw / scale.steps)
+    assert 0.1 < proxy_raw_share(scale) < 0.2
+
+
+def test_a_run_leaves_a_result_and_the_next_one_finds_it(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(SCALES, "smoke", SMOKE)
+    words = ["reproduce", "--data", data, "--scale", "smoke", "--out", str(tmp_path), "--processes", "1"]
+    assert main([*words, "--arms", "gzip", "raw-matched"]) == 0
+    page = (tmp_path / "reproduction.md").read_bytes()
+    assert b"2 of 3 runs" in page
+    result = read_result(str(tmp_path / "gzip-nano-0" / RESULT_NAME))
+    assert result.raw_bits_per_byte is not None
+    assert result.comp_bits_per_byte is not None
+    assert result.translation is not None
+    assert result.translation["documents"] == 2
+    before = (tmp_path / "gzip-nano-0" / RESULT_NAME).stat().st_mtime_ns
+    capsys.readouterr()
+    assert main([*words, "--arms", "gzip", "raw-matched"]) == 0
+    assert (tmp_path / "gzip-nano-0" / RESULT_NAME).stat().st_mtime_ns == before
+    assert (tmp_path / "reproduction.md").read_bytes() == page
+
+
+def test_all_arms_are_scored_on_the_same_documents(data: str) -> None:
+    chosen = [scored_pairs(job, data) for job in jobs(SMOKE)]
+    assert all([pair.raw for pair in pairs] == [pair.raw for pair in chosen[0]] for pairs in chosen)
+    assert sum(len(pair.raw) for pair in chosen[0]) >= SMOKE.scored_bytes
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--scale", "huge"], "scale 'huge' is unknown; choose one of"),
+        (["--arms", "zip"], "arm 'zip' is unknown; choose of"),
+        (["--processes", "0"], "give at least 1"),
+        ([], "has no compressor 'neural'"),
+    ],
+)
+def test_wrong_arguments_are_one_line(
+    data: str, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", "--data", data, *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_dataset_of_long_documents_is_refused(data: str) -> None:
+    job = replace(jobs(SMOKE)[0], scale=replace(SMOKE, row_symbols=8))
+    with pytest.raises(DatasetError, match="--split-bytes"):
+        scored_pairs(job, data)
+
+
+def test_a_damaged_result_is_named(tmp_path: Path) -> None:
+    (tmp_path / RESULT_NAME).write_text('{"arm": "neural"')
+    with pytest.raises(ArtifactError, match="remove it"):
+        read_result(str(tmp_path / RESULT_NAME))
+
+
+def results(bits: dict[str, float], *, noise: float, exact: dict[str, float]) -> list[Result]:
+    """Three seeds at two sizes; `bits` of the larger, 0.5 more at the smaller."""
+    found = []
+    for job in jobs(replace(SCALES["cpu"], sizes=("nano", "mini"))):
+        found.append(_result(job, bits.get(job.arm.name, 4.0), noise, exact.get(job.arm.name, 0.0)))
+    return found
+
+
+def _result(job: Job, bits: float, noise: float, exact: float) -> Result:
+    small = job.size == "nano"
+    worse = 0.6 if small and job.arm.name == "neural" else 0.5 if small else 0.0
+    translation = dict.fromkeys(("raw_similarity", "comp_exact", "comp_similarity", "bits_per_byte"), 0.5)
+    translation |= {"raw_exact": exact, "bits_per_byte_given_comp": 3.0, "bits_per_byte_given_other_comp": 3.5}
+    return Result(
+        arm=job.arm.name,
+        size=job.size,
+        seed=job.seed,
+        body_parameters=1 if small else 2,
+        symbols=1,
+        raw_bits_per_byte=bits + worse + noise * (job.seed - 1),
+        comp_bits_per_byte=None,
+        translation=translation if job.arm.is_proxy else None,
+        train_seconds=0,
+    )
+
+
+def verdicts(found: list[Result], findings: Findings | None = None) -> dict[str, str]:
+    return {claim.letter: claim.verdict for claim in claims(found, findings or Findings())}
+
+
+PAPER = {"raw-matched": 5.0, "raw-only": 4.2, "neural": 4.0, "tokenizer": 4.1, "gzip": 5.0}
+PAPER |= {"neural-none": 4.3, "neural-always": 4.2}
+
+
+def test_the_papers_own_picture_is_reproduced() -> None:
+    findings = Findings(
+        bytes_per_symbol={"neural": 2.6, "tokenizer": 2.9},
+        distance={"tokenizer": 0.4, "neural": 0.5, "gzip": 0.9},
+        long_prefix_share={"segment": 0.95},
+    )
+    found = results(PAPER, noise=0.0, exact={"neural-none": 0.4, "neural": 0.6, "neural-always": 0.97})
+    assert {letter: verdict for letter, verdict in verdicts(found, findings).items() if letter != "h"} == dict.fromkeys(
+        "abcdefg", REPRODUCED
+    )
+
+
+def test_what_lies_within_the_spread_is_undecided_and_what_never_appears_out_of_reach() -> None:
+    flat = dict.fromkeys(PAPER, 4.0) | {"raw-matched": 4.001}
+    found = verdicts(_with_noise(results(flat, noise=0.0, exact={}), 0.2))
+    assert (found["d"], found["e"], found["f"]) == (OUT_OF_REACH, UNDECIDED, UNDECIDED)
+    behind = verdicts(results({**PAPER, "raw-only": 3.0}, noise=0.0, exact={}))
+    assert behind["g"] == OUT_OF_REACH
+
+
+def _with_noise(found: list[Result], size: float) -> list[Result]:
+    """Each arm and seed off by another amount."""
+    shifts = {(result.arm, result.seed): size * ((7 * i) % 5 - 2) for i, result in enumerate(found)}
+    return [
+        replace(result, raw_bits_per_byte=result.raw_bits_per_byte + shifts[result.arm, result.seed])
+        for result in found
+        if result.raw_bits_per_byte is not None
+    ]
+
+
+def test_a_single_seed_decides_nothing() -> None:
+    assert Spread(values=(1.0,)).sign == 0
+    assert Spread(values=(1.0, 1.1, 0.9)).sign == 1
+    assert Spread(values=(-1.0, 1.1, 0.1)).sign == 0
+
+
+def test_the_page_names_every_claim_and_every_arm() -> None:
+    found = results(PAPER, noise=0.1, exact={})
+    page = markdown(found, Findings(), SCALES["cpu"], name="cpu", all_jobs=72)
+    assert all(f"| ({letter}) |" in page for letter in "abcdefgh")
+    assert all(f"| {arm.name} |" in page for arm in arms(SCALES["cpu"]) if arm.reads_raw)
+    assert page == markdown(list(reversed(found)), Findings(), SCALES["cpu"], name="cpu", all_jobs=72)

@@ -1,0 +1,62 @@
+"""The options of `python -m trainer reproduce`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+
+def add(options: argparse.ArgumentParser) -> None:
+    """All of them."""
+    options.add_argument(
+        "--data", required=True, metavar="DIR", help="dataset of short documents, made with --split-bytes 240"
+    )
+    options.add_argument(
+        "--corpus", default=None, metavar="DIR",
+        help="dataset of whole documents: its rates and analysis decide claims (a) to (c) (default: --data)",
+    )  # fmt: skip
+    options.add_argument("--scale", default="cpu", help="cpu, or smoke for a try of a minute (default: cpu)")
+    options.add_argument("--out", default=None, metavar="DIR", help="runs and results (default: runs/reproduce-SCALE)")
+    options.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="runs at a time (default: one per core)"
+    )
+    options.add_argument("--arms", nargs="*", default=[], metavar="ARM", help="only these (default: all)")
+    options.add_argument("--report", default=None, metavar="FILE", help="the page (default: OUT/reproduction.md)")
+    options.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from schemas.errors import SettingsError
+    from schemas.files import replace_file
+    from trainer.reproduction.arms import SCALES, jobs
+    from trainer.reproduction.findings import read_findings
+    from trainer.reproduction.report import markdown
+    from trainer.reproduction.run import check_dataset, reproduce
+
+    if options.scale not in SCALES:
+        raise SettingsError(f"scale {options.scale!r} is unknown; choose one of {', '.join(SCALES)}")
+    if options.processes < 1:
+        raise SettingsError(f"--processes is {options.processes}; give at least 1")
+    scale = SCALES[options.scale]
+    every, chosen = jobs(scale), jobs(scale, only=options.arms)
+    check_dataset(options.data, scale)
+    findings = read_findings(options.corpus or options.data)
+    out = options.out or f"runs/reproduce-{options.scale}"
+    report = options.report or os.path.join(out, "reproduction.md")
+    os.makedirs(out, exist_ok=True)
+    results = []
+    with tqdm(total=len(chosen), desc="runs", disable=not sys.stderr.isatty()) as bar:
+        for result in reproduce(chosen, data=options.data, out=out, processes=options.processes):
+            results.append(result)
+            bar.update()
+            if bar.disable:
+                print(
+                    f"{len(results)} of {len(chosen)}: {result.arm} {result.size} seed {result.seed}", file=sys.stderr
+                )
+    page = markdown(results, findings, scale, name=options.scale, all_jobs=len(every))
+    replace_file(report, page.encode())
+    print(f"{report}: {len(results)} of {len(every)} runs of scale {options.scale}")
+    return 0

@@ -1,0 +1,66 @@
+"""What the offline half found about the compressors: the files of `python -m pipeline analyze`, and the manifest."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.errors import ArtifactError
+from schemas.manifest import read_manifest
+
+STABILITY_NAME, COLLISIONS_NAME = "stability.csv", "collisions.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """Numbers about compressors; empty where they were not measured."""
+
+    bytes_per_symbol: dict[str, float] = field(default_factory=dict)
+    """By compressor."""
+    distance: dict[str, float] = field(default_factory=dict)
+    """By compressor: median normalised distance under deletion of 10 % of the characters."""
+    long_prefix_share: dict[str, float] = field(default_factory=dict)
+    """By level: share of colliding pairs whose common prefix is at least 0.8 of the longer chunk."""
+    prefix_note: str = ""
+
+
+def read_findings(dataset: str, analysis: str = "") -> Findings:
+    """Of a finished dataset and of what `analyze` wrote (default: DATASET/analysis); absent files are no error."""
+    analysis = analysis or os.path.join(dataset, "analysis")
+    totals = read_manifest(dataset).totals
+    rates = {name: totals.raw_bytes / symbols for name, symbols in sorted(totals.symbols.items()) if symbols}
+    shares, note = _long_prefixes(os.path.join(analysis, COLLISIONS_NAME))
+    return Findings(
+        bytes_per_symbol=rates,
+        distance=_distances(os.path.join(analysis, STABILITY_NAME)),
+        long_prefix_share=shares,
+        prefix_note=note,
+    )
+
+
+def _distances(path: str) -> dict[str, float]:
+    if not os.path.exists(path):
+        return {}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return {
+                row["compressor"]: float(row["distance"])
+                for row in csv.DictReader(file)
+                if row["kind"] == "delete" and float(row["share"]) == 0.1
+            }
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(f"{path} is not a table of `python -m pipeline analyze` ({error}); make it anew") from error
+
+
+def _long_prefixes(path: str) -> tuple[dict[str, float], str]:
+    if not os.path.exists(path):
+        return {}, ""
+    try:
+        with open(path, encoding="utf-8") as file:
+            tables: list[dict[str, Any]] = json.load(file)
+        return {}, str(len(tables))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ArtifactError(f"{path} is not of `python -m pipeline analyze` ({error}); make it anew") from error
