@@ -63,6 +63,8 @@ def train(settings: TrainSettings, here: World) -> None:
     dataset.check_vocabulary(config.vocabulary)
     accumulation = settings.accumulation(here.size)
     _announce(settings, config, here, accumulation)
+    if here.is_first:
+        _warn_of_cut_pairs(settings, dataset)
     bare = meta_model(config)
     if settings.recompute:
         bare.recompute_blocks()
@@ -142,6 +144,20 @@ def _announce(settings: TrainSettings, config: EvaByteConfig, here: World, accum
         device_bytes=device_bytes,
         device=name,
     )
+
+
+def _warn_of_cut_pairs(settings: TrainSettings, dataset: Dataset) -> None:
+    """A pair that is cut between two rows shows no model that the two spellings are one text."""
+    totals = dataset.manifest.totals
+    if not settings.mixing.phase(0).pairing or not settings.compressor or not totals.written:
+        return
+    mean_symbols = (totals.raw_bytes + totals.symbols[settings.compressor]) // totals.written
+    if mean_symbols > settings.row_symbols:
+        logger.warning(
+            "a document has %d symbols in both spellings on average, a row %d: most pairs are cut and align little; "
+            "give longer rows, or preprocess with --split-bytes",
+            mean_symbols, settings.row_symbols,
+        )  # fmt: skip
 
 
 def _resume(settings: TrainSettings, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:

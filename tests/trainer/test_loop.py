@@ -113,3 +113,31 @@ def test_a_checkpoint_of_another_configuration_is_refused(
     words = command(data, tmp_path, seed=1)[4:]
     status, line = fails(capsys, *words)
     assert (status, "was made with seed=0, this run has 1" in line) == (2, True), line
+
+
+def train_here(data: Path, run: Path, **options: object) -> int:
+    """A run in this process."""
+    return main(command(data, run, **options)[3:])
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change_and_names_documents(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_here(data, tmp_path, peak_lr=1e30, checkpoint_steps=1) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "the loss of step" in error
+    assert "it showed documents" in error
+    assert "lower --peak-lr" in error
+    last = read_state(checkpoints(str(tmp_path))[-1])
+    assert f"the loss of step {last['step']} " in error
+
+
+def test_pairs_that_do_not_fit_a_row_are_warned_of(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert train_here(data, tmp_path / "short", steps=1, row_symbols=128) == 0
+    assert "most pairs are cut" in caplog.text
+    assert "--split-bytes" in caplog.text
+    caplog.clear()
+    assert train_here(data, tmp_path / "raw", steps=1, row_symbols=128, mode="raw-only") == 0
+    assert "most pairs are cut" not in caplog.text
