@@ -60,7 +60,10 @@ def _long_prefixes(path: str) -> tuple[dict[str, float], str]:
         return {}, ""
     try:
         with open(path, encoding="utf-8") as file:
-            tables: list[dict[str, Any]] = json.load(file)
-        return {}, str(len(tables))
+            tables: dict[str, Any] = {table["level"]: table for table in json.load(file)}
+        shares = {level: float(table["prefix_over_longer"]["long_share"]) for level, table in tables.items()}
+        shorter = {level: float(table["prefix_over_shorter"]["long_share"]) for level, table in tables.items()}
     except (KeyError, ValueError, TypeError) as error:
         raise ArtifactError(f"{path} is not of `python -m pipeline analyze` ({error}); make it anew") from error
+    over = ", ".join(f"{level}s {share:.1%}" for level, share in sorted(shorter.items()))
+    return shares, f"over the shorter one: {over}; windows that begin a segment collide only with their own prefixes"

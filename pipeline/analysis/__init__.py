@@ -1,0 +1,1 @@
+"""What the compressors do to text: stability, collisions, statistics, and the report that shows them."""

@@ -1,0 +1,120 @@
+"""Pairs of chunks with one code: how long their common prefix is, and in what they differ behind it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kernels.draws import key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAIRS_PER_CODE = 1000
+LONG_SHARE = 0.8
+"""The paper's: over 90 % of colliding pairs share at least this much."""
+PURPOSE = 0xC0DE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pairs:
+    """n pairs of different chunks."""
+
+    left: Sequence[bytes]
+    right: Sequence[bytes]
+    weights: np.ndarray
+    """float64 [n]: how many pairs of occurrences one pair stands for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrefixShares:
+    """Longest common prefixes over a length."""
+
+    mean: float
+    long_share: float
+    """Share of pairs that have at least LONG_SHARE."""
+    mean_by_occurrence: float
+    """The same, a pair counting as often as its chunks occur together."""
+    long_share_by_occurrence: float
+
+
+def chunk_pairs(colliding: pd.DataFrame, seed: int) -> Pairs:
+    """Pairs of chunks of one code, from columns code, chunk, count sorted by code; PAIRS_PER_CODE at most, seeded."""
+    random = np.random.Generator(np.random.Philox(key=key(seed, PURPOSE)))
+    left: list[bytes] = []
+    right: list[bytes] = []
+    weights: list[float] = []
+    for _, bucket in itertools.groupby(
+        zip(colliding["code"], colliding["chunk"], colliding["count"], strict=True), lambda row: row[0]
+    ):
+        rows = list(bucket)
+        n = len(rows)
+        if n * (n - 1) // 2 <= PAIRS_PER_CODE:
+            chosen = list(itertools.combinations(range(n), 2))
+        else:
+            drawn = random.integers(0, n, (2 * PAIRS_PER_CODE, 2)).tolist()
+            chosen = sorted({(min(a, b), max(a, b)) for a, b in drawn if a != b})[:PAIRS_PER_CODE]
+        for a, b in chosen:
+            left.append(rows[a][1])
+            right.append(rows[b][1])
+            weights.append(float(rows[a][2]) * float(rows[b][2]))
+    return Pairs(left=left, right=right, weights=np.array(weights))
+
+
+def random_pairs(pairs: Pairs, chunks: Sequence[bytes], seed: int) -> Pairs:
+    """Random different chunks of the same lengths as those of `pairs`: the control."""
+    random = np.random.Generator(np.random.Philox(key=key(seed, PURPOSE, 1)))
+    of_length: dict[int, list[bytes]] = defaultdict(list)
+    for chunk in sorted(set(chunks)):
+        of_length[len(chunk)].append(chunk)
+    draws = random.random((2, len(pairs.left)))
+    left, right = (
+        [of_length[len(chunk)][int(draw * len(of_length[len(chunk)]))] for chunk, draw in zip(side, row, strict=True)]
+        for side, row in zip((pairs.left, pairs.right), draws, strict=True)
+    )
+    return Pairs(left=left, right=right, weights=pairs.weights)
+
+
+def common_prefix_bytes(a: bytes, b: bytes) -> int:
+    """Length of the longest common prefix."""
+    shorter = min(len(a), len(b))
+    if a[:shorter] == b[:shorter]:
+        return shorter
+    return next(i for i in range(shorter) if a[i] != b[i])
+
+
+def prefix_shares(pairs: Pairs, over: Callable[[int, int], int]) -> PrefixShares:
+    """Common prefixes over the longer (`max`) or shorter (`min`) length; all 0 where there are no pairs."""
+    if not len(pairs.left):
+        return PrefixShares(mean=0.0, long_share=0.0, mean_by_occurrence=0.0, long_share_by_occurrence=0.0)
+    shares = np.array(
+        [common_prefix_bytes(a, b) / over(len(a), len(b)) for a, b in zip(pairs.left, pairs.right, strict=True)]
+    )
+    return PrefixShares(
+        mean=float(shares.mean()),
+        long_share=float((shares >= LONG_SHARE).mean()),
+        mean_by_occurrence=float(np.average(shares, weights=pairs.weights)),
+        long_share_by_occurrence=float(np.average(shares >= LONG_SHARE, weights=pairs.weights)),
+    )
+
+
+def tail_counts(pairs: Pairs) -> dict[str, int]:
+    """Pairs by what stands behind their common prefix: space, newline, indentation (newlines and blanks), other."""
+    found = Counter(tail_kind(a, b) for a, b in zip(pairs.left, pairs.right, strict=True))
+    return {kind: found[kind] for kind in ("space", "newline", "indentation", "other")}
+
+
+def tail_kind(a: bytes, b: bytes) -> str:
+    """What two different chunks are made of behind their common prefix."""
+    prefix = common_prefix_bytes(a, b)
+    tail = set(a[prefix:] + b[prefix:])
+    if tail <= {0x20}:
+        return "space"
+    if tail <= {0x0A, 0x0D}:
+        return "newline"
+    return "indentation" if tail <= {0x20, 0x09, 0x0A, 0x0D} else "other"

@@ -1,0 +1,201 @@
+"""How far a text's symbols move when some of its characters change.
+
+    text ── edited ──► text'       distance = Levenshtein(c(text), c(text')) / longer of both, over symbols
+      │ c                │ c       (token ids, windows, bytes), between 0 and 1
+      ▼                  ▼
+    symbols           symbols'     medians over texts, with a bootstrap interval
+
+A compressor whose distance is near that of the characters themselves (raw) is stable. Source: design section 3, paper
+section on stability; the distance of each text, not of all texts together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from kernels.codebook import Codebook
+from kernels.draws import key
+from kernels.entropy_memo import EntropyMemo, context_entropies, distinct_contexts
+from kernels.prefix_lm import PrefixReader
+from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_contexts
+from pipeline.analysis.edits import KINDS, edited
+from pipeline.analysis.texts import Texts
+from pipeline.compressors.base import Compressor
+from pipeline.compressors.neural import NeuralCompressor
+from schemas.batches import Documents
+
+SHARES = (0.01, 0.05, 0.10, 0.20)
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+FRONTIER_TEXTS = 60
+FRONTIER_BYTES = 2048
+FRONTIER_SHARE = 0.10
+QUANTILES = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
+DOCUMENT, DOCUMENT_CODES = "document", "document-codes"
+CONTEXTS = ("2", "4", DOCUMENT, DOCUMENT_CODES)
+"""Of the entropies, in bytes; `document-codes` takes the codes' probabilities from the whole document too."""
+PURPOSE = 0x57AB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StabilityRow:
+    """One compressor under one kind and share of edits."""
+
+    compressor: str
+    kind: str
+    share: float
+    """Of the characters."""
+    documents: int
+    bytes_per_symbol: float
+    """Of the texts before editing."""
+    distance: float
+    """Median over texts."""
+    low: float
+    high: float
+    """95 % bootstrap interval of the median."""
+    mean: float
+    standard_error: float
+    """Of the mean."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrontierRow:
+    """One θ and context of the neural compressor under deletion of 10 % of the characters."""
+
+    context: str
+    quantile: float
+    """Of the texts' entropies, at θ."""
+    theta_bits: float
+    bytes_per_symbol: float
+    distance: float
+    low: float
+    high: float
+
+
+def stability_rows(
+    compressors: Mapping[str, Compressor],
+    texts: Texts,
+    *,
+    kinds: Sequence[str] = KINDS,
+    shares: Sequence[float] = SHARES,
+    seed: int = 0,
+) -> list[StabilityRow]:
+    """A row per compressor (and one for raw bytes), kind and share; `texts` at least one."""
+    names = [*compressors, "raw"]
+    before = {name: spelled(compressors.get(name), [text for _, text in texts]) for name in names}
+    raw_bytes = sum(len(text.encode()) for _, text in texts)
+    rows = []
+    for kind in kinds:
+        for share in shares:
+            changed = [edited(text, kind=kind, share=share, seed=seed, name=name) for name, text in texts]
+            for name in names:
+                found = distances(before[name], spelled(compressors.get(name), changed))
+                low, high = median_interval(found, seed)
+                rows.append(
+                    StabilityRow(
+                        compressor=name,
+                        kind=kind,
+                        share=share,
+                        documents=len(texts),
+                        bytes_per_symbol=raw_bytes / max(1, sum(map(len, before[name]))),
+                        distance=float(np.median(found)),
+                        low=low,
+                        high=high,
+                        mean=float(found.mean()),
+                        standard_error=float(found.std(ddof=1) / found.size**0.5) if found.size > 1 else 0.0,
+                    )
+                )
+    return rows
+
+
+def frontier_rows(compressor: NeuralCompressor, texts: Texts, *, seed: int = 0) -> list[FrontierRow]:
+    """The same byte LM over contexts and θ, on the first of the texts, each cut shorter: many variants, little text."""
+    chosen = [(name, text.encode()[:FRONTIER_BYTES].decode(errors="ignore")) for name, text in texts[:FRONTIER_TEXTS]]
+    changed = [edited(text, kind="delete", share=FRONTIER_SHARE, seed=seed, name=name) for name, text in chosen]
+    both = Documents.from_bytes([text.encode() for text in [*(text for _, text in chosen), *changed]])
+    raw_bytes = int(both.offsets[len(chosen)])
+    rows = []
+    for context in CONTEXTS:
+        for quantile, variant in neural_variants(compressor, context, both, raw_bytes):
+            spelling = symbols_of(variant, both)
+            found = distances(spelling[: len(chosen)], spelling[len(chosen) :])
+            low, high = median_interval(found, seed)
+            rows.append(
+                FrontierRow(
+                    context=context,
+                    quantile=quantile,
+                    theta_bits=variant.config.theta_bits,
+                    bytes_per_symbol=raw_bytes / max(1, sum(map(len, spelling[: len(chosen)]))),
+                    distance=float(np.median(found)),
+                    low=low,
+                    high=high,
+                )
+            )
+    return rows
+
+
+def neural_variants(
+    compressor: NeuralCompressor, context: str, documents: Documents, raw_bytes: int
+) -> Iterator[tuple[float, NeuralCompressor]]:
+    """(quantile, compressor) with the byte LM of `compressor`; θ from the entropies of the first `raw_bytes` bytes."""
+    size = 0 if context in (DOCUMENT, DOCUMENT_CODES) else int(context)
+    memo = None
+    if size:
+        contexts = (
+            dense_contexts(size)
+            if size <= DENSE_CONTEXT_BYTES
+            else distinct_contexts(documents.raw, documents.offsets, size)
+        )
+        memo = EntropyMemo(size, contexts, context_entropies(contexts, PrefixReader(compressor.model)))
+    settings = replace(
+        compressor.config,
+        entropy_context_bytes=size,
+        context="document" if context == DOCUMENT_CODES else "segment",
+    )
+    made = _variant(compressor, settings.theta_bits, settings, memo)
+    entropies = np.sort(made.entropies(documents)[:raw_bytes])
+    for quantile in QUANTILES:
+        theta_bits = float(entropies[min(int(quantile * entropies.size), entropies.size - 1)])
+        yield quantile, _variant(compressor, theta_bits, settings, memo)
+
+
+def _variant(compressor: NeuralCompressor, theta_bits: float, settings: object, memo: object) -> NeuralCompressor:
+    return NeuralCompressor(
+        model=compressor.model,
+        lm_digest="",
+        settings=replace(settings, theta_bits=theta_bits),  # type: ignore[type-var]
+        memo=memo,  # type: ignore[arg-type]
+        book=Codebook(),
+        threads=compressor.threads,
+    )
+
+
+def spelled(compressor: Compressor | None, texts: Sequence[str]) -> list[list[int]]:
+    """The symbols of every text; its bytes where there is no compressor."""
+    if compressor is None:
+        return [list(text.encode()) for text in texts]
+    return symbols_of(compressor, Documents.from_bytes([text.encode() for text in texts]))
+
+
+def symbols_of(compressor: Compressor, documents: Documents) -> list[list[int]]:
+    """The symbols of every document, by one call."""
+    spelling = compressor.compress(documents)
+    bounds = spelling.symbol_offsets
+    return [spelling.symbols[bounds[i] : bounds[i + 1]].tolist() for i in range(len(documents))]
+
+
+def distances(before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]) -> np.ndarray:
+    """Normalised Levenshtein distance float64 [n] of each pair; 0 for two empty ones."""
+    return np.array([Levenshtein.normalized_distance(a, b) for a, b in zip(before, after, strict=True)])
+
+
+def median_interval(values: np.ndarray, seed: int) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the median of values [n], n ≥ 1."""
+    random = np.random.Generator(np.random.Philox(key=key(seed, PURPOSE)))
+    medians = np.median(values[random.integers(0, values.size, (RESAMPLES, values.size))], axis=1)
+    tail = (1 - CONFIDENCE) / 2
+    return float(np.quantile(medians, tail)), float(np.quantile(medians, 1 - tail))

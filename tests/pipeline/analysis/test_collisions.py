@@ -1,0 +1,141 @@
+"""Collisions: counts against a plain dictionary, prefixes against their definition, first windows a theorem."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from itertools import combinations
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.analysis.collisions import LEVELS, chunk_frame, collision_table
+from pipeline.analysis.common_prefix import (
+    PAIRS_PER_CODE,
+    chunk_pairs,
+    common_prefix_bytes,
+    prefix_shares,
+    random_pairs,
+    tail_counts,
+    tail_kind,
+)
+from schemas.errors import SettingsError
+from schemas.manifest import open_shards
+from schemas.views import paired_view, window_view
+from tests.pipeline.runs import Preprocess
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, preprocess: Preprocess) -> str:
+    directory = tmp_path_factory.mktemp("collisions")
+    corpus = directory / "corpus"
+    corpus.mkdir()
+    for i in range(12):
+        lines = "".join(f"for k in range({i}, {j}):\n    print(k)\n" for j in range(25))
+        noise = "".join(random.Random(i).choices("0123456789abcdef", k=600))
+        (corpus / f"{i}.py").write_text(f"{lines}# {noise}\n")
+    assert preprocess(corpus, directory / "data", "--compressors", "neural,gzip") == 0
+    return str(directory / "data")
+
+
+def plain_counts(dataset: str, level: str) -> dict[tuple[tuple[int, ...], bytes], int]:
+    """From the views, row by row."""
+    counts: dict[tuple[tuple[int, ...], bytes], int] = defaultdict(int)
+    for batch in open_shards(dataset):
+        if level == "segment":
+            for row in paired_view(batch, "neural").to_pylist():
+                counts[tuple(row["symbols"]), row["raw"]] += 1
+        else:
+            for row in window_view(batch, "neural").to_pylist():
+                if level == "window" or row["window"] == 0:
+                    counts[(row["symbol"],), row["raw"]] += 1
+    return counts
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_counts_are_those_of_a_plain_dictionary(dataset: str, level: str) -> None:
+    wanted = plain_counts(dataset, level)
+    frame = chunk_frame(dataset, "neural", level)
+    assert len(frame) == len(wanted)
+    assert frame["count"].sum() == sum(wanted.values())
+    found = collision_table(dataset, "neural", level)
+    chunks: dict[tuple[int, ...], set[bytes]] = defaultdict(set)
+    for code, chunk in wanted:
+        chunks[code].add(chunk)
+    buckets = [bucket for bucket in chunks.values() if len(bucket) > 1]
+    assert (found.codes, found.colliding_codes) == (len(chunks), len(buckets))
+    assert found.colliding_chunk_share == pytest.approx(sum(map(len, buckets)) / len(wanted))
+    colliding = sum(number for (code, _), number in wanted.items() if len(chunks[code]) > 1)
+    assert found.colliding_occurrence_share == pytest.approx(colliding / sum(wanted.values()))
+    pairs = [pair for bucket in buckets for pair in combinations(sorted(bucket), 2)]
+    assert found.pairs == len(pairs) == sum(found.tails.values())
+    long = [common_prefix_bytes(a, b) / max(len(a), len(b)) >= 0.8 for a, b in pairs]
+    assert found.prefix_over_longer.long_share == pytest.approx(sum(long) / max(1, len(long)))
+    assert sum(found.bucket_sizes.values()) == found.codes
+
+
+def test_first_windows_collide_only_with_their_own_prefixes(dataset: str) -> None:
+    """One context, one arithmetic code: windows with one name are nested intervals, so one begins with the other."""
+    frame = chunk_frame(dataset, "neural", "first-window")
+    for _, bucket in frame.groupby("code"):
+        ordered = sorted(bucket["chunk"], key=len)
+        assert all(b.startswith(a) for a, b in combinations(ordered, 2))
+
+
+def test_equal_datasets_give_equal_tables(dataset: str) -> None:
+    assert collision_table(dataset, "neural", "window") == collision_table(dataset, "neural", "window")
+
+
+def test_what_cannot_be_counted_is_refused(dataset: str) -> None:
+    with pytest.raises(SettingsError, match="choose one of segment"):
+        collision_table(dataset, "neural", "byte")
+    with pytest.raises(SettingsError, match="such as those of neural"):
+        collision_table(dataset, "gzip", "segment")
+
+
+@given(st.binary(max_size=6), st.binary(max_size=6))
+def test_common_prefixes_are_common_and_longest(a: bytes, b: bytes) -> None:
+    n = common_prefix_bytes(a, b)
+    assert a[:n] == b[:n]
+    assert n == min(len(a), len(b)) or a[n] != b[n]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "kind"),
+    [
+        (b"foo", b"foo ", "space"),
+        (b"foo", b"foo\n", "newline"),
+        (b"foo\n", b"foo\n    ", "space"),
+        (b"foo", b"foo\n    ", "indentation"),
+        (b"foo", b"food", "other"),
+        (b"foo ", b"foo\t", "indentation"),
+    ],
+)
+def test_tails_are_named_by_what_they_are_made_of(a: bytes, b: bytes, kind: str) -> None:
+    assert tail_kind(a, b) == tail_kind(b, a) == kind
+
+
+def test_large_buckets_are_capped_and_controls_keep_lengths() -> None:
+    chunks = [f"chunk{i:03}".encode() + b"x" * (i % 3) for i in range(60)]
+    frame = pd.DataFrame({"code": [b"c"] * 60, "chunk": chunks, "count": range(1, 61)})
+    pairs = chunk_pairs(frame, seed=0)
+    assert len(pairs.left) == PAIRS_PER_CODE
+    assert len(set(zip(pairs.left, pairs.right, strict=True))) == PAIRS_PER_CODE
+    controls = random_pairs(pairs, chunks, seed=0)
+    assert [len(chunk) for chunk in controls.left] == [len(chunk) for chunk in pairs.left]
+    assert prefix_shares(pairs, max).mean <= prefix_shares(pairs, min).mean
+    assert sum(tail_counts(pairs).values()) == PAIRS_PER_CODE
+
+
+def test_nothing_collides_in_nothing() -> None:
+    pairs = chunk_pairs(pd.DataFrame({"code": [], "chunk": [], "count": []}), seed=0)
+    assert len(pairs.left) == 0
+    assert prefix_shares(pairs, max).long_share == 0
+    assert random_pairs(pairs, [], seed=0).left == []
+
+
+def test_examples_are_the_most_frequent(dataset: str) -> None:
+    totals = [example.occurrences for example in collision_table(dataset, "neural", "window").examples]
+    assert totals == sorted(totals, reverse=True)
