@@ -66,7 +66,7 @@ generate: $(VENV)/.runtime  ## continue PROMPT with the model of RUN: raw bytes 
 	$(BIN)/python -m trainer generate $(RUN) --prompt "$$PROMPT" $(ARGS)
 
 evaluate-bpb: $(VENV)/.runtime  ## bits per raw byte of RUN on the held-out documents of DATA
-	$(BIN)/python -m trainer evaluate-bpb $(RUN) --data $(DATA) $(ARGS)
+	$(BIN)/python -m trainer evaluate bpb $(RUN) --data $(DATA) $(ARGS)
 
 test: $(VENV)/.dev  ## the whole test suite
 	$(BIN)/python -m pytest $(TESTS)

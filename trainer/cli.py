@@ -6,22 +6,30 @@ import argparse
 import dataclasses
 import os
 import sys
+from typing import NoReturn
 
 from schemas.errors import SettingsError
+from trainer import cli_evaluate, cli_reproduce
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
-        prog="python -m trainer", description="Train models on samples and shards, and use them."
-    )
+    top = _Parser(prog="python -m trainer", description="Train models on samples and shards, and use them.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _lm(commands.add_parser("lm", help="train the byte LM of the neural compressor"))
     _train(commands.add_parser("train", help="train EvaByte on a dataset"))
     _generate(commands.add_parser("generate", help="continue a prompt, raw bytes in and out"))
-    _evaluate(commands.add_parser("evaluate-bpb", help="bits per raw byte on held-out documents"))
+    cli_evaluate.add(commands.add_parser("evaluate", help="bits per byte, and problems to be solved by code"))
+    cli_reproduce.add(commands.add_parser("reproduce", help="the paper's ablations, at a scale that fits here"))
     _export(commands.add_parser("export", help="write the EvaByte Hugging Face layout"))
     return top
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
 
 
 def _train(options: argparse.ArgumentParser) -> None:
@@ -179,41 +187,6 @@ def _run_generate(options: argparse.Namespace) -> int:
     print(
         f"{len(result.text)} bytes in {result.forwards} forwards, {result.symbols_per_forward:.2f} bytes per forward",
         file=sys.stderr,
-    )
-    return 0
-
-
-def _evaluate(options: argparse.ArgumentParser) -> None:
-    options.add_argument("model", nargs="?", default="runs/tiny", help="run, checkpoint or export (default: runs/tiny)")
-    options.add_argument("--data", default="data/stdlib", metavar="DIR", help="finished dataset (default: data/stdlib)")
-    options.add_argument("--held-out-share", type=float, default=None, help="of the documents (default: the run's)")
-    options.add_argument("--row-symbols", type=int, default=None, help="length of a window (default: the run's)")
-    options.add_argument(
-        "--max-bytes", type=int, default=0, help="stop after about so many bytes; 0 for all (default: 0)"
-    )
-    options.add_argument("--device", default="", help="cpu or cuda (default: cuda where there is one)")
-    options.set_defaults(run=_run_evaluate)
-
-
-def _run_evaluate(options: argparse.Namespace) -> int:
-    from trainer.bits_per_byte import score
-    from trainer.parallel import training_device
-    from trainer.shards import Dataset, HeldOut
-    from trainer.trained import load_trained
-
-    model, settings = load_trained(options.model, device=training_device(options.device))
-    share = settings.get("held_out_share", 0.05) if options.held_out_share is None else options.held_out_share
-    row_symbols = options.row_symbols or settings.get("row_symbols", 1024)
-    dataset = Dataset(options.data, compressor=None, held_out=HeldOut(share=share))
-    result = None
-    for result in score(model, (texts for _, texts in dataset.held_out_documents()), row_symbols=row_symbols):
-        if options.max_bytes and result.raw_bytes >= options.max_bytes:
-            break
-    if result is None or not result.raw_bytes:
-        raise SettingsError(f"{options.data} holds out no documents at a share of {share}; give --held-out-share")
-    print(
-        f"{result.bits_per_byte:.4f} bits per byte over {result.raw_bytes:,} raw bytes of {result.documents:,} "
-        f"held-out documents, windows of {row_symbols} symbols"
     )
     return 0
 

@@ -13,7 +13,7 @@ from schemas.batches import Documents
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, RAW_BASE, RAW_OPEN
 from tests.trainer.models import small_model
-from trainer.bits_per_byte import Scored, byte_windows, score
+from trainer.evaluation.bits_per_byte import Scored, byte_windows, score
 
 TEXTS = [b"a", b"def f(x):\n    return x\n", b"x" * 61, bytes(range(97, 123)) * 3]
 

@@ -1,0 +1,44 @@
+"""pass@k: the chance that at least one of k samples solves a problem, without bias, with an interval over problems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 10_000
+CHUNK = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A mean over problems and the interval that 95 % of its bootstrap resamples lie in. Shares, 0 to 1."""
+
+    value: float
+    low: float
+    high: float
+
+
+def pass_at_k(samples: int, passed: int, k: int) -> float:
+    """1 − C(samples − passed, k) / C(samples, k): over all ways to choose k of the samples, how often one passed."""
+    assert 0 <= passed <= samples and 1 <= k <= samples
+    if samples - passed < k:
+        return 1.0
+    return float(1 - np.prod(1 - k / np.arange(samples - passed + 1, samples + 1)))
+
+
+def estimate(counts: Sequence[tuple[int, int]], k: int, *, seed: int = 0) -> Estimate:
+    """pass@k over problems, each given as (samples, passed)."""
+    return bootstrap([pass_at_k(samples, passed, k) for samples, passed in counts], seed=seed)
+
+
+def bootstrap(values: Sequence[float], *, seed: int = 0) -> Estimate:
+    """The mean of one value per problem. The interval says how far it moves had the problems been drawn anew."""
+    assert len(values)
+    found, rng = np.array(values, np.float64), np.random.default_rng(seed)
+    means = np.concatenate(
+        [found[rng.integers(0, len(found), (CHUNK, len(found)))].mean(1) for _ in range(RESAMPLES // CHUNK)]
+    )
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Estimate(value=float(found.mean()), low=float(low), high=float(high))
