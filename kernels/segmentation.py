@@ -1,8 +1,8 @@
-"""Where segments end: entropy above a threshold, and a maximum length.
+"""Where segments end: a score above a threshold, and a maximum length.
 
-A boundary stands before byte t of a document where the entropy H_t, in bits, is above θ; a segment that would grow past
-`max_segment_bytes` ends there. With a bounded context, H_t is a pure function of the few bytes before t, so an edit
-moves boundaries only near itself.
+A boundary stands before byte t of a document where its score, in bits, is above θ; a segment that would grow past
+`max_segment_bytes` ends there. The score is the byte's surprisal after the byte before it (`pair_surprisal.py`), or its
+entropy H_t given a few bytes before it: a pure function of few bytes, so an edit moves boundaries only near itself.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ def segment(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Segment ends int64 [m] (over the whole run of bytes) and segment_offsets int64 [documents + 1].
 
-    entropies: float32 [n], bits; offsets: int64 [documents + 1]. `cut_every_bytes` > 0 also cuts at every multiple of
-    it from the document's head, which whole-document coding needs at its blocks.
+    entropies: float32 [n], the scores in bits, surprisals or entropies; offsets: int64 [documents + 1].
+    `cut_every_bytes` > 0 also cuts at every multiple of it from the document's head, which whole-document coding needs
+    at its blocks.
     """
     ends = np.empty(entropies.size, np.int64)
     segment_offsets = np.zeros(offsets.size, np.int64)

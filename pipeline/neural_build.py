@@ -1,4 +1,4 @@
-"""Make a neural compressor from a byte LM and a sample: entropy table, θ, codebook.
+"""Make a neural compressor from a byte LM and a sample: table of surprisals or entropies, θ, codebook.
 
 θ is calibrated once, here, and written down; no worker estimates anything. The codebook holds every segment of the
 sample, the most frequent first, each read by the model once.
@@ -19,6 +19,7 @@ import torch
 from kernels.byte_lm import ByteLM
 from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo, context_entropies, distinct_contexts
+from kernels.pair_surprisal import PairSurprisals, pair_names, pair_surprisals
 from kernels.prefix_lm import PrefixReader
 from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_contexts, segment
 from kernels.string_table import distinct
@@ -27,6 +28,7 @@ from pipeline.compressors.neural_files import (
     CODEBOOK_NAME,
     ENTROPY_NAME,
     NeuralSettings,
+    boundary_rule,
     write_codebook,
     write_described,
     write_entropies,
@@ -106,6 +108,7 @@ def build_neural(
     described = {
         "request": request,
         "theta_target": str(target),
+        "boundaries": boundary_rule(settings),
         "lm_digest": files.digest,
         "lm_training": files.training,
         "device": describe_device(device),
@@ -129,9 +132,13 @@ def describe_device(device: str) -> str:
 
 def _entropies(
     model: ByteLM, documents: Documents, settings: NeuralSettings, threads: int
-) -> tuple[EntropyMemo | None, list[bytes], np.ndarray]:
-    """The memo over all contexts (short ones), over the sample's contexts (longer ones), or none (whole document)."""
+) -> tuple[EntropyMemo | PairSurprisals | None, list[bytes], np.ndarray]:
+    """What scores bytes, and its table: pairs by the sample's counts; or the memo of entropies over all contexts (short
+    ones), over the sample's contexts (longer ones), or none (whole document)."""
     size = settings.entropy_context_bytes
+    if size is None:
+        pairs = PairSurprisals(pair_surprisals(documents.raw, documents.offsets))
+        return pairs, pair_names(), pairs.table
     if not size:
         return None, [], np.empty(0, np.float32)
     contexts = (
@@ -148,7 +155,7 @@ class _Builder:
     """What stays the same while θ is searched."""
 
     model: ByteLM
-    memo: EntropyMemo | None
+    memo: EntropyMemo | PairSurprisals | None
     settings: NeuralSettings
     threads: int
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import SettingsError
+from trainer import cli_translation
 
 if TYPE_CHECKING:
     from trainer.evaluation.problems import ProblemSet
@@ -23,6 +24,9 @@ def add(options: argparse.ArgumentParser) -> None:
     _bpb(commands.add_parser("bpb", help="bits per raw byte on held-out documents"))
     _code(commands.add_parser("code", help="continue the prompts of HumanEval(+), MBPP(+) or ReCode"))
     _score(commands.add_parser("score", help="run samples of code with their tests, in a sandbox"))
+    cli_translation.add(
+        commands.add_parser("translation", help="from one spelling to the other, greedy"), model_help=MODEL_HELP
+    )
 
 
 def _bpb(options: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
-"""The neural compressor: entropy segments, spelled by the codebook and, where it ends, by the byte LM.
+"""The neural compressor: segments of likely bytes, spelled by the codebook and, where it ends, by the byte LM.
 
-    raw ── entropies ── segment ──► segments ── codebook.find ──► known ─────────────► spell ──► symbols, window ends
+    raw ──── scores ─── segment ──► segments ── codebook.find ──► known ─────────────► spell ──► symbols, window ends
                                                     └► unknown ─ distinct ─ LM intervals ─ windows ─┘
 
 A segment's code does not depend on whether it was found or computed. Segments learned at run time live in a bounded
@@ -20,7 +20,9 @@ from kernels.byte_lm import ByteLM, ByteLMConfig
 from kernels.byte_windows import document_entropies
 from kernels.codebook import CODE_KEY_BYTES, Codebook, code_keys
 from kernels.entropy_memo import EntropyMemo
+from kernels.pair_surprisal import PairSurprisals
 from kernels.prefix_lm import PrefixReader
+from kernels.segment_reader import SegmentReader
 from kernels.segmentation import segment
 from kernels.string_table import StringTable, distinct
 from kernels.window_coder import encode_windows
@@ -70,7 +72,7 @@ class NeuralCompressor:
         model: ByteLM,
         lm_digest: str,
         settings: NeuralSettings,
-        memo: EntropyMemo | None,
+        memo: EntropyMemo | PairSurprisals | None,
         book: Codebook,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         described: dict[str, Any] | None = None,
@@ -107,9 +109,11 @@ class NeuralCompressor:
                 f"{directory} was built on {described['device']} and this {device} computes other codes; "
                 "use that device type and those versions, or give --allow-other-device (noted in the manifest)"
             )
-        memo = None
-        if settings.entropy_context_bytes:
-            contexts, bits = read_entropies(os.path.join(directory, ENTROPY_NAME))
+        contexts, bits = read_entropies(os.path.join(directory, ENTROPY_NAME))
+        memo: EntropyMemo | PairSurprisals | None = None
+        if settings.entropy_context_bytes is None:
+            memo = PairSurprisals(bits)
+        elif settings.entropy_context_bytes:
             memo = EntropyMemo(settings.entropy_context_bytes, contexts, bits)
         return cls(
             model=model,
@@ -126,9 +130,11 @@ class NeuralCompressor:
         return {**self._described, "digest": self.digest}
 
     def entropies(self, documents: Documents) -> np.ndarray:
-        """H float32 [n_bytes], in bits, of every byte."""
+        """What decides boundaries, float32 [n_bytes] in bits, of every byte: its surprisal, or its entropy H."""
         if self.memo is None:
             return document_entropies(self.model, documents.raw, documents.offsets)
+        if isinstance(self.memo, PairSurprisals):
+            return self.memo.scores(documents.raw, documents.offsets)
         return self.memo.entropies(documents.raw, documents.offsets, self._reader())
 
     def segments(self, documents: Documents, entropies: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -163,6 +169,10 @@ class NeuralCompressor:
         )
 
     def _reader(self) -> PrefixReader:
+        """What codes are read with; inside segments that pairs decide, it knows which bytes cannot come."""
+        if isinstance(self.memo, PairSurprisals) and self.config.context == "segment":
+            barred = self.memo.boundary_pairs(self.config.theta_bits)
+            return SegmentReader(self.model, barred, threads=self.threads, window_bits=self.config.window_bits)
         return PrefixReader(self.model, threads=self.threads, window_bits=self.config.window_bits)
 
     def _count(self, reader: PrefixReader, segment_bytes: int) -> None:

@@ -1,7 +1,7 @@
 """The neural compressor on disk: one directory that holds all that boundaries and codes depend on.
 
 weights.safetensors, lm.json   the byte LM
-entropy.arrow                  context binary, bits float32: H after each context
+entropy.arrow                  context binary, bits float32: H after each context, or the surprisal of its last byte
 codebook.arrow                 segment binary, count uint64, symbols list<uint16>, window_bytes list<uint8>
 compressor.json                settings, how θ was found, device probe, versions, digests; written last
 """
@@ -45,9 +45,10 @@ class NeuralSettings:
     """What decides boundaries and codes, beside the LM."""
 
     theta_bits: float
-    """A boundary stands before a byte whose entropy is above this."""
-    entropy_context_bytes: int = 2
-    """Bytes before it that its entropy depends on; 0 means its whole document."""
+    """A boundary stands before a byte whose surprisal or entropy is above this."""
+    entropy_context_bytes: int | None = None
+    """None: boundaries are decided by a byte's surprisal after the one before it, from the sample's counts of pairs.
+    Else by its entropy under the LM, given so many bytes before it; 0 means its whole document."""
     max_segment_bytes: int = 32
     """A segment ends here at the latest."""
     window_bits: int = WINDOW_BITS
@@ -59,8 +60,10 @@ class NeuralSettings:
     def __post_init__(self) -> None:
         if self.context not in ("segment", "document"):
             raise SettingsError(f"context is {self.context!r}; it is `segment` or `document`")
-        if not 0 <= self.entropy_context_bytes <= 8:
-            raise SettingsError(f"entropy context is {self.entropy_context_bytes} bytes; give 1 to 8, or `document`")
+        if self.entropy_context_bytes is not None and not 0 <= self.entropy_context_bytes <= 8:
+            raise SettingsError(
+                f"entropy context is {self.entropy_context_bytes} bytes; give 1 to 8, `document`, or `none`"
+            )
         if not 1 <= self.max_segment_bytes <= MAX_SEGMENT_BYTES:
             raise SettingsError(f"max segment is {self.max_segment_bytes} bytes; give 1 to {MAX_SEGMENT_BYTES}")
         if not LEAST_WINDOW_BITS <= self.window_bits <= WINDOW_BITS:
@@ -70,7 +73,7 @@ class NeuralSettings:
 
 
 def write_entropies(path: str, contexts: list[bytes], bits: np.ndarray) -> None:
-    """Write the entropy table: H in bits after each context."""
+    """Write the score table: H in bits after each context, or the surprisal in bits of each context's last byte."""
     _write_table(path, pa.table([contexts, bits.astype(np.float32)], schema=ENTROPY_SCHEMA))
 
 
@@ -109,6 +112,15 @@ def read_codebook(path: str) -> Codebook:
     symbol_ends = symbols.offsets.to_numpy().astype(np.int64)[1:]
     book.insert(data, ends[:-1], ends[1:], symbols.values.to_numpy(), windows.values.to_numpy(), symbol_ends)
     return book
+
+
+def boundary_rule(settings: NeuralSettings) -> str:
+    """The rule behind the boundaries, in words, for people who read compressor.json."""
+    size = settings.entropy_context_bytes
+    if size is None:
+        return "surprisal of a byte after the byte before it, by the sample's counts of pairs, above theta"
+    given = f"the {size} bytes before it" if size else "its document"
+    return f"entropy of a byte under the LM, given {given}, above theta"
 
 
 def write_described(directory: str, settings: NeuralSettings, described: dict[str, Any]) -> None:

@@ -13,8 +13,9 @@ from pipeline.compressors.neural import NeuralCompressor
 from pipeline.compressors.tokenizer import TokenizerCompressor
 from pipeline.loading import COMPRESSORS_DIRECTORY
 from pipeline.prepare import TOKENIZER_NAME
-from pipeline.sample import is_held_out
+from pipeline.sample import HELD_OUT_SHARE
 from schemas.batches import Documents
+from schemas.held_out import is_held_out
 from schemas.manifest import open_shards
 
 
@@ -32,7 +33,7 @@ def documents(directory: str, *, held_out_only: bool = False) -> list[bytes]:
         raw
         for batch in open_shards(directory)
         for doc_id, raw in zip(batch["doc_id"].to_pylist(), batch["raw"].to_pylist(), strict=True)
-        if not held_out_only or is_held_out(doc_id)
+        if not held_out_only or is_held_out(doc_id, HELD_OUT_SHARE)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Bytes per symbol on held-out files over θ and entropy context, with the quick start's LM."""
+"""Bytes per symbol on held-out files over θ and what decides boundaries, with the quick start's LM."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import numpy as np
 from kernels.byte_windows import document_entropies
 from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo, context_entropies
+from kernels.pair_surprisal import PairSurprisals
+from kernels.prefix_lm import PrefixReader
 from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_contexts
 from pipeline.compressors.neural import NeuralCompressor
 from pipeline.compressors.neural_files import NeuralSettings
@@ -14,10 +16,11 @@ from tests.bench.common import dataset, documents, head, neural
 
 QUANTILES = (0.70, 0.75, 0.80, 0.85)
 HELD_OUT_BYTES = 400_000
+NAMES = {None: "pairs", 0: "document"}
 
 
 def main() -> None:
-    """Print a table: context, quantile, θ, bytes per symbol, bytes per segment, symbols per segment."""
+    """Print a table over boundaries and quantiles: θ, bytes per symbol, bytes and symbols per segment."""
     directory = dataset()
     given = neural(directory)
     held_out = head(sorted(documents(directory, held_out_only=True), key=len), HELD_OUT_BYTES)
@@ -28,13 +31,18 @@ def main() -> None:
         f"{held_out.raw.size / default.symbols.size:.3f} bytes per symbol"
     )
     print(
-        "| entropy context | quantile | theta, bits | bytes/symbol | bytes/segment | symbols/segment |\n"
+        "| boundaries | quantile | theta, bits | bytes/symbol | bytes/segment | symbols/segment |\n"
         "|---|---|---|---|---|---|"
     )
-    for context_bytes in (1, 2, 4, 8, 0):
-        reader = given._reader()
-        memo = None
-        if context_bytes:
+    for context_bytes in (None, 1, 2, 4, 8, 0):
+        reader = PrefixReader(given.model)
+        memo: EntropyMemo | PairSurprisals | None = None
+        if context_bytes is None:
+            if not isinstance(given.memo, PairSurprisals):
+                continue
+            memo = given.memo
+            entropies = memo.scores(held_out.raw, held_out.offsets)
+        elif context_bytes:
             contexts = dense_contexts(context_bytes) if context_bytes <= DENSE_CONTEXT_BYTES else []
             bits = context_entropies(contexts, reader) if contexts else np.empty(0, np.float32)
             memo = EntropyMemo(context_bytes, contexts, bits)
@@ -50,7 +58,7 @@ def main() -> None:
             spelling = compressor.compress(held_out)
             segments, symbols = spelling.raw_ends.size, spelling.symbols.size
             print(
-                f"| {context_bytes or 'document'} | {quantile:.2f} | {theta_bits:.3f} "
+                f"| {NAMES.get(context_bytes, context_bytes)} | {quantile:.2f} | {theta_bits:.3f} "
                 f"| {held_out.raw.size / symbols:.3f} "
                 f"| {held_out.raw.size / segments:.2f} | {symbols / segments:.3f} |",
                 flush=True,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from kernels import entropy_memo, prefix_lm
 from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo, context_entropies
+from kernels.pair_surprisal import PairSurprisals, pair_surprisals
 from kernels.prefix_lm import PrefixReader
 from kernels.segmentation import dense_contexts
 from pipeline.compressors.neural import NeuralCompressor
@@ -23,7 +24,7 @@ from schemas.batches import Documents, Spelling
 from schemas.errors import SettingsError, VerificationError
 from tests.kernels.micro_lm import micro_lm
 
-MODES = [(size, context) for size in (1, 2, 4, 0) for context in ("segment", "document")]
+MODES = [(size, context) for size in (None, 1, 2, 4, 0) for context in ("segment", "document")]
 NAMES = ("symbols", "raw_ends", "symbol_ends", "window_ends")
 TEXTS = [
     b"",
@@ -45,13 +46,23 @@ def table(size: int) -> tuple[list[bytes], np.ndarray]:
     return contexts, context_entropies(contexts, PrefixReader(micro_lm()))
 
 
-def compressor(size: int = 1, context: str = "segment", *, book: Codebook | None = None, **options) -> NeuralCompressor:
+def memo(size: int | None) -> EntropyMemo | PairSurprisals | None:
+    """What decides boundaries: the texts' own pairs, a table or memo of entropies, or whole documents."""
+    if size is None:
+        documents = Documents.from_bytes(TEXTS)
+        return PairSurprisals(pair_surprisals(documents.raw, documents.offsets))
+    return EntropyMemo(size, *table(size)) if size else None
+
+
+def compressor(
+    size: int | None = 1, context: str = "segment", *, book: Codebook | None = None, **options
+) -> NeuralCompressor:
     """A compressor with segments of up to 40 bytes, on a book of its own unless one is given."""
     return NeuralCompressor(
         model=micro_lm(),
         lm_digest="",
         settings=NeuralSettings(theta_bits=4.2, entropy_context_bytes=size, context=context, max_segment_bytes=40),
-        memo=EntropyMemo(size, *table(size)) if size else None,
+        memo=memo(size),
         book=book or Codebook(),
         **options,
     )
@@ -86,9 +97,9 @@ def test_the_texts_try_what_they_should() -> None:
 
 
 @pytest.mark.parametrize(("size", "context"), MODES)
-def test_order_and_splits_change_nothing(size: int, context: str) -> None:
+def test_order_and_splits_change_nothing(size: int | None, context: str) -> None:
     whole = by_document(compressor(size, context).compress(Documents.from_bytes(TEXTS)))
-    rng = np.random.default_rng(size)
+    rng = np.random.default_rng(size or 0)
     for _ in range(2):
         order = rng.permutation(len(TEXTS)).tolist()
         cut = int(rng.integers(0, len(TEXTS)))
@@ -243,7 +254,7 @@ def test_another_name_of_the_same_window_is_no_spelling(by_model: bool) -> None:
     ("wrong", "message"),
     [
         ({"context": "page"}, "context is 'page'; it is `segment` or `document`"),
-        ({"entropy_context_bytes": 9}, "entropy context is 9 bytes; give 1 to 8, or `document`"),
+        ({"entropy_context_bytes": 9}, "entropy context is 9 bytes; give 1 to 8, `document`, or `none`"),
         ({"max_segment_bytes": 256}, "max segment is 256 bytes; give 1 to 255"),
         ({"max_segment_bytes": 0}, "max segment is 0 bytes"),
         ({"theta_bits": -0.5}, "theta is -0.5 bits; give 0 or more"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,22 @@ def test_a_run_leaves_a_result_and_the_next_one_finds_it(
     assert main([*words, "--arms", "gzip", "raw-matched"]) == 0
     assert (tmp_path / "gzip-nano-0" / RESULT_NAME).stat().st_mtime_ns == before
     assert (tmp_path / "reproduction.md").read_bytes() == page
+
+
+def test_a_run_of_the_reproduction_can_be_probed_by_hand(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(SCALES, "smoke", SMOKE)
+    words = ["--data", data, "--scale", "smoke", "--out", str(tmp_path), "--processes", "1", "--arms", "gzip"]
+    assert main(["reproduce", *words]) == 0
+    out = tmp_path / "translation.json"
+    run = str(tmp_path / "gzip-nano-0")
+    assert main(["evaluate", "translation", run, "--data", data, "--documents", "3", "--out", str(out)]) == 0
+    assert "gzip to raw: 0.0% exact" in capsys.readouterr().out
+    found = json.loads(out.read_text())
+    assert (found["documents"], found["left_out"]) == (3, 0)
+    assert main(["evaluate", "translation", run, "--data", data, "--positions", "9"]) == 2
+    assert "--split-bytes" in capsys.readouterr().err
 
 
 def test_all_arms_are_scored_on_the_same_documents(data: str) -> None:
