@@ -1,4 +1,4 @@
-"""`python -m pipeline COMMAND`: preprocess, sample, tokenizer, verify, decode, show."""
+"""`python -m pipeline COMMAND`: preprocess, sample, tokenizer, verify, decode, show, analyze."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     _verify(commands.add_parser("verify", help="decode every document and compare it with raw", formatter_class=_Help))
     _decode(commands.add_parser("decode", help="the corpus back, byte for byte", formatter_class=_Help))
     _show(commands.add_parser("show", help="print a view of a shard", formatter_class=_Help))
+    _analyze(commands.add_parser("analyze", help="tables and a page: does it deserve trust?", formatter_class=_Help))
     return top
 
 
@@ -82,14 +83,14 @@ def _model_options(options: argparse.ArgumentParser) -> None:
         "--sample-bytes", type=int, default=64 << 20, metavar="BYTES", help="text that models are made from, at most"
     )
     options.add_argument(
-        "--theta", default="quantile=0.75", metavar="TARGET",
-        help="entropy threshold in bits, or quantile=Q, mean_bytes=B, bytes_per_symbol=R, calibrated once",
+        "--theta", default="quantile=0.73", metavar="TARGET",
+        help="threshold of boundaries in bits, or quantile=Q, mean_bytes=B, bytes_per_symbol=R, calibrated once",
     )  # fmt: skip
     options.add_argument(
         "--entropy-context",
-        default="2",
+        default="none",
         metavar="BYTES",
-        help="bytes that a boundary depends on, 1 to 8, or `document`",
+        help="cut by the LM's entropy given 1 to 8 bytes, or the `document`; `none`: by the surprisal of byte pairs",
     )
     options.add_argument(
         "--context", choices=("segment", "document"), default="segment", help="what the LM sees when it codes"
@@ -205,12 +206,13 @@ def _models(options: argparse.Namespace):
     from pipeline.settings import ModelSettings
 
     context = options.entropy_context
-    if context != "document" and not (context.isdigit() and int(context)):
-        raise SettingsError(f"--entropy-context is {context!r}; give 1 to 8 (bytes), or `document`")
+    sizes = {"none": None, "document": 0}
+    if context not in sizes and not (context.isdigit() and int(context)):
+        raise SettingsError(f"--entropy-context is {context!r}; give 1 to 8 (bytes), `document`, or `none`")
     names = {field.name for field in dataclasses.fields(ModelSettings)} - {"theta", "entropy_context_bytes"}
     return ModelSettings(
         theta=ThetaTarget.parse(options.theta),
-        entropy_context_bytes=0 if context == "document" else int(context),
+        entropy_context_bytes=sizes[context] if context in sizes else int(context),
         **{name: getattr(options, name) for name in sorted(names)},
     )
 
@@ -328,4 +330,37 @@ def _run_show(options: argparse.Namespace, extra: Sequence[str]) -> int:
 
     for line in show(options.shard, options.view, options.head, options.compressor, options.width):
         print(line)
+    return 0
+
+
+def _analyze(options: argparse.ArgumentParser) -> None:
+    options.add_argument("dataset", metavar="DATA", help="directory of a finished dataset")
+    options.add_argument(
+        "--out", default=None, metavar="DIR", help="where tables and report.html go (default: DATA/analysis)"
+    )
+    options.add_argument(
+        "--documents", type=int, default=200, metavar="N", help="texts that are edited to measure distances, at most"
+    )
+    options.add_argument(
+        "--texts",
+        default=None,
+        metavar="DIR",
+        help="more texts to edit, where the dataset holds out fewer (default: only those of the dataset)",
+    )
+    options.add_argument("--seed", type=int, default=0, metavar="S", help="of edits, intervals and samples")
+    options.set_defaults(run=_run_analyze)
+
+
+def _run_analyze(options: argparse.Namespace, extra: Sequence[str]) -> int:
+    from pipeline.analysis.analyze import AnalyzeSettings, analyze
+
+    settings = AnalyzeSettings(
+        dataset=options.dataset.rstrip("/") or "/",
+        out=options.out,
+        documents=options.documents,
+        texts=options.texts,
+        seed=options.seed,
+    )
+    for path in analyze(settings):
+        print(path)
     return 0

@@ -9,17 +9,19 @@ killed job has lost nothing that was finished.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.runner import create_runner
 from apache_beam.utils.shared import Shared
 
+from pipeline import runners, storage
 from pipeline.loading import load_compressors
 from pipeline.publish import Publication, publish
-from pipeline.unit import Commit, UnitCompressor, UnitJob
+from pipeline.unit import WORK_DIRECTORY, Commit, UnitCompressor, UnitJob
 from pipeline.units import Unit
 from schemas.errors import SettingsError
 
@@ -41,13 +43,25 @@ class CompressUnit(beam.DoFn):
         self._shared = Shared()
 
     def setup(self) -> None:
-        """Load the compressors, or share those that another thread has loaded."""
+        """Load the compressors, or share those that another thread has loaded.
+
+        SettingsError or ArtifactError where this machine lacks what the launcher has made: before any unit is read.
+        """
+        _check_sees(self._job.output)
         self._holder = self._shared.acquire(lambda: _Holder(self._job, self._loading), tag=self._job.identity)
 
     def process(self, element: dict[str, Any]) -> Iterator[bytes]:
         """Compress one unit and hand on its commit record."""
         unit = Unit.from_dict(element)
         yield self._holder.unit_compressor.process(unit).to_bytes()
+
+
+def _check_sees(output: str) -> None:
+    """SettingsError on a worker of another machine that does not share the launcher's directory."""
+    if storage.is_local(output) and not os.path.isdir(storage.join(output, WORK_DIRECTORY)):
+        raise SettingsError(
+            f"there is no {output} on {socket.gethostname()}; give an --output that all workers share, or a bucket"
+        )
 
 
 def _publish(commits: Iterable[bytes], publication: Publication) -> int:
@@ -57,14 +71,18 @@ def _publish(commits: Iterable[bytes], publication: Publication) -> int:
 
 
 def build(
-    pipeline: beam.Pipeline, units: Sequence[Unit], job: UnitJob, loading: dict[str, Any], publication: Publication
+    pipeline: beam.Pipeline,
+    units: Sequence[Unit],
+    job: UnitJob,
+    loading: dict[str, Any],
+    publication: Publication,
+    hints: Mapping[str, str] | None = None,
 ) -> beam.PCollection:
-    """Add the graph to a pipeline."""
+    """Add the graph to a pipeline. `hints`: resources of the compress step, in place of those its device asks for."""
     compress: beam.PTransform = beam.ParDo(CompressUnit(job, loading))
-    if loading["device"] != "cpu":
-        compress = compress.with_resource_hints(
-            accelerator="type:nvidia-l4;count:1;install-nvidia-driver", min_ram="12GB"
-        )
+    wanted = {**(runners.GPU_HINTS if loading["device"] != "cpu" else {}), **(hints or {})}
+    if wanted:
+        compress = compress.with_resource_hints(**wanted)
     return (
         pipeline
         | "Units" >> beam.Create([unit.to_dict() for unit in units], reshuffle=False)
@@ -75,25 +93,6 @@ def build(
     )
 
 
-def options(runner: str, workers: int, extra: Sequence[str]) -> PipelineOptions:
-    """Beam's options; the local runner gets one thread per worker. SettingsError for what it does not know."""
-    try:
-        create_runner(runner)
-    except (ValueError, ImportError, AttributeError, TypeError) as error:
-        raise SettingsError(f"--runner {runner} cannot be had: {' '.join(str(error).split())}") from error
-    flags = [f"--runner={runner}", *extra]
-    if runner == "FnApiRunner":
-        if extra:
-            raise SettingsError(
-                f"the local runner takes no Beam options; remove {' '.join(extra)!r} or choose --runner"
-            )
-        flags += [f"--direct_num_workers={workers}"]
-        flags += ["--direct_running_mode=" + ("multi_threading" if workers > 1 else "in_memory")]
-    else:
-        flags += ["--no_save_main_session"]
-    return PipelineOptions(flags)
-
-
 def run(
     units: Sequence[Unit],
     job: UnitJob,
@@ -101,6 +100,13 @@ def run(
     publication: Publication,
     pipeline_options: PipelineOptions,
 ) -> None:
-    """Run the graph to its end."""
-    with beam.Pipeline(options=pipeline_options) as pipeline:
-        build(pipeline, units, job, loading, publication)
+    """Run the graph to its end. UserError for what a worker could not do by the user's doing."""
+    hints = runners.take_hints(pipeline_options)
+    try:
+        with beam.Pipeline(options=pipeline_options) as pipeline:
+            build(pipeline, units, job, loading, publication, hints)
+    except Exception as error:
+        told = runners.user_error(error)
+        if told is None:
+            raise
+        raise told from error

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from pipeline import storage
+from pipeline import credentials, lock, storage
 from pipeline.inputs import plan_units
 from pipeline.loading import COMPRESSORS_DIRECTORY, check_device, load_compressors
 from pipeline.prepare import Workshop, artifacts_digest, check_request, check_tokenizer
 from pipeline.publish import REFUSED_NAME, Publication, add_to_report, manifest_settings, publish, versions
-from pipeline.settings import PreprocessSettings
+from pipeline.settings import LOCAL_RUNNER, PreprocessSettings
 from pipeline.unit import WORK_DIRECTORY, UnitJob, finished_commit
 from pipeline.units import Unit
 from schemas.errors import DatasetError, SettingsError, TooManyRejects
@@ -27,7 +24,6 @@ from schemas.shards import FORMAT_VERSION
 
 logger = logging.getLogger(__name__)
 
-LOCK_NAME = ".lock"
 MOST_SHARDS = 99_999
 """Shard names have five digits."""
 
@@ -35,6 +31,11 @@ MOST_SHARDS = 99_999
 def preprocess(settings: PreprocessSettings) -> bool:
     """Bring the output directory to a finished dataset; False if it was one already."""
     begin = time.monotonic()
+    if settings.runner != LOCAL_RUNNER or settings.beam_options:
+        from pipeline import runners
+
+        runners.check(settings)
+    credentials.check(settings.output)
     units = plan_units(settings.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
     if len(units) > MOST_SHARDS:
         raise SettingsError(
@@ -42,16 +43,13 @@ def preprocess(settings: PreprocessSettings) -> bool:
         )
     _refuse_output_in_input(settings, units)
     storage.make_directory(settings.output)
-    with _lock(settings.output):
+    with lock.hold(settings.output):
         if storage.exists(storage.join(settings.output, MANIFEST_NAME)):
             check_same_run(settings, units)
             storage.remove(storage.join(settings.output, WORK_DIRECTORY))
             return False
-        from pipeline import graph
-
         if "neural" in settings.compressors:
             check_device(settings.device)
-        graph.options(settings.runner, settings.workers, settings.beam_options)
         directory = _compressors_directory(settings)
         storage.make_directory(directory)
         workshop = Workshop(settings, storage.local_copy(directory))
@@ -77,21 +75,23 @@ def _compress(settings: PreprocessSettings, units: list[Unit]) -> None:
     for name in ("done", "staged"):
         storage.make_directory(storage.join(settings.output, WORK_DIRECTORY, name))
     storage.remove(storage.join(settings.output, WORK_DIRECTORY, REFUSED_NAME))
+    # Workers stand in other directories than this process.
+    output = os.path.abspath(settings.output) if storage.is_local(settings.output) else settings.output
     job = UnitJob(
-        output=settings.output,
+        output=output,
         identity=identity(settings, units),
         compressors=settings.compressors,
         read=settings.read,
         compression=settings.compression,
         entropy=settings.entropy,
     )
-    loading = _loading(settings)
+    loading = {**_loading(settings), "directory": storage.join(output, COMPRESSORS_DIRECTORY)}
     described = {}
     for name, compressor in load_compressors(**loading).items():
         dtype = compressor.symbol_dtype.name
         described[name] = {**compressor.settings(), "alphabet_size": compressor.alphabet_size, "symbol_dtype": dtype}
     publication = Publication(
-        output=settings.output,
+        output=output,
         max_reject_fraction=settings.max_reject_fraction,
         compressors=manifest_settings(described),
         settings=manifest_settings({**_content_settings(settings), "identity": job.identity}),
@@ -101,14 +101,19 @@ def _compress(settings: PreprocessSettings, units: list[Unit]) -> None:
     if all(commits):
         publish([commit for commit in commits if commit], publication)
     else:
-        from pipeline import graph
+        from pipeline import graph, runners
         from pipeline.progress import progress_bar
 
         logger.info("%d units, %d of them done before", len(units), sum(commit is not None for commit in commits))
-        beam_options = graph.options(settings.runner, settings.workers, settings.beam_options)
+        beam_options = runners.pipeline_options(settings)
         with progress_bar(settings.output, units):
             graph.run(units, job, loading, publication, beam_options)
     _raise_if_refused(settings)
+    if not storage.exists(storage.join(settings.output, MANIFEST_NAME)):
+        raise DatasetError(
+            f"the job has ended, but {settings.output} has no {MANIFEST_NAME}; look at the runner's log, "
+            "then give the same command again: finished units are kept"
+        )
 
 
 def _raise_if_refused(settings: PreprocessSettings) -> None:
@@ -188,23 +193,3 @@ def _refuse_output_in_input(settings: PreprocessSettings, units: list[Unit]) -> 
         for piece in unit.pieces:
             if piece.path.startswith(output):
                 raise SettingsError(f"input {piece.path} lies in --output {settings.output}; choose another --output")
-
-
-@contextmanager
-def _lock(output: str) -> Iterator[None]:
-    """One job per output directory. The lock dies with its process, so a killed run leaves none behind."""
-    if not storage.is_local(output):
-        yield
-        return
-    try:
-        file = open(os.path.join(output, LOCK_NAME), "ab")  # noqa: SIM115 - the next statement closes it
-    except OSError as error:
-        raise SettingsError(f"cannot write to {output} ({error.strerror}); choose another --output") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SettingsError(
-                f"another run is writing to {output}; wait for it, or choose another --output"
-            ) from None
-        yield

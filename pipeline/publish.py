@@ -32,7 +32,15 @@ class Publication:
 
 
 def publish(commits: Sequence[Commit], publication: Publication) -> None:
-    """Make the dataset visible. Doing it again, after a crash at any point, ends in the same bytes."""
+    """Make the dataset visible. Doing it again, after a crash at any point, ends in the same bytes.
+
+    SettingsError where the disk is full.
+    """
+    with storage.explain_no_room(publication.output):
+        _publish(commits, publication)
+
+
+def _publish(commits: Sequence[Commit], publication: Publication) -> None:
     output = publication.output
     commits = sorted(commits, key=lambda commit: commit.unit)
     assert [commit.unit for commit in commits] == list(range(len(commits))), "a unit is missing or doubled"
@@ -88,9 +96,10 @@ def _report(commits: Sequence[Commit]) -> dict[str, Any]:
 
 
 def add_to_report(output: str, values: dict[str, Any]) -> None:
-    """Add what the launcher measured to the report."""
-    path = storage.join(output, REPORT_NAME)
-    storage.write_bytes(path, canonical_json({**json.loads(storage.read_bytes(path)), **values}))
+    """Add what the launcher measured to the report. What a kill leaves of it is in the work directory, not visible."""
+    path, staged = storage.join(output, REPORT_NAME), storage.join(output, WORK_DIRECTORY, REPORT_NAME)
+    storage.write_bytes(staged, canonical_json({**json.loads(storage.read_bytes(path)), **values}))
+    storage.rename(staged, path)
 
 
 def versions(device: str) -> dict[str, str]:

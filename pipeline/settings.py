@@ -15,6 +15,8 @@ from schemas.errors import SettingsError
 
 COMPRESSORS = ("neural", "tokenizer", "gzip", "token_bytes")
 LM_SIZES = ("tiny", "40m")
+LOCAL_RUNNER = "FnApiRunner"
+"""Beam's engine in this process. Not "DirectRunner", which would try to download another one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,9 +31,9 @@ class ModelSettings:
     """Size of a tokenizer that is trained here."""
     sample_bytes: int = 64 << 20
     """How much text the models are made from, at most."""
-    theta: ThetaTarget = field(default_factory=lambda: ThetaTarget(kind="quantile", value=0.75))
-    entropy_context_bytes: int = 2
-    """Bytes that a boundary depends on; 0: the whole document."""
+    theta: ThetaTarget = field(default_factory=lambda: ThetaTarget(kind="quantile", value=0.73))
+    entropy_context_bytes: int | None = None
+    """None: boundaries by the surprisal of byte pairs. Else by the LM's entropy, given so many bytes; 0: the text."""
     context: str = "segment"
     """What the LM sees when it codes: `segment` or `document`."""
     max_segment_bytes: int = 32
@@ -90,7 +92,7 @@ class PreprocessSettings:
     """Where the byte LM runs: `cpu` or `cuda`."""
     allow_other_device: bool = False
     """Accept a neural compressor built on a device that computes other codes; noted in the manifest."""
-    runner: str = "FnApiRunner"
+    runner: str = LOCAL_RUNNER
     beam_options: tuple[str, ...] = ()
     """Passed to Beam as they are."""
 

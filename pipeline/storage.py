@@ -6,16 +6,19 @@ readers therefore trust the manifest alone, which is written last.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from pipeline.readers_open import is_remote, open_binary
 from schemas.errors import SettingsError
 from schemas.files import replace_file
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 
 def is_local(path: str) -> bool:
@@ -67,13 +70,33 @@ def write_bytes(path: str, data: bytes) -> None:
 
 
 @contextmanager
+def explain_no_room(output: str) -> Iterator[None]:
+    """SettingsError, one line, where the body finds a full disk, a quota or a file size limit."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        places = f"{output}, or in {tempfile.gettempdir()} for temporary files"
+        raise SettingsError(
+            f"no room in {places} ({error.strerror}); free some, or set TMPDIR, and give the same command again: "
+            "finished units are kept"
+        ) from error
+
+
+@contextmanager
 def create(path: str) -> Iterator[IO[bytes]]:
-    """A binary file to write from its beginning, without seeking; left well, it is on the disk."""
+    """A binary file to write from its beginning, without seeking; left well, it is on the disk, else it is gone."""
     if is_local(path):
-        with open(path, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with open(path, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            with suppress(OSError):
+                os.remove(path)
+            raise
         return
     from apache_beam.io.filesystem import CompressionTypes
 

@@ -108,12 +108,18 @@ class UnitCompressor:
         self.schema = shard_schema(types, job.entropy)
 
     def process(self, unit: Unit) -> Commit:
-        """Compress a unit, or find that it is done."""
+        """Compress a unit, or find that it is done. SettingsError where the disk is full."""
         done = finished_commit(self.job, unit)
         if done is not None:
             return done
-        commit = self._write(unit, f"unit-{unit.index:05d}.{os.getpid()}-{time.monotonic_ns()}.arrow")
-        storage.write_bytes(commit_path(self.job.output, unit.index), commit.to_bytes())
+        with storage.explain_no_room(self.job.output):
+            attempt = f"unit-{unit.index:05d}.{os.getpid()}-{time.monotonic_ns()}"
+            commit = self._write(unit, f"{attempt}.arrow")
+            # Another attempt may commit the same unit at this moment, so the record has a name of its own until then.
+            staged = staged_path(self.job.output, f"{attempt}.json")
+            with storage.create(staged) as file:
+                file.write(commit.to_bytes())
+            storage.rename(staged, commit_path(self.job.output, unit.index))
         return commit
 
     def _write(self, unit: Unit, staged: str) -> Commit:

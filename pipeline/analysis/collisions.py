@@ -56,6 +56,8 @@ class CollisionTable:
     occurrences: int
     """Chunks in the corpus."""
     distinct_chunks: int
+    distinct_spellings: int
+    """Pairs of chunk and code: more than the chunks where a code depends on what stands before the chunk too."""
     codes: int
     colliding_codes: int
     """Codes with at least two distinct chunks."""
@@ -90,15 +92,16 @@ def collision_table(dataset: str, compressor: str, level: str, *, seed: int = 0)
     sizes = frame.groupby("code", sort=True).size()
     pairs = chunk_pairs(colliding, seed)
     controls = random_pairs(pairs, frame["chunk"].to_list(), seed)
-    occurrences = int(frame["count"].sum())
+    occurrences, distinct_chunks = int(frame["count"].sum()), frame["chunk"].nunique()
     return CollisionTable(
         compressor=compressor,
         level=level,
         occurrences=occurrences,
-        distinct_chunks=len(frame),
+        distinct_chunks=distinct_chunks,
+        distinct_spellings=len(frame),
         codes=len(sizes),
         colliding_codes=int((sizes > 1).sum()),
-        colliding_chunk_share=len(colliding) / max(1, len(frame)),
+        colliding_chunk_share=colliding["chunk"].nunique() / max(1, distinct_chunks),
         colliding_occurrence_share=int(colliding["count"].sum()) / max(1, occurrences),
         pairs=len(pairs.left),
         prefix_over_longer=prefix_shares(pairs, max),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,13 +58,19 @@ def chunk_pairs(colliding: pd.DataFrame, seed: int) -> Pairs:
         if n * (n - 1) // 2 <= PAIRS_PER_CODE:
             chosen = list(itertools.combinations(range(n), 2))
         else:
-            drawn = random.integers(0, n, (2 * PAIRS_PER_CODE, 2)).tolist()
-            chosen = sorted({(min(a, b), max(a, b)) for a, b in drawn if a != b})[:PAIRS_PER_CODE]
+            drawn = random.choice(n * (n - 1) // 2, PAIRS_PER_CODE, replace=False)
+            chosen = [_pair(number) for number in np.sort(drawn).tolist()]
         for a, b in chosen:
             left.append(rows[a][1])
             right.append(rows[b][1])
             weights.append(float(rows[a][2]) * float(rows[b][2]))
     return Pairs(left=left, right=right, weights=np.array(weights))
+
+
+def _pair(number: int) -> tuple[int, int]:
+    """Pair `number` of (0, 1), (0, 2), (1, 2), (0, 3), …"""
+    larger = (1 + math.isqrt(1 + 8 * number)) // 2
+    return number - larger * (larger - 1) // 2, larger
 
 
 def random_pairs(pairs: Pairs, chunks: Sequence[bytes], seed: int) -> Pairs:
@@ -72,11 +79,13 @@ def random_pairs(pairs: Pairs, chunks: Sequence[bytes], seed: int) -> Pairs:
     of_length: dict[int, list[bytes]] = defaultdict(list)
     for chunk in sorted(set(chunks)):
         of_length[len(chunk)].append(chunk)
-    draws = random.random((2, len(pairs.left)))
-    left, right = (
-        [of_length[len(chunk)][int(draw * len(of_length[len(chunk)]))] for chunk, draw in zip(side, row, strict=True)]
-        for side, row in zip((pairs.left, pairs.right), draws, strict=True)
-    )
+    left, right = [], []
+    for a, b, (first, second) in zip(pairs.left, pairs.right, random.random((len(pairs.left), 2)), strict=True):
+        others, same = of_length[len(b)], len(a) == len(b)
+        at = int(first * len(of_length[len(a)]))
+        other = int(second * (len(others) - same))
+        left.append(of_length[len(a)][at])
+        right.append(others[other + (same and other >= at)])
     return Pairs(left=left, right=right, weights=pairs.weights)
 
 

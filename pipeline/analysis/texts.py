@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 
 from pipeline.sample import HELD_OUT_SHARE
@@ -47,8 +48,8 @@ def held_out_texts(dataset: str, *, limit: int, max_bytes: int, extra: str | Non
 
 
 def head(raw: bytes, max_bytes: int) -> str:
-    """The first characters of UTF-8 bytes, at most `max_bytes` of them."""
-    return raw[:max_bytes].decode(errors="ignore") if len(raw) > max_bytes else raw.decode()
+    """The first characters of UTF-8 bytes, at most `max_bytes` of them; UnicodeDecodeError where they are not UTF-8."""
+    return codecs.getincrementaldecoder("utf-8")().decode(raw[:max_bytes], final=len(raw) <= max_bytes)
 
 
 def _file_texts(directory: str, limit: int, max_bytes: int) -> Texts:

@@ -46,6 +46,7 @@ OPTIONS = {
     "verify": ["dataset", "--by-model", "--device"],
     "decode": ["dataset", "--out", "--compressor"],
     "show": ["shard", "--view", "--head", "--compressor", "--width"],
+    "analyze": ["dataset", "--out", "--documents", "--texts", "--seed"],
 }
 """A new option is a promise: it goes into the README and here, or not at all."""
 

@@ -12,7 +12,7 @@ import pytest
 from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipeline import graph
+from pipeline import graph, runners
 from pipeline.inputs import plan_units
 from pipeline.loading import load_compressors
 from pipeline.publish import Publication
@@ -91,21 +91,21 @@ def test_models_are_loaded_once_in_a_process(workers: int, tmp_path: Path, monke
 
     monkeypatch.setattr(graph, "load_compressors", spy)
     units, job, loading, publication = parts(tmp_path, shards=8)
-    graph.run(units, job, loading, publication, graph.options("FnApiRunner", workers, ()))
+    graph.run(units, job, loading, publication, runners.options("FnApiRunner", workers, ()))
     assert len(loads) == 1
     assert read_manifest(job.output).totals.written == 30
 
 
 def test_the_local_runner_is_named_and_gets_a_thread_per_worker() -> None:
     for workers, mode in ((1, "in_memory"), (3, "multi_threading")):
-        options = graph.options("FnApiRunner", workers, ())
+        options = runners.options("FnApiRunner", workers, ())
         direct = options.view_as(DirectOptions)
         assert options.view_as(StandardOptions).runner == "FnApiRunner"
         assert (direct.direct_num_workers, direct.direct_running_mode) == (workers, mode)
 
 
 def test_options_of_other_runners_pass_through() -> None:
-    options = graph.options("PortableRunner", 2, ["--job_endpoint=localhost:1", "--environment_type=LOOPBACK"])
+    options = runners.options("PortableRunner", 2, ["--job_endpoint=localhost:1", "--environment_type=LOOPBACK"])
     known = options.get_all_options(drop_default=True)
     assert known["runner"] == "PortableRunner"
     assert known["job_endpoint"] == "localhost:1"
@@ -123,7 +123,7 @@ def test_options_of_other_runners_pass_through() -> None:
 )
 def test_options_that_cannot_be(runner: str, extra: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
-        graph.options(runner, 1, extra)
+        runners.options(runner, 1, extra)
     assert "\n" not in str(caught.value)
 
 

@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -66,7 +67,9 @@ def test_counts_are_those_of_a_plain_dictionary(dataset: str, level: str) -> Non
         chunks[code].add(chunk)
     buckets = [bucket for bucket in chunks.values() if len(bucket) > 1]
     assert (found.codes, found.colliding_codes) == (len(chunks), len(buckets))
-    assert found.colliding_chunk_share == pytest.approx(sum(map(len, buckets)) / len(wanted))
+    distinct_chunks = {chunk for _, chunk in wanted}
+    assert (found.distinct_chunks, found.distinct_spellings) == (len(distinct_chunks), len(wanted))
+    assert found.colliding_chunk_share == pytest.approx(len(set().union(*buckets)) / len(distinct_chunks))
     colliding = sum(number for (code, _), number in wanted.items() if len(chunks[code]) > 1)
     assert found.colliding_occurrence_share == pytest.approx(colliding / sum(wanted.values()))
     pairs = [pair for bucket in buckets for pair in combinations(sorted(bucket), 2)]
@@ -126,7 +129,27 @@ def test_large_buckets_are_capped_and_controls_keep_lengths() -> None:
     controls = random_pairs(pairs, chunks, seed=0)
     assert [len(chunk) for chunk in controls.left] == [len(chunk) for chunk in pairs.left]
     assert prefix_shares(pairs, max).mean <= prefix_shares(pairs, min).mean
+    assert all(a != b for a, b in zip(controls.left, controls.right, strict=True))
     assert sum(tail_counts(pairs).values()) == PAIRS_PER_CODE
+
+
+def test_the_pairs_of_a_large_bucket_are_a_fair_sample() -> None:
+    chunks = [f"{i:04}".encode() for i in range(1000)]
+    pairs = chunk_pairs(pd.DataFrame({"code": [b"c"] * 1000, "chunk": chunks, "count": 1}), seed=0)
+    means = [np.mean([int(chunk) for chunk in side]) for side in (pairs.left, pairs.right)]
+    assert means == pytest.approx([333, 666], abs=4 * 236 / 1000**0.5)
+    assert all(a < b for a, b in zip(pairs.left, pairs.right, strict=True))
+
+
+def test_a_control_is_never_a_chunk_with_itself() -> None:
+    few = [b"aa", b"ab", b"abc"]
+    frame = pd.DataFrame({"code": [b"c"] * 3, "chunk": few, "count": 1})
+    pairs = chunk_pairs(frame, seed=0)
+    for seed in range(50):
+        controls = random_pairs(pairs, few, seed)
+        assert all(a != b for a, b in zip(controls.left, controls.right, strict=True))
+        for side, control in ((pairs.left, controls.left), (pairs.right, controls.right)):
+            assert [len(chunk) for chunk in control] == [len(chunk) for chunk in side]
 
 
 def test_nothing_collides_in_nothing() -> None:

@@ -7,20 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kernels.codebook import Codebook
 from pipeline.analysis.stability import (
     CONTEXTS,
     QUANTILES,
     distances,
     frontier_rows,
     median_interval,
+    neural_variants,
     spelled,
     stability_rows,
+    symbols_of,
 )
 from pipeline.analysis.texts import head, held_out_texts
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.compressors.neural import NeuralCompressor
 from pipeline.sample import HELD_OUT_SHARE
 from pipeline.verify import dataset_compressors
+from schemas.batches import Documents
 from schemas.errors import DatasetError, SettingsError
 from schemas.held_out import is_held_out
 from schemas.manifest import read_manifest
@@ -100,6 +104,21 @@ def test_every_context_and_threshold_has_a_row(preprocess: Preprocess, corpus: P
     assert rows == frontier_rows(neural, TEXTS, seed=0)
 
 
+def test_a_variant_spells_as_a_compressor_of_its_own(preprocess: Preprocess, corpus: Path, tmp_path: Path) -> None:
+    """Shared entropies and a shared book change no symbol."""
+    assert preprocess(corpus, tmp_path / "data", "--compressors", "neural") == 0
+    dataset = str(tmp_path / "data")
+    neural = dataset_compressors(dataset, read_manifest(dataset))["neural"]
+    assert isinstance(neural, NeuralCompressor)
+    documents = Documents.from_bytes([text.encode() for _, text in TEXTS])
+    for context in ("document", "document-codes"):
+        for _, variant in neural_variants(neural, context, documents, documents.raw.size):
+            alone = NeuralCompressor(
+                model=neural.model, lm_digest="", settings=variant.config, memo=None, book=Codebook()
+            )
+            assert symbols_of(variant, documents) == symbols_of(alone, documents)
+
+
 def test_spelled_in_company_as_alone() -> None:
     gzip = GzipCompressor()
     texts = [text for _, text in TEXTS]
@@ -113,9 +132,12 @@ def test_held_out_texts_are_held_out_and_files_fill_up(preprocess: Preprocess, c
     for i in range(30):
         (more / f"{i}.py").write_text(f"# file {i}\n" * 20)
     (more / "binary").write_bytes(b"\xff\xfe" * 100)
+    (more / "0.broken.py").write_bytes(b"more than 100 bytes, \xff\xfe" * 10)
     texts, note = held_out_texts(str(tmp_path / "data"), limit=12, max_bytes=100, extra=str(more))
     assert len(texts) == 12
     documents = [name for name, _ in texts if not name.endswith(".py")]
+    everything, _ = held_out_texts(str(tmp_path / "data"), limit=99, max_bytes=100, extra=str(more))
+    assert not {"binary", "0.broken.py"} & {name for name, _ in everything}
     assert all(is_held_out(name, HELD_OUT_SHARE) for name in documents)
     assert f"{len(documents)} held-out documents" in note
     assert all(len(text.encode()) <= 100 for _, text in texts)

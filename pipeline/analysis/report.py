@@ -1,0 +1,231 @@
+"""The report: findings become one HTML file that needs nothing else, neither network nor font nor picture.
+
+    Findings ── sections ──► page   style and script inside, allowed by their digests alone
+
+Every number comes from the findings. Text from documents passes `markup.text` or `samples.cells`; the page's policy
+lets no other script run than its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from pipeline.analysis import report_distances, report_samples
+from pipeline.analysis.collisions import CollisionTable
+from pipeline.analysis.figures import histogram, key_mark, languages
+from pipeline.analysis.markup import Column, count, decimal, element, percent, table, text
+from pipeline.analysis.report_collisions import collision_section
+from pipeline.analysis.samples import Sample
+from pipeline.analysis.stability import FrontierRow, StabilityRow
+from pipeline.analysis.statistics import LanguageRow, Statistics
+from schemas.manifest import Manifest
+
+LANGUAGES_LISTED = 15
+QUANTITY_ORDER = ("entropy_bits", "segment_bytes", "segment_symbols", "window_bytes")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """All that a report says."""
+
+    dataset: str
+    """The name of the dataset's directory."""
+    command: str
+    """What makes this report again."""
+    manifest: Manifest
+    manifest_digest: str
+    statistics: Statistics
+    stability: Sequence[StabilityRow]
+    frontier: Sequence[FrontierRow]
+    texts_note: str
+    """Which texts the distances were measured on."""
+    collisions: Sequence[CollisionTable]
+    samples: Sequence[Sample]
+
+
+def report_html(findings: Findings) -> bytes:
+    """The page as UTF-8; equal findings give equal bytes."""
+    here = Path(__file__).parent
+    style, script = ((here / f"report_page.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    sections = {
+        "Stability": report_distances.section(findings.stability, findings.frontier, findings.texts_note),
+        "Collisions": collision_section(findings.collisions),
+        "Corpus": _corpus(findings),
+        "Compressors": _compressors(findings),
+        "Distributions": _distributions(findings),
+        "Samples": report_samples.section(findings.samples, _theta_bits(findings.manifest)),
+    }
+    sections = {title: content for title, content in sections.items() if content}
+    page = Template((here / "report_page.html").read_text("utf-8")).substitute(
+        title=text(f"What the compressors do to {findings.dataset}"),
+        lead=_lead(findings),
+        provenance=_provenance(findings),
+        contents="".join(f'<li><a href="#{title.lower()}">{title}</a></li>' for title in sections),
+        sections="\n".join(
+            element("section", element("h2", title) + content, id=title.lower()) for title, content in sections.items()
+        ),
+        style=style,
+        script=script,
+        style_digest=_digest(style),
+        script_digest=_digest(script),
+    )
+    return page.encode()
+
+
+def _digest(content: str) -> str:
+    """sha256 in base64, as a content security policy wants it."""
+    return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def _theta_bits(manifest: Manifest) -> float | None:
+    return manifest.compressors.get("neural", {}).get("settings", {}).get("theta_bits")
+
+
+def _provenance(findings: Findings) -> str:
+    words = f"Made by {element('code', text(findings.command))} from the manifest with sha256 "
+    return element("p", words + element("code", text(findings.manifest_digest)), class_="made")
+
+
+def _lead(findings: Findings) -> str:
+    totals = findings.manifest.totals
+    said = (
+        f"{count(totals.written)} documents, {decimal(totals.raw_bytes / 1e6, 1)} MB of UTF-8, "
+        f"in {len(findings.manifest.compressors)} compressed spellings. "
+        "A good spelling is short, and stays the same where the text does."
+    )
+    return element("p", text(said), class_="lead") + _glance(findings)
+
+
+def _glance(findings: Findings) -> str:
+    """Shortness and stability of each spelling, side by side."""
+    main = {row.compressor: row for row in report_distances.main_rows(findings.stability)}
+    columns = [Column(title="spelling", number=False), Column(title="bytes per symbol"), Column(title="distance")]
+    columns += [Column(title="95 % interval")]
+    ratios = {row.compressor: row.bytes_per_symbol for row in findings.statistics.compressors}
+    if "raw" in main:
+        ratios["raw"] = main["raw"].bytes_per_symbol
+    rows = []
+    for name in sorted(ratios, key=lambda name: (-ratios[name], name)):
+        distance = main.get(name)
+        rows.append(
+            [
+                name,
+                decimal(ratios[name]),
+                decimal(distance.distance) if distance else "",
+                f"{distance.low:.3f} to {distance.high:.3f}" if distance else "",
+            ]
+        )
+    edit = report_distances.main_edit(findings.stability)
+    caption = "Bytes per symbol over the whole corpus"
+    caption += f"; median distance of the symbols after {edit}" if edit else ""
+    return table(caption, columns, rows, name="glance")
+
+
+def _corpus(findings: Findings) -> str:
+    totals = findings.manifest.totals
+    rows = findings.statistics.languages
+    reasons = [[reason, count(number)] for reason, number in totals.rejected_by_reason.items()]
+    counted = [
+        ["read", count(totals.read)],
+        ["written", count(totals.written)],
+        ["set aside", count(totals.rejected)],
+        *([f"set aside: {reason}", number] for reason, number in reasons),
+        ["raw bytes", count(totals.raw_bytes)],
+        ["shards", count(len(findings.manifest.shards))],
+        ["bytes on disk", count(sum(shard.file_bytes for shard in findings.manifest.shards))],
+    ]
+    columns = [Column(title="what", number=False), Column(title="number")]
+    caption = (
+        "Bytes per symbol by language, with its number of documents: half of them lie on the bar, "
+        "the marker is all bytes over all symbols."
+    )
+    figure = element("figure", languages(rows) + _keys(rows) + element("figcaption", caption))
+    return table("Documents and bytes", columns, counted, name="totals") + figure + _language_table(rows)
+
+
+def _keys(rows: Sequence[LanguageRow]) -> str:
+    names = dict.fromkeys(row.compressor for row in rows)
+    items = "".join(element("li", key_mark(name) + text(name)) for name in names)
+    return element("ul", items, class_="keys")
+
+
+def _language_table(rows: Sequence[LanguageRow]) -> str:
+    names = list(dict.fromkeys(row.compressor for row in rows))
+    columns = [Column(title="language", number=False), Column(title="documents"), Column(title="raw bytes")]
+    columns += [Column(title=f"{name}, bytes per symbol") for name in names]
+    by_language: dict[str, dict[str, LanguageRow]] = {}
+    for row in rows:
+        by_language.setdefault(row.language, {})[row.compressor] = row
+    lines = []
+    for language, own in list(by_language.items())[:LANGUAGES_LISTED]:
+        one = next(iter(own.values()))
+        ratios = [decimal(own[name].bytes_per_symbol) for name in names]
+        lines.append([language or "none", count(one.documents), count(one.raw_bytes), *ratios])
+    left = len(by_language) - len(lines)
+    caption = "Languages by bytes" + (f"; {left} smaller ones are in languages.csv" if left > 0 else "")
+    return table(caption, columns, lines, name="languages")
+
+
+def _compressors(findings: Findings) -> str:
+    columns = [Column(title="compressor", number=False)]
+    titles = ("symbols", "bytes per symbol", "segments", "bytes per segment", "alphabet", "of it used")
+    columns += [Column(title=title) for title in (*titles, "unigram bits per byte", "digest")]
+    rows = [
+        [
+            row.compressor,
+            count(row.symbols),
+            decimal(row.bytes_per_symbol),
+            count(row.segments),
+            decimal(row.bytes_per_segment, 2),
+            count(row.alphabet),
+            percent(row.alphabet_used / row.alphabet),
+            decimal(row.unigram_bits_per_byte, 2),
+            findings.manifest.compressors[row.compressor]["digest"][:12],
+        ]
+        for row in findings.statistics.compressors
+    ]
+    caption = (
+        "Compressors over the whole corpus. Unigram bits per byte: what the symbols would cost a model that knows "
+        "only how often each occurs"
+    )
+    return table(caption, columns, rows, name="compressors") + _neural(findings.manifest)
+
+
+def _neural(manifest: Manifest) -> str:
+    neural = manifest.compressors.get("neural")
+    if neural is None:
+        return ""
+    book, training = neural.get("codebook", {}), neural.get("lm_training", {})
+    rows = [[key.replace("_", " "), _value(value)] for key, value in sorted(neural["settings"].items())]
+    rows.append(["theta was found by", str(neural.get("theta_target", "given"))])
+    rows.append(["codebook segments", count(book.get("entries", 0))])
+    rows.append(["byte LM", f"{training.get('size', 'given')}, {neural['lm_digest'][:12]}"])
+    quality = training.get("held_out_bits_per_byte")
+    if quality:
+        scored = count(training["held_out_scored_bytes"])
+        rows.append(["its held-out bits per byte", f"{decimal(quality)} on {scored} bytes"])
+    columns = [Column(title="setting", number=False), Column(title="value", number=False)]
+    return table("The neural compressor, from the manifest", columns, rows, name="neural")
+
+
+def _value(value: object) -> str:
+    return decimal(value) if isinstance(value, float) else str(value)
+
+
+def _distributions(findings: Findings) -> str:
+    theta = _theta_bits(findings.manifest)
+    order = {quantity: i for i, quantity in enumerate(QUANTITY_ORDER)}
+    panels = []
+    for data in sorted(findings.statistics.histograms, key=lambda data: (order[data.quantity], data.compressor)):
+        mark = (theta, f"θ = {theta:.3f}") if data.quantity == "entropy_bits" and theta is not None else None
+        panels.append(histogram(data, mark))
+    if not panels:
+        return ""
+    words = "A boundary stands before every byte whose entropy is above θ. "
+    words += "Bars are shares; the counts are in histograms.csv and under the pointer."
+    return element("p", words) + element("div", "".join(panels), class_="panels")
