@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -c .ci/constraints.txt
 
-.PHONY: help setup preprocess verify lm tokenizer train generate evaluate-bpb test bench check fmt clean
+.PHONY: help setup preprocess verify lm tokenizer train generate evaluate-bpb analyze reproduce plan \
+	test bench soak check fmt clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -68,11 +69,32 @@ generate: $(VENV)/.runtime  ## continue PROMPT with the model of RUN: raw bytes 
 evaluate-bpb: $(VENV)/.runtime  ## bits per raw byte of RUN on the held-out documents of DATA
 	$(BIN)/python -m trainer evaluate bpb $(RUN) --data $(DATA) $(ARGS)
 
+analyze: $(VENV)/.runtime  ## stability, collisions and statistics of DATA: tables and one page, DATA/analysis/report.html
+	$(PIP_INSTALL) $$($(BIN)/python .ci/requirements.py analysis)
+	$(BIN)/python -m pipeline analyze $(DATA) $(if $(TEXTS),--texts $(TEXTS)) $(ARGS)
+
+# Short documents, so that rows hold both spellings, and alphabets that a tiny model can learn. The byte LM is DATA's.
+SCALE ?= cpu
+PIECES ?= data/pieces
+reproduce: $(VENV)/.runtime  ## the paper's ablations at SCALE=cpu|smoke into docs/reproduction.md; needs a finished DATA
+	$(BIN)/python -m pipeline preprocess $(if $(INPUT),--input $(INPUT)) --output $(PIECES) --split-bytes 240 \
+		--window-bits 12 --lm $(DATA)/compressors/lm-tiny --tokenizer-vocabulary 4096 --shards 4
+	$(BIN)/python -m trainer reproduce --data $(PIECES) --corpus $(DATA) --scale $(SCALE) \
+		$(if $(filter cpu,$(SCALE)),--report docs/reproduction.md) $(ARGS)
+
+BYTES ?= 3.3e12
+plan: $(VENV)/.runtime  ## hours, storage and requests for BYTES of corpus, from the rates measured with DATA
+	$(BIN)/python -m pipeline plan --bytes $(BYTES) --dataset $(DATA) $(if $(GPUS),--gpus $(GPUS)) $(ARGS)
+
 test: $(VENV)/.dev  ## the whole test suite
 	$(BIN)/python -m pytest $(TESTS)
 
 bench: $(VENV)/.dev  ## the figures of docs/benchmarks.md, each beside its yardstick, measured in one run
 	$(BIN)/python -m tests.bench $(ARGS)
+
+SOAK ?= kills items faults
+soak: $(VENV)/.dev  ## 100 kills, 100,000 hostile items, full disks and damaged shards (SOAK names some of them)
+	for kind in $(SOAK); do $(BIN)/python -m tests.soak $$kind $(ARGS) || exit 1; done
 
 check: $(VENV)/.dev  ## ruff and the type checker
 	$(BIN)/ruff check .
