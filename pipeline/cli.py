@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pipeline.cli_plan import add_plan_options
 from schemas.errors import SettingsError
 
 DEFAULT_OUTPUT = "data/stdlib"
@@ -28,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     _decode(commands.add_parser("decode", help="the corpus back, byte for byte", formatter_class=_Help))
     _show(commands.add_parser("show", help="print a view of a shard", formatter_class=_Help))
     _analyze(commands.add_parser("analyze", help="tables and a page: does it deserve trust?", formatter_class=_Help))
+    plan = commands.add_parser("plan", help="hours, storage and requests of a larger run", formatter_class=_Help)
+    add_plan_options(plan, DEFAULT_OUTPUT)
     return top
 
 

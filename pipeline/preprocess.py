@@ -43,7 +43,7 @@ def preprocess(settings: PreprocessSettings) -> bool:
         )
     _refuse_output_in_input(settings, units)
     storage.make_directory(settings.output)
-    with lock.hold(settings.output):
+    with lock.hold(settings.output), storage.explain_no_room(settings.output):
         if storage.exists(storage.join(settings.output, MANIFEST_NAME)):
             check_same_run(settings, units)
             storage.remove(storage.join(settings.output, WORK_DIRECTORY))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterable, Iterator
 from os import PathLike
@@ -22,6 +21,7 @@ from pathlib import Path
 import sentencepiece
 
 from schemas.errors import InputError, SettingsError
+from schemas.files import replace_file
 
 MAX_TRAINING_BYTES = 64 << 20
 """Text beyond this many bytes adds training time and next to nothing to the vocabulary."""
@@ -52,15 +52,7 @@ def train_tokenizer(
     model = _train(chunks, vocabulary_size)
     path = Path(out_path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    try:
-        with staged.open("wb") as file:
-            file.write(model)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(staged, path)
-    finally:
-        staged.unlink(missing_ok=True)
+    replace_file(str(path), model)
 
 
 def _train(chunks: Iterator[bytes], vocabulary_size: int) -> bytes:

@@ -29,7 +29,7 @@ from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
 from schemas.shards import DOC_ID, RAW, documents_from_array, spelling_from_array
 from schemas.vocabulary import vocabulary_size
 from trainer.shard_cache import ShardCache, is_remote, read_remote
-from trainer.shard_reader import DecodedBatch, Reader
+from trainer.shard_reader import DecodedBatch, Reader, check_digest
 
 RECENT_BATCH_BYTES = 64 << 20
 
@@ -126,7 +126,10 @@ class Dataset:
         with self._lock:
             reader = self._readers.get(shard)
             if reader is None:
-                reader = Reader(self._path(shard), self.shards[shard], self._starts.get(shard))
+                path = self._path(shard)
+                if shard not in self._starts:
+                    check_digest(path, self.shards[shard])
+                reader = Reader(path, self.shards[shard], self._starts.get(shard))
                 self._starts[shard] = reader.starts
                 self._check_columns(reader)
                 self._readers[shard] = reader

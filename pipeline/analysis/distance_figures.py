@@ -12,7 +12,7 @@ from pipeline.analysis.stability import FrontierRow, StabilityRow
 
 DISTANCES = {0.0: "0", 0.2: "0.2", 0.4: "0.4", 0.6: "0.6", 0.8: "0.8", 1.0: "1"}
 KINDS = {"delete": "deleted", "insert": "inserted", "substitute": "substituted"}
-CONTEXT_WORDS = {"pairs": "byte pairs", "1": "1 byte", "document": "document", "document-codes": "document, codes too"}
+CONTEXT_WORDS = {"pairs": "byte pairs", "1": "1 byte", "document": "document", "document-codes": "document codes"}
 CONTEXTS_DRAWN = ("1", "2", "4", "8", *CONTEXT_WORDS)
 
 

@@ -12,8 +12,10 @@ from pipeline.analysis.statistics import Histogram, LanguageRow
 MARKS = {"raw": "cross", "neural": "circle", "tokenizer": "diamond", "gzip": "square", "token_bytes": "triangle"}
 """Every compressor has one marker and one colour on the whole page."""
 WIDE, NARROW = 760.0, 360.0
+SCORES = ("entropy_bits", "surprisal_bits")
 QUANTITIES = {
     "entropy_bits": ("Entropy of a byte, bits", "bytes"),
+    "surprisal_bits": ("Surprisal of a byte, bits", "bytes"),
     "segment_bytes": ("Segment length, bytes", "segments"),
     "segment_symbols": ("Windows of a segment", "segments"),
     "window_bytes": ("Window length, bytes", "windows"),
@@ -56,11 +58,11 @@ def histogram(data: Histogram, mark: tuple[float, str] | None = None) -> str:
     shares = [n / max(1, data.total) for n in data.counts]
     last = data.first + data.width * len(shares)
     plot = Plot(width=NARROW, height=230, x=(data.first, last), y=(0.0, max(shares, default=1.0) * 1.08), top=28)
-    centre = 0.0 if data.quantity == "entropy_bits" else data.width / 2
+    centre = 0.0 if data.quantity in SCORES else data.width / 2
     plot.axes(title, f"% of {unit}", _bin_ticks(data, plot, centre), _share_ticks(plot))
     for i, share in enumerate(shares):
         low = data.first + i * data.width
-        span = f"{low:g} to {low + data.width:g}" if data.quantity == "entropy_bits" else f"{low:g}"
+        span = f"{low:g} to {low + data.width:g}" if data.quantity in SCORES else f"{low:g}"
         more = " and more" if data.open_ended and i == len(shares) - 1 else ""
         plot.bar(low, low + data.width, share, css(data.compressor), f"{span}{more}: {count(data.counts[i])} {unit}")
     if mark:
@@ -78,7 +80,7 @@ def _bin_ticks(data: Histogram, plot: Plot, centre: float) -> dict[float, str]:
     last = data.first + data.width * (len(data.counts) - 1)
     labels = {x + centre: f"{x:g}" for x in ticks}
     if data.open_ended:
-        labels = {x: words for x, words in labels.items() if x < last - (last - data.first) * 0.06}
+        labels = {x: words for x, words in labels.items() if x < last - (last - data.first) * 0.13}
         labels[last + centre] = f"{last:g}+"
     return labels
 

@@ -127,14 +127,25 @@ class Plot:
 
         A label that would leave the drawing stands over its line's end instead.
         """
-        ordered = sorted(labels, key=lambda item: self.up(item[1]))
-        places = spread([self.up(y) for _, y, _, _ in ordered], LABEL_HEIGHT, self.height - self.bottom)
-        for (x, _, words, class_), place in zip(ordered, places, strict=True):
-            most = self.width - LETTER_WIDTH * len(words)
-            if self.across(x) + dx > most:
-                self.parts.append(label_at(self.width, place - 9, words, class_, anchor="end"))
-            else:
-                self.parts.append(label_at(self.across(x) + dx, place + 4, words, class_))
+        placed = sorted((self._label_place(*label, dx) for label in labels), key=lambda place: place[1])
+        heights = spread([y for _, y, _, _, _ in placed], LABEL_HEIGHT, self.height - self.bottom)
+        for (x, _, words, class_, anchor), y in zip(placed, heights, strict=True):
+            self.parts.append(label_at(x, y + 4, words, class_, anchor=anchor))
+
+    def _label_place(
+        self, x: float, y: float, words: str, class_: str, dx: float
+    ) -> tuple[float, float, str, str, str]:
+        """Pixels, words, class and anchor of a label before it is moved."""
+        across, up = self.across(x) + dx, self.up(y)
+        if across + LETTER_WIDTH * len(words) <= self.width:
+            return across, up, words, class_, "start"
+        return (
+            self.width,
+            up - LABEL_HEIGHT if up - LABEL_HEIGHT > self.top else up + LABEL_HEIGHT,
+            words,
+            class_,
+            "end",
+        )
 
     def svg(self, name: str, description: str, class_: str = "") -> str:
         """The drawing; `description` is read to those who do not see it."""

@@ -17,16 +17,16 @@ from string import Template
 
 from pipeline.analysis import report_distances, report_samples
 from pipeline.analysis.collisions import CollisionTable
-from pipeline.analysis.figures import histogram, key_mark, languages
+from pipeline.analysis.figures import SCORES, histogram, key_mark, languages
 from pipeline.analysis.markup import Column, count, decimal, element, percent, table, text
 from pipeline.analysis.report_collisions import collision_section
 from pipeline.analysis.samples import Sample
 from pipeline.analysis.stability import FrontierRow, StabilityRow
-from pipeline.analysis.statistics import LanguageRow, Statistics
+from pipeline.analysis.statistics import LanguageRow, Statistics, score_name
 from schemas.manifest import Manifest
 
 LANGUAGES_LISTED = 15
-QUANTITY_ORDER = ("entropy_bits", "segment_bytes", "segment_symbols", "window_bytes")
+QUANTITY_ORDER = (*SCORES, "segment_bytes", "segment_symbols", "window_bytes")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +58,7 @@ def report_html(findings: Findings) -> bytes:
         "Corpus": _corpus(findings),
         "Compressors": _compressors(findings),
         "Distributions": _distributions(findings),
-        "Samples": report_samples.section(findings.samples, _theta_bits(findings.manifest)),
+        "Samples": report_samples.section(findings.samples),
     }
     sections = {title: content for title, content in sections.items() if content}
     page = Template((here / "report_page.html").read_text("utf-8")).substitute(
@@ -202,6 +202,7 @@ def _neural(manifest: Manifest) -> str:
         return ""
     book, training = neural.get("codebook", {}), neural.get("lm_training", {})
     rows = [[key.replace("_", " "), _value(value)] for key, value in sorted(neural["settings"].items())]
+    rows += [["boundaries", str(neural["boundaries"])]] if "boundaries" in neural else []
     rows.append(["theta was found by", str(neural.get("theta_target", "given"))])
     rows.append(["codebook segments", count(book.get("entries", 0))])
     rows.append(["byte LM", f"{training.get('size', 'given')}, {neural['lm_digest'][:12]}"])
@@ -222,10 +223,11 @@ def _distributions(findings: Findings) -> str:
     order = {quantity: i for i, quantity in enumerate(QUANTITY_ORDER)}
     panels = []
     for data in sorted(findings.statistics.histograms, key=lambda data: (order[data.quantity], data.compressor)):
-        mark = (theta, f"θ = {theta:.3f}") if data.quantity == "entropy_bits" and theta is not None else None
+        mark = (theta, f"θ = {theta:.3f}") if data.quantity in SCORES and theta is not None else None
         panels.append(histogram(data, mark))
     if not panels:
         return ""
-    words = "A boundary stands before every byte whose entropy is above θ. "
+    score = score_name(findings.manifest)
+    words = f"A boundary stands before every byte whose {score} is above θ. "
     words += "Bars are shares; the counts are in histograms.csv and under the pointer."
     return element("p", words) + element("div", "".join(panels), class_="panels")

@@ -39,9 +39,10 @@ def section(stability: Sequence[StabilityRow], frontier_rows: Sequence[FrontierR
     )
     caption = (
         "Up and down: the median distance over texts with its 95 % interval. Left to right: how short the spelling is. "
-        f"Points: {texts_note}. Lines: neural spellings by the same byte LM along rising θ, one for each reach of the "
-        f"entropy, on at most {FRONTIER_TEXTS} of these texts and {FRONTIER_BYTES:,} bytes of each. Dotted: what an edit "
-        "of this share leaves of runs of B characters."
+        f"Points: {texts_note}. Lines: neural spellings by the same byte LM along rising θ, one for each score that "
+        f"boundaries are cut at, on at most {FRONTIER_TEXTS} of these texts and {FRONTIER_BYTES:,} bytes of each: the "
+        "surprisal of a byte after the byte before it, or its entropy given so much before it. Dotted: what an edit of "
+        "this share does to runs of B characters."
     )
     main_figure = element("figure", frontier(frontier_rows, main, main[0].share) + element("figcaption", text(caption)))
     parts = [element("p", text(words)), main_figure, _frontier_table(frontier_rows)]
@@ -57,7 +58,7 @@ def _frontier_table(rows: Sequence[FrontierRow]) -> str:
     if not rows:
         return ""
     titles = ("quantile", "θ, bits", "bytes per symbol", "distance [95 %]")
-    columns = [Column(title="entropy context", number=False), *(Column(title=title) for title in titles)]
+    columns = [Column(title="boundaries by", number=False), *(Column(title=title) for title in titles)]
     lines = [
         [
             context_words(str(row.context)),

@@ -96,7 +96,7 @@ function describe(numbers, i) {
     ["byte", `0x${hex(numbers.bytes[i])} ${quoted(numbers.bytes.slice(i, i + 1))}`, true],
     ["offset", (numbers.start + i).toLocaleString("en")],
   ];
-  if (numbers.bits) rows.push(["entropy", `${numbers.bits[i].toFixed(3)} bits`]);
+  if (numbers.bits) rows.push([numbers.score, `${numbers.bits[i].toFixed(3)} bits`]);
   rows.push(["segment", `${numbers.segment + segment}: ${quoted(numbers.bytes.slice(from, to))}`, true]);
   rows.push(["", `byte ${i - from + 1} of ${to - from}`]);
   if (numbers.windows) {

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.analysis.markup import count, element, text
-from pipeline.analysis.samples import SHADES, Sample, cells, data
+from pipeline.analysis.samples import SHADES, THETA_SHADE, Sample, cells, data, step_bits
 
 
-def section(samples: Sequence[Sample], theta_bits: float | None) -> str:
+def section(samples: Sequence[Sample]) -> str:
     """Excerpts of documents; empty where there are none."""
     if not samples:
         return ""
-    return _legend(samples[0], theta_bits) + "".join(_sample(i, sample) for i, sample in enumerate(samples))
+    return _legend(samples[0]) + "".join(_sample(i, sample) for i, sample in enumerate(samples))
 
 
-def _legend(sample: Sample, theta_bits: float | None) -> str:
+def _legend(sample: Sample) -> str:
     words = (
         "Point at a byte for its numbers, or go there with the keyboard: Tab to a document, then ← → by byte, "
         "↑ ↓ by segment, Home and End."
@@ -23,11 +23,11 @@ def _legend(sample: Sample, theta_bits: float | None) -> str:
     parts = [_mark("s", "segment")]
     if sample.window_ends is not None:
         parts.append(_mark("w", "window within a segment"))
-    if sample.entropy_bits is not None:
-        ramp = "".join(f'<i class="h{i}"></i>' for i in range(SHADES))
-        theta = f"; θ is {theta_bits:.3f}" if theta_bits is not None else ""
-        scale = element("span", ramp, class_="ramp") + text(f"{(SHADES - 1) / 2:g} bits and more{theta}")
-        parts.append(f"entropy 0{scale}")
+    if sample.score_bits is not None:
+        ramp = "".join(f'<i class="h{i}{" t" * (i == THETA_SHADE)}"></i>' for i in range(SHADES))
+        most = step_bits(sample.theta_bits) * (SHADES - 1)
+        words_after = f"{most:.1f} bits and more; the mark is θ = {sample.theta_bits:.3f}"
+        parts.append(f"{sample.score} 0" + element("span", ramp, class_="ramp") + text(words_after))
     parts.append(text("white space: ↵ → ·   small: bytes without a glyph of their own"))
     legend = "".join(element("span", part) for part in parts)
     return element("p", words) + element("div", legend, class_="legend")

@@ -1,4 +1,4 @@
-r"""Sample documents, byte by byte: each byte a cell, shaded by its entropy, segments and windows marked.
+r"""Sample documents, byte by byte: each byte a cell, shaded by its entropy (or what decides), segments marked.
 
     shard row ── excerpt (whole segments) ── entropies ──► Sample ──► cells  <i class="h9 s">f</i>
                                                                   └─► data   numbers that the page's script shows
@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from kernels.draws import draws, hash_strings, key
 from pipeline.analysis.markup import visible
+from pipeline.analysis.statistics import score_name
 from schemas.batches import Documents
 from schemas.manifest import Manifest, open_shards
 from schemas.shards import DOC_ID, ENTROPY, LANGUAGE, RAW, SOURCE, documents_from_array, spelling_from_array
@@ -30,7 +31,9 @@ EXCERPT_BYTES = 1200
 PURPOSE = 0x5A4D
 """What the seed is drawn for, so that other draws of one seed differ."""
 SHADES = 12
-"""Shades are half a bit apart; the last one is for all that is above."""
+LEAST_THETA_BITS = 0.25
+THETA_SHADE = 8
+"""The first shade above θ, so that a boundary stands before every byte of this shade or a darker one."""
 NAMED = {0x0A: "↵", 0x09: "→", 0x20: "·"}
 
 
@@ -51,8 +54,11 @@ class Sample:
     first_segment: int
     """Index of its first segment in the document."""
     raw: bytes
-    entropy_bits: tuple[float, ...] | None
-    """H of every byte, or None where the dataset has no byte LM."""
+    score: str
+    """What decides boundaries: `entropy` or `surprisal`."""
+    theta_bits: float
+    score_bits: tuple[float, ...] | None
+    """Of every byte, or None where the dataset has no neural compressor."""
     segment_ends: tuple[int, ...]
     """In bytes of the excerpt."""
     symbol_ends: tuple[int, ...]
@@ -77,13 +83,13 @@ def choose_samples(
     compressor = _segmenter(manifest)
     if compressor is None:
         return []
-    chosen, names = _draw(directory, number, seed), sorted(manifest.compressors)
+    chosen = _draw(directory, number, seed)
     found: dict[int, Sample] = {}
     position = 0
     for batch in open_shards(directory):
         for row in chosen:
             if position <= row < position + batch.num_rows:
-                found[row] = _sample(batch.slice(row - position, 1), compressor, entropies, names)
+                found[row] = _sample(batch.slice(row - position, 1), compressor, entropies, manifest)
         position += batch.num_rows
     return [found[row] for row in chosen]
 
@@ -130,7 +136,7 @@ def _draw(directory: str, number: int, seed: int) -> list[int]:
 
 
 def _sample(
-    row: pa.RecordBatch, compressor: str, entropies: Callable[[Documents], np.ndarray] | None, names: list[str]
+    row: pa.RecordBatch, compressor: str, entropies: Callable[[Documents], np.ndarray] | None, manifest: Manifest
 ) -> Sample:
     documents = documents_from_array(row[RAW])
     raw = documents.raw
@@ -147,11 +153,15 @@ def _sample(
         language=row[LANGUAGE][0].as_py(),
         compressor=compressor,
         document_bytes=int(raw.size),
-        document_symbols={name: int(spelling_from_array(row[name]).symbols.size) for name in names},
+        document_symbols={
+            name: int(spelling_from_array(row[name]).symbols.size) for name in sorted(manifest.compressors)
+        },
         start=start,
         first_segment=first,
         raw=raw[start:stop].tobytes(),
-        entropy_bits=_entropies(row, documents, entropies, start, stop),
+        score=score_name(manifest),
+        theta_bits=manifest.compressors.get("neural", {}).get("settings", {}).get("theta_bits", 0.0),
+        score_bits=_entropies(row, documents, entropies, start, stop),
         segment_ends=tuple((ends[first:last] - start).tolist()),
         symbol_ends=tuple((symbol_ends[first:last] - symbol_start).tolist()),
         symbols=tuple(spelling.symbols[symbol_start:symbol_stop].tolist()),
@@ -190,12 +200,19 @@ def _entropies(
         bits = entropies(Documents(raw=documents.raw[:stop], offsets=np.array([0, stop], np.int64)))
     else:
         return None
-    return tuple(round(float(value), 3) for value in bits[start:stop])
+    return tuple(bits[start:stop].astype(np.float64).tolist())
 
 
-def shade(bits: float) -> int:
-    """0 to SHADES - 1, half a bit each."""
-    return min(SHADES - 1, max(0, int(2 * bits)))
+def shade(bits: float, theta_bits: float) -> int:
+    """0 to SHADES - 1: equal steps up to θ, and on as far as there are shades."""
+    if bits > theta_bits:
+        return min(SHADES - 1, THETA_SHADE + int((bits - theta_bits) / step_bits(theta_bits)))
+    return min(THETA_SHADE - 1, max(0, int(bits / step_bits(theta_bits))))
+
+
+def step_bits(theta_bits: float) -> float:
+    """Bits from one shade to the next."""
+    return max(theta_bits, LEAST_THETA_BITS) / THETA_SHADE
 
 
 def cells(sample: Sample) -> str:
@@ -204,7 +221,7 @@ def cells(sample: Sample) -> str:
     window_starts = set(sample.window_ends[:-1]) - segment_starts if sample.window_ends else set()
     written = []
     for i, (shown, kind) in enumerate(faces(sample.raw)):
-        marks = [f"h{shade(sample.entropy_bits[i])}"] if sample.entropy_bits else []
+        marks = [f"h{shade(sample.score_bits[i], sample.theta_bits)}"] if sample.score_bits else []
         marks += ["s"] * (i in segment_starts) + ["w"] * (i in window_starts) + [kind] * bool(kind)
         focus = ' tabindex="0"' if i == 0 else ""
         written.append(f'<i class="{" ".join(marks)}"{focus}>{shown}</i>' + "\n" * (sample.raw[i] == 0x0A))
@@ -243,7 +260,8 @@ def data(sample: Sample) -> str:
             "start": sample.start,
             "segment": sample.first_segment,
             "bytes": list(sample.raw),
-            "bits": sample.entropy_bits,
+            "score": sample.score,
+            "bits": None if sample.score_bits is None else [round(bits, 3) for bits in sample.score_bits],
             "ends": sample.segment_ends,
             "symbolEnds": sample.symbol_ends,
             "symbols": sample.symbols,

@@ -223,9 +223,7 @@ def _shared_book(
     return book
 
 
-def _variant(
-    compressor: NeuralCompressor, settings: NeuralSettings, memo: object, book: Codebook
-) -> NeuralCompressor:
+def _variant(compressor: NeuralCompressor, settings: NeuralSettings, memo: object, book: Codebook) -> NeuralCompressor:
     return NeuralCompressor(
         model=compressor.model,
         lm_digest="",

@@ -20,10 +20,10 @@ from schemas.manifest import Manifest, open_shards
 from schemas.shards import ENTROPY, LANGUAGE, RAW, documents_from_array, list_parts, spelling_from_array
 
 Entropies = Callable[[Documents], np.ndarray]
-"""H float32 [n_bytes], in bits, of every byte of some documents."""
+"""What decides boundaries, float32 [n_bytes] in bits, of every byte of some documents: its entropy or its surprisal."""
 
-MAX_ENTROPY_BITS = 8.0
-ENTROPY_BIN_BITS = 0.25
+MAX_SCORE_BITS = 16.0
+SCORE_BIN_BITS = 0.25
 ENTROPY_BYTES = 1 << 22
 """Entropies that only the byte LM can tell are counted over this many bytes, the first of every batch."""
 MAX_LENGTH_BIN, MAX_COUNT_BIN = 40, 8
@@ -73,7 +73,7 @@ class Histogram:
     """Counts of a quantity in bins of equal width; bin i is [first + i·width, first + (i + 1)·width)."""
 
     quantity: str
-    """entropy_bits, segment_bytes, segment_symbols or window_bytes."""
+    """entropy_bits or surprisal_bits, segment_bytes, segment_symbols, window_bytes."""
     compressor: str
     first: float
     width: float
@@ -106,7 +106,7 @@ def corpus_statistics(
     ENTROPY_BYTES bytes only.
     """
     names = sorted(manifest.compressors)
-    tally = _Tally({name: manifest.compressors[name]["alphabet_size"] for name in names})
+    tally = _Tally({name: manifest.compressors[name]["alphabet_size"] for name in names}, score_name(manifest))
     limit_bytes = None if entropies_are_cheap else ENTROPY_BYTES // max(1, len(manifest.shards))
     for batch in open_shards(directory):
         tally.add(batch)
@@ -115,6 +115,12 @@ def corpus_statistics(
             tally.entropy.add(bits)
     tally.check(manifest)
     return tally.statistics()
+
+
+def score_name(manifest: Manifest) -> str:
+    """What the neural compressor cuts at: `surprisal` where byte pairs decide, else `entropy` under the byte LM."""
+    settings = manifest.compressors.get("neural", {}).get("settings", {})
+    return "surprisal" if settings.get("entropy_context_bytes", 0) is None else "entropy"
 
 
 def _batch_entropies(batch: pa.RecordBatch, entropies: Entropies | None, limit_bytes: int | None) -> np.ndarray | None:
@@ -174,12 +180,13 @@ class _Group:
 class _Tally:
     """Everything that one pass counts."""
 
-    def __init__(self, alphabets: dict[str, int]) -> None:
+    def __init__(self, alphabets: dict[str, int], score: str) -> None:
+        self.score = score
         self.documents = self.raw_bytes = 0
         self.symbols = {name: np.zeros(size, np.int64) for name, size in alphabets.items()}
         self.segments = dict.fromkeys(alphabets, 0)
         self.languages: dict[tuple[str, str], _Group] = defaultdict(_Group)
-        self.entropy = _Counter(0.0, ENTROPY_BIN_BITS, int(MAX_ENTROPY_BITS / ENTROPY_BIN_BITS), open_ended=False)
+        self.entropy = _Counter(0.0, SCORE_BIN_BITS, int(MAX_SCORE_BITS / SCORE_BIN_BITS), open_ended=True)
         self.lengths: dict[tuple[str, str], _Counter] = {}
         for name in alphabets:
             self.lengths["segment_bytes", name] = _Counter(1.0, 1.0, MAX_LENGTH_BIN, open_ended=True)
@@ -271,7 +278,7 @@ class _Tally:
 
     def _histograms(self) -> Iterator[Histogram]:
         if self.entropy.counts.any():
-            yield self.entropy.histogram("entropy_bits", "neural")
+            yield self.entropy.histogram(f"{self.score}_bits", "neural")
         for (quantity, name), counter in self.lengths.items():
             # A segment that is a whole document, or always one symbol, has no distribution worth a picture.
             whole = self.segments[name] <= self.documents

@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 
-NAMES = ("coder", "speed", "theta", "codebook", "inference", "generated", "memory", "loader", "kills")
+NAMES = ("coder", "speed", "theta", "codebook", "inference", "generated", "memory", "loader", "kills", "plan")
 
 
 def main() -> int:

@@ -47,6 +47,7 @@ OPTIONS = {
     "decode": ["dataset", "--out", "--compressor"],
     "show": ["shard", "--view", "--head", "--compressor", "--width"],
     "analyze": ["dataset", "--out", "--documents", "--texts", "--seed"],
+    "plan": ["--bytes", "--dataset", "--workers", "--gpus", "--processes", "--unit-bytes", "--lm", "--rate"],
 }
 """A new option is a promise: it goes into the README and here, or not at all."""
 

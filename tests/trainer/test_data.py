@@ -335,10 +335,21 @@ def test_damaged_shards_are_named_where_they_are_read(tmp_path: Path, prefetch: 
         pytest.raises(DatasetError, match=r"its alphabet has 256: .* write it again"),
     ):
         next(loader)
-    for path in sorted(tmp_path.glob("*.arrow")):
-        path.write_bytes(path.read_bytes()[:-50])
+    whole = {path: path.read_bytes() for path in sorted(tmp_path.glob("*.arrow"))}
+    for path, data in whole.items():
+        path.write_bytes(data[:-50])
     dataset = Dataset(str(tmp_path), compressor=COMPRESSOR)
-    with Loader(dataset, settings) as loader, pytest.raises(DatasetError, match="not a whole Arrow IPC file"):
+    with Loader(dataset, settings) as loader, pytest.raises(DatasetError, match="is damaged: its sha256 is"):
+        next(loader)
+    for path, data in whole.items():
+        path.write_bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :])
+    dataset = Dataset(str(tmp_path), compressor=COMPRESSOR)
+    with Loader(dataset, settings) as loader, pytest.raises(DatasetError, match="is damaged: its sha256 is"):
+        next(loader)
+    for path in whole:
+        path.unlink()
+    dataset = Dataset(str(tmp_path), compressor=COMPRESSOR)
+    with Loader(dataset, settings) as loader, pytest.raises(DatasetError, match="is missing"):
         next(loader)
 
 

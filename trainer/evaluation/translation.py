@@ -195,8 +195,9 @@ def _greedy(
     active = np.ones(len(openings), bool)
     for _ in range(most):
         chosen = allowed[(last @ weight.t()).argmax(-1).cpu().numpy()]
-        for row in np.flatnonzero(active):
-            answers[row].append(int(chosen[row]))
+        for answer, id, live in zip(answers, chosen.tolist(), active.tolist(), strict=True):
+            if live:
+                answer.append(id)
         active &= chosen != allowed[0]
         if not active.any():
             break

@@ -166,11 +166,11 @@ def _translation(table: Table) -> Claim:
     size = table.sizes[-1] if table.sizes else ""
 
     def exact(result: Result) -> float | None:
-        return result.translation and result.translation["raw_exact"]
+        return None if result.translation is None else float(result.translation["raw_exact"])
 
     def saved(result: Result) -> float | None:
         found = result.translation
-        return found and found["bits_per_byte_given_other_comp"] - found["bits_per_byte_given_comp"]
+        return None if found is None else found["bits_per_byte_given_other_comp"] - found["bits_per_byte_given_comp"]
 
     arms = ("neural-none", "neural", "neural-always")
     exacts = [table.spread(exact, size, arm) for arm in arms]

@@ -127,17 +127,18 @@ def test_the_histograms_have_their_bars(driver: Any, found: Findings) -> None:
     assert sorted(len(one.find_elements("css selector", ".bar")) for one in shown) == sorted(
         len(one.counts) for one in found.statistics.histograms
     )
-    assert len(driver.find_elements("css selector", "svg.h-entropy-bits .threshold")) == 1
+    scores = "svg.h-entropy-bits .threshold, svg.h-surprisal-bits .threshold"
+    assert len(driver.find_elements("css selector", scores)) == 1
 
 
 def expected(found: Findings, number: int, i: int) -> dict[str, str]:
     """What the tip must say about byte i of a sample."""
     sample = found.samples[number]
-    assert sample.entropy_bits is not None
+    assert sample.score_bits is not None
     segment = next(k for k, end in enumerate(sample.segment_ends) if end > i)
     return {
         "offset": f"{sample.start + i:,}",
-        "entropy": f"{sample.entropy_bits[i]:.3f} bits",
+        sample.score: f"{round(sample.score_bits[i], 3):.3f} bits",
         "segment": str(sample.first_segment + segment),
     }
 
@@ -147,7 +148,8 @@ def check_tip(driver: Any, found: Findings, number: int, i: int) -> None:
     shown = tip(driver)
     wanted = expected(found, number, i)
     assert shown["offset"] == wanted["offset"]
-    assert shown["entropy"] == wanted["entropy"]
+    score = found.samples[number].score
+    assert shown[score] == wanted[score]
     assert shown["segment"].split(":")[0] == wanted["segment"]
     assert shown["byte"].startswith(f"0x{found.samples[number].raw[i]:02x} ")
     assert int(shown["symbol"]) in found.samples[number].symbols

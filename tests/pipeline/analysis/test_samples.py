@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis.samples import EXCERPT_BYTES, SHADES, Sample, _excerpt, cells, choose_samples, data, faces, shade
+from pipeline.analysis.samples import (
+    EXCERPT_BYTES,
+    SHADES,
+    THETA_SHADE,
+    Sample,
+    _excerpt,
+    cells,
+    choose_samples,
+    data,
+    faces,
+    shade,
+)
 from schemas.batches import Documents
 from schemas.manifest import read_manifest
 from tests.pipeline.analysis.corpora import HOSTILE, hostile_dataset
@@ -33,7 +44,8 @@ def sample_of(raw: bytes, ends: list[int]) -> Sample:
     return Sample(
         doc_id="d", source="s", language="l", compressor="neural", document_bytes=len(raw),
         document_symbols={"neural": len(ends)}, start=0, first_segment=0, raw=raw,
-        entropy_bits=tuple(float(i % 9) for i in range(len(raw))), segment_ends=tuple(ends),
+        score="entropy", theta_bits=4.0,
+        score_bits=tuple(float(i % 9) for i in range(len(raw))), segment_ends=tuple(ends),
         symbol_ends=tuple(range(1, len(ends) + 1)), symbols=tuple(range(len(ends))), window_ends=tuple(ends),
     )  # fmt: skip
 
@@ -68,8 +80,8 @@ def test_samples_are_what_the_shards_say(samples: list[Sample], hostile: Path) -
         assert sample.window_ends[-1] == sample.segment_ends[-1] == len(sample.raw)
         assert sample.symbol_ends[-1] == len(sample.symbols)
         assert sample.document_symbols["gzip"] == len(row["gzip"]["symbols"])
-        assert sample.entropy_bits is not None
-        np.testing.assert_allclose(sample.entropy_bits, np.arange(sample.start, stop) / 1000, atol=1e-3)
+        assert sample.score_bits is not None
+        np.testing.assert_allclose(sample.score_bits, np.arange(sample.start, stop) / 1000, atol=1e-6)
         sample.raw.decode()
 
 
@@ -88,7 +100,7 @@ def test_without_a_byte_lm_there_are_no_shades(tmp_path: Path, finished: Path, p
     corpus = finished / "corpus" / "a.jsonl"
     assert preprocess(corpus, tmp_path / "tokens", "--compressors", "tokenizer", "--shards", "1") == 0
     (sample, *_) = choose_samples(str(tmp_path / "tokens"), read_manifest(tmp_path / "tokens"), None, number=2, seed=0)
-    assert sample.entropy_bits is None and sample.window_ends is None and sample.compressor == "tokenizer"
+    assert sample.score_bits is None and sample.window_ends is None and sample.compressor == "tokenizer"
     assert not re.search(r"\bh\d", cells(sample))
     assert preprocess(corpus, tmp_path / "gzip", "--compressors", "gzip", "--shards", "1") == 0
     assert choose_samples(str(tmp_path / "gzip"), read_manifest(tmp_path / "gzip"), None, number=2, seed=0) == []
@@ -133,9 +145,18 @@ def test_faces() -> None:
     assert next(faces("\u0301".encode())) == ("◌\u0301", "")
 
 
-@pytest.mark.parametrize(("bits", "level"), [(0, 0), (0.49, 0), (0.5, 1), (4.067, 8), (5.5, 11), (8, SHADES - 1)])
-def test_shades(bits: float, level: int) -> None:
-    assert shade(bits) == level
+@pytest.mark.parametrize(
+    ("bits", "level"), [(0, 0), (0.49, 0), (0.5, 1), (4, 7), (4.001, 8), (4.5, 9), (5.5, 11), (20, SHADES - 1)]
+)
+def test_shades_of_half_a_bit(bits: float, level: int) -> None:
+    assert shade(bits, 4.0) == level
+
+
+@given(st.floats(0, 20), st.floats(0, 20), st.floats(0, 16))
+def test_shades_rise_and_tell_boundaries(one: float, other: float, theta_bits: float) -> None:
+    low, high = sorted((one, other))
+    assert 0 <= shade(low, theta_bits) <= shade(high, theta_bits) < SHADES
+    assert (shade(one, theta_bits) >= THETA_SHADE) == (one > theta_bits)
 
 
 @given(st.text(alphabet="aé\n☕", min_size=1, max_size=3000), st.integers(1, 9))

@@ -1,0 +1,178 @@
+"""A small model of a preprocessing run: what it takes in hours, storage and requests, and on which assumptions.
+
+    finished dataset ── measured() ──► rates, ratios, growth law ── make_plan(settings) ──► Plan ── describe() ──► lines
+
+Everything but the byte LM's work is in proportion to the corpus. The LM reads what the codebook lacks, and that grows
+like a vocabulary, as pipeline/plan_growth.py measures it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kernels.byte_lm import PRESETS
+from pipeline.plan_rates import GPU, MODEL, Measured
+from schemas.errors import SettingsError
+
+MOST_SHARDS_PLANNED = 50_000
+"""Half of what shard names allow."""
+LEAST_UNIT_BYTES = 8 << 20
+WORKERS_PER_GPU = 8
+WORKERS_PER_PROCESS = 8
+GPU_FLOPS = 395e12
+"""Half of the 790 TFLOP/s of bf16 matrix products that an H200 was seen to do."""
+REQUEST_BYTES = 16 << 20
+"""Beam's buffer for one read from, or one part of an upload to, a store."""
+POLL_SECONDS = 10
+STORE_SECONDS = 0.05
+"""Of one request to a remote store, assumed."""
+SETTLE_READS, SETTLE_WRITES = 2, 2
+"""Requests to give a staged file its final name: is it there, copy, delete, is it there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanSettings:
+    """The run that is asked about."""
+
+    corpus_bytes: float
+    """Text, as UTF-8."""
+    workers: int | None = None
+    """Threads that work on units; None: those of the dataset, or `WORKERS_PER_GPU` for each GPU."""
+    gpus: int = 0
+    processes: int | None = None
+    """Processes the workers are in, each with a cache of its own; None: one per GPU or `WORKERS_PER_PROCESS`."""
+    unit_bytes: int | None = None
+    """Input per shard; None: the least power of two from 8 MiB on that keeps shards below `MOST_SHARDS_PLANNED`."""
+    lm: str | None = None
+    """Preset of the byte LM; None: the dataset's. Rates are scaled by the work of a byte."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Bytes per second of one worker by stage, of the model (`model`) and of one GPU (`gpu`), instead of measured."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.corpus_bytes < math.inf:
+            raise SettingsError(f"--bytes is {self.corpus_bytes:g}; give the corpus's bytes of text, such as 3.3e12")
+        least = {"workers": 1, "processes": 1, "unit_bytes": 1, "gpus": 0}
+        for name, limit in least.items():
+            value = getattr(self, name)
+            if value is not None and value < limit:
+                raise SettingsError(f"--{name.replace('_', '-')} is {value}; give at least {limit}")
+        if self.lm is not None and self.lm not in PRESETS:
+            raise SettingsError(f"--lm is {self.lm!r}; give {' or '.join(PRESETS)}, or leave it out for the dataset's")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What the run takes."""
+
+    corpus_bytes: float
+    workers: int
+    processes: int
+    gpus: int
+    unit_bytes: int
+    documents: float
+    shards: int
+    symbols: dict[str, float]
+    segments: dict[str, float]
+    storage_bytes: float
+    """Shards, with the compression that the dataset has."""
+    model_bytes: float
+    """Prefixes that the byte LM reads, one byte each."""
+    cycle_bytes: float
+    """Text after which a process's cache is full; infinite if it never is."""
+    stage_seconds: dict[str, float]
+    """Of one worker."""
+    model_seconds: float
+    """Of one worker, or of one GPU if there are any."""
+    seconds: float
+    """From the start of the runner to the manifest."""
+    store_reads: float
+    store_writes: float
+    settle_seconds: float
+    """For giving all shards their names, one after the other, in a remote store; not part of `seconds`."""
+
+    @property
+    def worker_seconds(self) -> float:
+        """Of all workers together."""
+        return sum(self.stage_seconds.values()) + (0 if self.gpus else self.model_seconds)
+
+
+def make_plan(base: Measured, settings: PlanSettings) -> Plan:
+    """Scale a measured run to another corpus; SettingsError where a rate that is needed was never measured."""
+    scale = settings.corpus_bytes / base.raw_bytes
+    workers = settings.workers or (WORKERS_PER_GPU * settings.gpus if settings.gpus else base.workers)
+    processes = settings.processes or settings.gpus or -(-workers // WORKERS_PER_PROCESS)
+    unit_bytes = settings.unit_bytes or _unit_bytes(settings.corpus_bytes)
+    shards = max(1, round(settings.corpus_bytes / unit_bytes))
+    model_bytes, cycle_bytes = 0.0, math.inf
+    if base.neural is not None:
+        model_bytes, cycle_bytes = base.neural.growth.prefixes_read(
+            settings.corpus_bytes,
+            known_bytes=base.neural.known_bytes,
+            processes=processes,
+            room_segments=base.neural.room_segments,
+        )
+    stage_seconds = {stage: _stage_seconds(base, settings, stage, scale) for stage in base.stage_seconds}
+    model_seconds = model_bytes / model_rate(base, settings) if model_bytes else 0.0
+    busy_seconds = sum(stage_seconds.values()) / workers
+    model_share = model_seconds / (settings.gpus or workers)
+    seconds = max(busy_seconds, model_share) if settings.gpus else busy_seconds + model_share
+    seconds += base.startup_seconds
+    storage_bytes = base.file_bytes * scale
+    reads = shards * (3 + SETTLE_READS) + settings.corpus_bytes / REQUEST_BYTES + seconds / POLL_SECONDS
+    writes = shards * (2 + SETTLE_WRITES) + storage_bytes / REQUEST_BYTES
+    return Plan(
+        corpus_bytes=settings.corpus_bytes,
+        workers=workers,
+        processes=processes,
+        gpus=settings.gpus,
+        unit_bytes=unit_bytes,
+        documents=base.manifest.totals.written * scale,
+        shards=shards,
+        symbols={name: count * scale for name, count in base.manifest.totals.symbols.items()},
+        segments={name: base.segments(name) * scale for name in base.manifest.compressors},
+        storage_bytes=storage_bytes,
+        model_bytes=model_bytes,
+        cycle_bytes=cycle_bytes,
+        stage_seconds=stage_seconds,
+        model_seconds=model_seconds,
+        seconds=seconds,
+        store_reads=reads,
+        store_writes=writes,
+        settle_seconds=shards * (SETTLE_READS + SETTLE_WRITES) * STORE_SECONDS,
+    )
+
+
+def flop_per_byte(base: Measured, settings: PlanSettings) -> float:
+    """Matrix products of the planned byte LM for one prefix."""
+    assert base.neural is not None
+    return PRESETS[settings.lm].matmul_flop_per_byte if settings.lm else base.neural.flop_per_byte
+
+
+def model_rate(base: Measured, settings: PlanSettings) -> float:
+    """Prefixes per second of the byte LM: of one GPU if there are any, else of one worker."""
+    assert base.neural is not None
+    flop = flop_per_byte(base, settings)
+    if settings.gpus:
+        return settings.rates.get(GPU, GPU_FLOPS / flop)
+    rate = settings.rates.get(MODEL, base.prefixes_per_second * base.neural.flop_per_byte / flop)
+    if math.isnan(rate):
+        raise SettingsError(
+            f"{base.directory} found its codebook made, so the byte LM's rate was not measured; "
+            "give --rate model=MB_PER_SECOND"
+        )
+    return rate
+
+
+def _stage_seconds(base: Measured, settings: PlanSettings, stage: str, scale: float) -> float:
+    if stage in settings.rates:
+        return settings.corpus_bytes / settings.rates[stage]
+    return base.stage_seconds[stage] * scale
+
+
+def _unit_bytes(corpus_bytes: float) -> int:
+    unit_bytes = LEAST_UNIT_BYTES
+    while corpus_bytes / unit_bytes > MOST_SHARDS_PLANNED:
+        unit_bytes *= 2
+    return unit_bytes

@@ -1,0 +1,164 @@
+"""What a finished dataset tells about later runs: sizes, counts, and seconds per stage of one worker."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.compressors.neural import DEFAULT_CACHE_BYTES
+from pipeline.compressors.neural_files import CODEBOOK_NAME, ENTROPY_NAME, read_codebook, read_entropies
+from pipeline.loading import COMPRESSORS_DIRECTORY
+from pipeline.plan_growth import Growth, measure_growth
+from pipeline.publish import REPORT_NAME
+from schemas.byte_lm_files import read_byte_lm
+from schemas.errors import DatasetError, SettingsError
+from schemas.manifest import Manifest, read_manifest
+
+MODEL, GPU = "model", "gpu"
+"""Names of the two rates that are not stages: the byte LM on one worker, and on one GPU."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NeuralMeasured:
+    """The neural compressor's part."""
+
+    growth: Growth
+    known_bytes: int
+    """Text whose segments the artifact's codebook holds."""
+    room_segments: float
+    """New segments that the cache of a process holds."""
+    entry_bytes: float
+    """Memory of one of them."""
+    flop_per_byte: float
+    """Of the byte LM, forward, matrix products."""
+    lm: str
+    """Its preset, or `given`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """A finished run, as far as a plan needs it."""
+
+    directory: str
+    manifest: Manifest
+    workers: int
+    """Threads that it had."""
+    stage_seconds: dict[str, float]
+    """Of one worker, summed over all units; `neural` without the model's reading."""
+    prefixes_per_second: float
+    """Of the byte LM on one worker; NaN if the run did not build the codebook."""
+    startup_seconds: float
+    """What the shards took beyond their stages: start of the runner, loading of the models, publication."""
+    prepare_seconds: dict[str, float]
+    """Byte LM, codebook and tokenizer, where they were made."""
+    neural: NeuralMeasured | None
+
+    @property
+    def raw_bytes(self) -> int:
+        """Text of the dataset."""
+        return self.manifest.totals.raw_bytes
+
+    @property
+    def file_bytes(self) -> int:
+        """Its shards on the disk."""
+        return sum(shard.file_bytes for shard in self.manifest.shards)
+
+    def segments(self, compressor: str) -> int:
+        """All segments of a spelling."""
+        return sum(shard.segments[compressor] for shard in self.manifest.shards)
+
+
+def measured(directory: str) -> Measured:
+    """Read a local finished dataset; DatasetError where it has no text, or no report of its times."""
+    manifest = read_manifest(directory)
+    if not manifest.totals.raw_bytes:
+        raise DatasetError(f"{directory} holds no text; preprocess some first")
+    path = Path(directory, REPORT_NAME)
+    try:
+        report = json.loads(path.read_bytes())
+        stage_seconds = {stage: float(value) for stage, value in report["stage_seconds"].items()}
+        workers, wall_seconds = int(report["workers"]), float(report["shards_wall_seconds"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            f"{path} does not tell how long the run took ({' '.join(str(error).split())}); "
+            "preprocess the corpus again into another directory"
+        ) from error
+    prepare_seconds = dict(report.get("prepare_seconds", {}))
+    neural = _neural(directory, manifest) if "neural" in manifest.compressors else None
+    rate = _prefixes_per_second(directory, manifest, workers, prepare_seconds.get("codebook", 0.0))
+    startup_seconds = max(0.0, wall_seconds - sum(stage_seconds.values()) / workers)
+    return Measured(
+        directory=directory,
+        manifest=manifest,
+        workers=workers,
+        stage_seconds=_without_model(stage_seconds, neural, manifest.totals.raw_bytes, rate),
+        prefixes_per_second=rate,
+        startup_seconds=startup_seconds,
+        prepare_seconds=prepare_seconds,
+        neural=neural,
+    )
+
+
+def parse_rates(texts: Iterable[str], known: Iterable[str]) -> dict[str, float]:
+    """STAGE=MB_PER_SECOND, as bytes per second; SettingsError for another form, name or number."""
+    names = sorted({*known, MODEL, GPU})
+    rates = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            rate = 1e6 * float(number)
+        except ValueError:
+            rate = math.nan
+        if name not in names or not 0 < rate < math.inf:
+            raise SettingsError(f"--rate is {text!r}; give STAGE=MB_PER_SECOND with one of {', '.join(names)}")
+        rates[name] = rate
+    return rates
+
+
+def _neural(directory: str, manifest: Manifest) -> NeuralMeasured:
+    from kernels.byte_lm import ByteLMConfig
+
+    described: dict[str, Any] = manifest.compressors["neural"]
+    artifact = os.path.join(directory, COMPRESSORS_DIRECTORY, "neural")
+    book = read_codebook(os.path.join(artifact, CODEBOOK_NAME))
+    growth = measure_growth(directory, manifest)
+    # Growing arrays are doubled: a book that is not small tells the mean of what an entry takes.
+    entry_bytes = book.memory_bytes / max(1, len(book)) if len(book) > 1 << 14 else 66.0
+    return NeuralMeasured(
+        growth=growth,
+        known_bytes=int(described["codebook"]["sample_bytes"]),
+        room_segments=DEFAULT_CACHE_BYTES / entry_bytes,
+        entry_bytes=entry_bytes,
+        flop_per_byte=ByteLMConfig(**read_byte_lm(artifact).config).matmul_flop_per_byte,
+        lm=described["request"]["lm"],
+    )
+
+
+def _prefixes_per_second(directory: str, manifest: Manifest, workers: int, codebook_seconds: float) -> float:
+    """From the building of the codebook, which is all reading: of its segments, and of the contexts of entropies."""
+    if "neural" not in manifest.compressors or codebook_seconds <= 0:
+        return math.nan
+    described = manifest.compressors["neural"]
+    prefixes = described["codebook"]["prefixes_read"]
+    if described["settings"]["entropy_context_bytes"]:
+        prefixes += len(read_entropies(os.path.join(directory, COMPRESSORS_DIRECTORY, "neural", ENTROPY_NAME))[0])
+    return prefixes / (codebook_seconds * workers)
+
+
+def _without_model(
+    stage_seconds: dict[str, float], neural: NeuralMeasured | None, raw_bytes: int, rate: float
+) -> dict[str, float]:
+    """The stages without the model's reading of what the codebook lacked, as the growth law has it."""
+    if neural is None or "neural" not in stage_seconds or math.isnan(rate):
+        return stage_seconds
+    prefixes, _ = neural.growth.prefixes_read(
+        raw_bytes, known_bytes=neural.known_bytes, processes=1, room_segments=neural.room_segments
+    )
+    # Spelling takes some time whatever the law says.
+    spelling = max(stage_seconds["neural"] - prefixes / rate, 0.1 * stage_seconds["neural"])
+    return {**stage_seconds, "neural": spelling}
