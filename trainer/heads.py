@@ -68,13 +68,18 @@ class Heads(nn.Module):
             labels=kinds.sum((0, 1)).float(),
         )
 
-    def symbol_nats(self, hidden: Tensor, ids: Tensor) -> Tensor:
-        """What the first head pays for the next id, fp32 nats [rows, T]; 0 where there is no next id."""
-        labels, _ = targets(ids, 1)
+    def symbol_nats(self, hidden: Tensor, ids: Tensor, counts: Tensor) -> Tensor:
+        """What the first head pays for the ids that count: fp32 nats [n], row by row.
+
+        hidden: [rows, T, dim]; ids: int64 [rows, T]; counts: bool [rows, T], of ids, never a row's first. Only the
+        positions before those are multiplied with the vocabulary, which is most of a small model's work.
+        """
+        at = counts[:, 1:]
+        chosen, labels = hidden[:, :-1][at], ids[:, 1:][at]
         weight = self.symbol.weight[: self.vocabulary]
-        exists = (labels != PAD).float()
-        _, nats = _cross_entropy(hidden, weight, labels, exists, self.logits_at_once)
-        return (nats * exists).squeeze(-1)
+        ones = torch.ones(1, len(labels), 1, device=labels.device)
+        _, nats = _cross_entropy(chosen.unsqueeze(0), weight, labels[None, :, None], ones, self.logits_at_once)
+        return nats.flatten()
 
     def logits(self, hidden: Tensor) -> Tensor:
         """All symbol logits [rows, T, P, vocabulary]; for short texts and tests."""

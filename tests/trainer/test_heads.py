@@ -95,10 +95,13 @@ def test_sums_per_representation_add_up() -> None:
     hidden = torch.randn(1, 12, 8, generator=torch.Generator().manual_seed(0))
     losses = heads(hidden, ids)
     assert losses.labels.tolist() == [[5, 3, 2], [3, 3, 0]]
-    nats = heads.symbol_nats(hidden, ids)
-    assert losses.nats[0].sum().item() == pytest.approx(nats.sum().item(), rel=1e-5)
-    assert losses.nats[0, 1].item() == pytest.approx(nats[0, 1:4].sum().item(), rel=1e-5)
-    assert nats[0, 10:].tolist() == [0, 0]
+    everything = torch.ones_like(ids, dtype=torch.bool)
+    nats = heads.symbol_nats(hidden, ids, everything)
+    assert losses.nats[0].sum().item() == pytest.approx(nats[:-1].sum().item(), rel=1e-5)
+    assert losses.nats[0, 1].item() == pytest.approx(nats[1:4].sum().item(), rel=1e-5)
+    chosen = (ids >= COMP_BASE) & everything
+    assert heads.symbol_nats(hidden, ids, chosen).tolist() == pytest.approx(nats[7:9].tolist())
+    assert heads.symbol_nats(hidden, ids, ~everything).tolist() == []
     assert losses.loss_sum.dtype == losses.nats.dtype == torch.float32
 
 

@@ -86,9 +86,9 @@ def _nats(
         ids[row, len(HEAD) : len(HEAD) + end - begin] = (
             batch.raw[start + begin : start + end].astype(np.int64) + RAW_BASE
         )
-        counts[row, len(HEAD) - 1 + scored - begin : len(HEAD) - 1 + end - begin] = True
+        counts[row, len(HEAD) + scored - begin : len(HEAD) + end - begin] = True
     device = model.embedding.weight.device
     tensor = torch.from_numpy(ids).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        nats = model.heads.symbol_nats(model.hidden(tensor), tensor)
-    return float(nats.double().cpu().numpy()[counts].sum())
+        nats = model.heads.symbol_nats(model.hidden(tensor), tensor, torch.from_numpy(counts).to(device))
+    return float(nats.double().sum())

@@ -219,9 +219,8 @@ def bits_per_symbol(model: EvaByte, texts: Sequence[tuple[tuple[int, ...], tuple
         counts = np.zeros((rows, positions), bool)
         for row, (opening, rest) in enumerate(chosen):
             ids[row, : len(opening) + len(rest)] = (*opening, *rest)
-            counts[row, len(opening) - 1 : len(opening) + len(rest) - 1] = True
-        tensor = torch.from_numpy(ids).to(model.embedding.weight.device)
-        found = model.heads.symbol_nats(model.hidden(tensor), tensor).double().cpu().numpy()
-        nats += float(found[counts].sum())
+            counts[row, len(opening) : len(opening) + len(rest)] = True
+        tensor, at = (torch.from_numpy(part).to(model.embedding.weight.device) for part in (ids, counts))
+        nats += float(model.heads.symbol_nats(model.hidden(tensor), tensor, at).double().sum())
         count += int(counts.sum())
     return nats / math.log(2) / count
