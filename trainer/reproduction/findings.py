@@ -11,7 +11,7 @@ from typing import Any
 from schemas.errors import ArtifactError
 from schemas.manifest import read_manifest
 
-STABILITY_NAME, COLLISIONS_NAME = "stability.csv", "collisions.json"
+STABILITY_NAME, FRONTIER_NAME, COLLISIONS_NAME = "stability.csv", "frontier.csv", "collisions.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +22,8 @@ class Findings:
     """By compressor."""
     distance: dict[str, float] = field(default_factory=dict)
     """By compressor: median normalised distance under deletion of 10 % of the characters."""
+    document_distance: float | None = None
+    """The same of neural cut by whole-document entropy, as in the paper, where it is as short as the tokenizer."""
     long_prefix_share: dict[str, float] = field(default_factory=dict)
     """By level: share of colliding pairs whose common prefix is at least 0.8 of the longer chunk."""
     prefix_note: str = ""
@@ -36,6 +38,7 @@ def read_findings(dataset: str, analysis: str = "") -> Findings:
     return Findings(
         bytes_per_symbol=rates,
         distance=_distances(os.path.join(analysis, STABILITY_NAME)),
+        document_distance=_document_distance(os.path.join(analysis, FRONTIER_NAME), rates.get("tokenizer", 0.0)),
         long_prefix_share=shares,
         prefix_note=note,
     )
@@ -51,6 +54,19 @@ def _distances(path: str) -> dict[str, float]:
                 for row in csv.DictReader(file)
                 if row["kind"] == "delete" and float(row["share"]) == 0.1
             }
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(f"{path} is not a table of `python -m pipeline analyze` ({error}); make it anew") from error
+
+
+def _document_distance(path: str, bytes_per_symbol: float) -> float | None:
+    """Of the whole-document row of the frontier whose rate is nearest."""
+    if not os.path.exists(path):
+        return None
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["context"] == "document"]
+        nearest = min(rows, key=lambda row: abs(float(row["bytes_per_symbol"]) - bytes_per_symbol), default=None)
+        return None if nearest is None else float(nearest["distance"])
     except (KeyError, ValueError) as error:
         raise ArtifactError(f"{path} is not a table of `python -m pipeline analyze` ({error}); make it anew") from error
 

@@ -13,7 +13,7 @@ from schemas.errors import ArtifactError, DatasetError
 from trainer.__main__ import main
 from trainer.reproduction.arms import SCALES, Job, arms, jobs, proxy_raw_share
 from trainer.reproduction.claims import OUT_OF_REACH, REPRODUCED, UNDECIDED, Spread, claims
-from trainer.reproduction.findings import Findings
+from trainer.reproduction.findings import Findings, read_findings
 from trainer.reproduction.report import markdown
 from trainer.reproduction.run import RESULT_NAME, Result, read_result, scored_pairs
 
@@ -162,7 +162,8 @@ PAPER |= {"neural-none": 4.3, "neural-always": 4.2}
 def test_the_papers_own_picture_is_reproduced() -> None:
     findings = Findings(
         bytes_per_symbol={"neural": 2.6, "tokenizer": 2.9},
-        distance={"tokenizer": 0.4, "neural": 0.5, "gzip": 0.9},
+        distance={"tokenizer": 0.4, "neural": 0.3, "gzip": 0.9},
+        document_distance=0.5,
         long_prefix_share={"segment": 0.95},
     )
     found = results(PAPER, noise=0.0, exact={"neural-none": 0.4, "neural": 0.6, "neural-always": 0.97})
@@ -201,3 +202,25 @@ def test_the_page_names_every_claim_and_every_arm() -> None:
     assert all(f"| ({letter}) |" in page for letter in "abcdefgh")
     assert all(f"| {arm.name} |" in page for arm in arms(SCALES["cpu"]) if arm.reads_raw)
     assert page == markdown(list(reversed(found)), Findings(), SCALES["cpu"], name="cpu", all_jobs=72)
+
+
+def test_findings_are_read_from_what_analyze_writes(data: str, tmp_path: Path) -> None:
+    assert read_findings(data).distance == {}
+    (tmp_path / "stability.csv").write_text(
+        "compressor,kind,share,distance\ngzip,delete,0.1,0.9\ngzip,insert,0.1,0.8\n"
+    )
+    rows = "context,bytes_per_symbol,distance\n2,1.0,0.3\ndocument,9.0,0.8\ndocument,1.0,0.6\n"
+    (tmp_path / "frontier.csv").write_text(rows)
+    table = {"level": "segment", "prefix_over_longer": {"long_share": 0.3}, "prefix_over_shorter": {"long_share": 1.0}}
+    (tmp_path / "collisions.json").write_text(json.dumps([table]))
+    found = read_findings(data, str(tmp_path))
+    assert found.distance == {"gzip": 0.9}
+    assert found.document_distance == 0.6
+    assert found.long_prefix_share == {"segment": 0.3}
+    assert "segments 100.0%" in found.prefix_note
+    for name in ("stability.csv", "frontier.csv", "collisions.json"):
+        before = (tmp_path / name).read_text()
+        (tmp_path / name).write_text("kind,context\ndelete,document\n")
+        with pytest.raises(ArtifactError, match="make it anew"):
+            read_findings(data, str(tmp_path))
+        (tmp_path / name).write_text(before)
