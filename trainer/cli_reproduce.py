@@ -23,6 +23,7 @@ def add(options: argparse.ArgumentParser) -> None:
     )
     options.add_argument("--arms", nargs="*", default=[], metavar="ARM", help="only these (default: all)")
     options.add_argument("--report", default=None, metavar="FILE", help="the page (default: OUT/reproduction.md)")
+    options.add_argument("--gather", action="store_true", help="train nothing: the page of the runs that are done")
     options.set_defaults(run=_run)
 
 
@@ -34,7 +35,7 @@ def _run(options: argparse.Namespace) -> int:
     from trainer.reproduction.arms import SCALES, jobs
     from trainer.reproduction.findings import read_findings
     from trainer.reproduction.report import markdown
-    from trainer.reproduction.run import check_dataset, reproduce
+    from trainer.reproduction.run import check_dataset, is_done, reproduce
 
     if options.scale not in SCALES:
         raise SettingsError(f"scale {options.scale!r} is unknown; choose one of {', '.join(SCALES)}")
@@ -42,9 +43,11 @@ def _run(options: argparse.Namespace) -> int:
         raise SettingsError(f"--processes is {options.processes}; give at least 1")
     scale = SCALES[options.scale]
     every, chosen = jobs(scale), jobs(scale, only=options.arms)
+    out = options.out or f"runs/reproduce-{options.scale}"
+    if options.gather:
+        chosen = [job for job in chosen if is_done(job, out)]
     check_dataset(options.data, scale)
     findings = read_findings(options.corpus or options.data)
-    out = options.out or f"runs/reproduce-{options.scale}"
     report = options.report or os.path.join(out, "reproduction.md")
     os.makedirs(out, exist_ok=True)
     results = []

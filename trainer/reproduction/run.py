@@ -54,9 +54,8 @@ def reproduce(jobs: Sequence[Job], *, data: str, out: str, processes: int) -> It
     """The results of all jobs, first those that stand already, then as they come. `data`: a dataset of short pieces."""
     missing = []
     for job in jobs:
-        path = os.path.join(out, job.name, RESULT_NAME)
-        if os.path.exists(path):
-            yield read_result(path)
+        if is_done(job, out):
+            yield read_result(os.path.join(out, job.name, RESULT_NAME))
         else:
             missing.append(job)
     context = multiprocessing.get_context("spawn")
@@ -69,6 +68,11 @@ def reproduce(jobs: Sequence[Job], *, data: str, out: str, processes: int) -> It
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def is_done(job: Job, out: str) -> bool:
+    """Whether the job has left a result."""
+    return os.path.exists(os.path.join(out, job.name, RESULT_NAME))
 
 
 def _quiet(threads: int) -> None:

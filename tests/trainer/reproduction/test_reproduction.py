@@ -71,6 +71,8 @@ def test_a_run_leaves_a_result_and_the_next_one_finds_it(
     assert main([*words, "--arms", "gzip", "raw-matched"]) == 0
     assert (tmp_path / "gzip-nano-0" / RESULT_NAME).stat().st_mtime_ns == before
     assert (tmp_path / "reproduction.md").read_bytes() == page
+    assert main([*words, "--gather"]) == 0
+    assert (tmp_path / "reproduction.md").read_bytes() == page
 
 
 def test_a_run_of_the_reproduction_can_be_probed_by_hand(
