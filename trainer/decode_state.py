@@ -7,6 +7,8 @@ different lengths. When a row's window is full, its W positions become W / C sum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,6 +36,22 @@ class DecodeState:
     def room(self) -> Tensor:
         """How many symbols each row can read in one `forward`, 1 … W: no forward crosses a window's end."""
         return self.window - (self.lengths - self.closed) % self.window
+
+    def read(self, texts: Sequence[Sequence[int]]) -> Tensor:
+        """Feed each row its text, a window at a time; the hidden state [rows, dim] of every text's last symbol."""
+        lengths = torch.tensor([len(text) for text in texts])
+        padded = torch.zeros(len(texts), int(lengths.max()), dtype=torch.int64)
+        for row, text in enumerate(texts):
+            padded[row, : len(text)] = torch.tensor(text)
+        rows = torch.arange(len(texts), device=self.device)
+        last = torch.zeros(len(texts), self.config.dim, dtype=self.cache.dtype, device=self.device)
+        for first in range(0, padded.shape[1], self.window):
+            ids = padded[:, first : first + self.window].to(self.device)
+            counts = (lengths - first).clamp(0, ids.shape[1]).to(self.device)
+            hidden = self.forward(ids, counts)
+            self.keep(counts)
+            last = torch.where((counts > 0).unsqueeze(1), hidden[rows, (counts - 1).clamp_min(0)], last)
+        return last
 
     def forward(self, ids: Tensor, counts: Tensor) -> Tensor:
         """Hidden states [rows, n, dim] of ids int64 [rows, n], of which the first counts [rows] of a row are meant.

@@ -116,7 +116,7 @@ class _Run:
         self.device = self.state.device
         weights = model.heads.raw_weights().float()
         self.weights = weights if speculate else weights[:1]
-        self.hidden = self._read(texts)
+        self.hidden = self.state.read(texts)
         """Of each row's last symbol, [rows, dim]."""
         self.given: list[list[int]] = [[] for _ in texts]
         self.active = np.full(len(texts), max_bytes > 0)
@@ -134,23 +134,6 @@ class _Run:
             Generation(text=bytes(id - RAW_BASE for id in given), ended=bool(ended), forwards=int(forwards))
             for given, ended, forwards in zip(self.given, self.ended, self.forwards, strict=True)
         ]
-
-    def _read(self, texts: Sequence[Sequence[int]]) -> Tensor:
-        """Feed the prompts, a window at a time; the hidden state of each row's last symbol."""
-        window, state = self.state.window, self.state
-        lengths = torch.tensor([len(text) for text in texts])
-        padded = torch.zeros(len(texts), int(lengths.max()), dtype=torch.int64)
-        for row, text in enumerate(texts):
-            padded[row, : len(text)] = torch.tensor(text)
-        last = torch.zeros(len(texts), state.config.dim, dtype=state.cache.dtype, device=self.device)
-        for first in range(0, padded.shape[1], window):
-            ids = padded[:, first : first + window].to(self.device)
-            counts = (lengths - first).clamp(0, ids.shape[1]).to(self.device)
-            hidden = state.forward(ids, counts)
-            state.keep(counts)
-            ends = hidden[torch.arange(len(texts), device=self.device), (counts - 1).clamp_min(0)]
-            last = torch.where((counts > 0).unsqueeze(1), ends, last)
-        return last
 
     def _choose(self, logits: Tensor, offset: int) -> np.ndarray:
         """Ids [rows, n] from logits [rows, n, 320], for the symbols `offset` … after those given."""

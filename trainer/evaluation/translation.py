@@ -178,19 +178,8 @@ def _greedy(
     model: EvaByte, openings: Sequence[tuple[int, ...]], most: int, weight: torch.Tensor, allowed: np.ndarray
 ) -> list[tuple[int, ...]]:
     """Greedy continuations by ids of `allowed`, the first of which ends one; weight [allowed, dim] is their head's."""
-    lengths = torch.tensor([len(opening) for opening in openings])
-    state = DecodeState(model, len(openings), int(lengths.max()) + most)
-    ids = torch.full((len(openings), int(lengths.max())), PAD)
-    for row, opening in enumerate(openings):
-        ids[row, : len(opening)] = torch.tensor(opening)
-    last = torch.zeros(len(openings), model.config.dim, device=state.device)
-    for first in range(0, ids.shape[1], state.window):
-        part = ids[:, first : first + state.window].to(state.device)
-        counts = (lengths - first).clamp(0, part.shape[1]).to(state.device)
-        hidden = state.forward(part, counts)
-        state.keep(counts)
-        ends = hidden[torch.arange(len(openings), device=state.device), (counts - 1).clamp_min(0)]
-        last = torch.where((counts > 0).unsqueeze(1), ends.float(), last)
+    state = DecodeState(model, len(openings), max(map(len, openings)) + most)
+    last = state.read(openings).float()
     answers: list[list[int]] = [[] for _ in openings]
     active = np.ones(len(openings), bool)
     for _ in range(most):
