@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.analysis.collisions import LEVELS, collision_table
+from pipeline.analysis.frontier import frontier_rows
 from pipeline.analysis.report import Findings, report_html
 from pipeline.analysis.samples import choose_samples
-from pipeline.analysis.stability import frontier_rows, stability_rows
+from pipeline.analysis.stability import stability_rows
 from pipeline.analysis.statistics import Entropies, corpus_statistics
 from pipeline.analysis.tables import table_files
 from pipeline.analysis.texts import held_out_texts

@@ -18,10 +18,11 @@ from string import Template
 from pipeline.analysis import report_distances, report_samples
 from pipeline.analysis.collisions import CollisionTable
 from pipeline.analysis.figures import SCORES, histogram, key_mark, languages
+from pipeline.analysis.frontier import FrontierRow
 from pipeline.analysis.markup import Column, count, decimal, element, percent, table, text
 from pipeline.analysis.report_collisions import collision_section
 from pipeline.analysis.samples import Sample
-from pipeline.analysis.stability import FrontierRow, StabilityRow
+from pipeline.analysis.stability import StabilityRow
 from pipeline.analysis.statistics import LanguageRow, Statistics, score_name
 from schemas.manifest import Manifest
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.analysis.stability import FrontierRow, StabilityRow
-
+from pipeline.analysis.frontier import FrontierRow
 from pipeline.analysis.report import Findings
 from pipeline.analysis.samples import choose_samples
+from pipeline.analysis.stability import StabilityRow
 from pipeline.analysis.statistics import corpus_statistics
 from pipeline.verify import dataset_compressors
 from schemas.files import sha256_hex

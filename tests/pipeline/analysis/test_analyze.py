@@ -22,8 +22,8 @@ FILES = [
 def _few_variants() -> Iterator[None]:
     """Two entropy contexts and thresholds are enough to see that all parts come together."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.analysis.stability.CONTEXTS", ("1", "document"))
-        patch.setattr("pipeline.analysis.stability.QUANTILES", (0.7, 0.9))
+        patch.setattr("pipeline.analysis.frontier.CONTEXTS", ("1", "document"))
+        patch.setattr("pipeline.analysis.frontier.QUANTILES", (0.7, 0.9))
         yield
 
 

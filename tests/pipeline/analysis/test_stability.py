@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 
 from kernels.codebook import Codebook
-from pipeline.analysis.stability import (
-    CONTEXTS,
-    QUANTILES,
-    distances,
-    frontier_rows,
-    median_interval,
-    neural_variants,
-    spelled,
-    stability_rows,
-    symbols_of,
-)
+from pipeline.analysis.frontier import CONTEXTS, QUANTILES, frontier_rows, neural_variants
+from pipeline.analysis.stability import distances, median_interval, spelled, stability_rows, symbols_of
 from pipeline.analysis.texts import head, held_out_texts
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.compressors.neural import NeuralCompressor
@@ -90,15 +81,19 @@ def test_the_interval_holds_the_median(n: int) -> None:
     assert median_interval(values, seed=0) == (low, high)
 
 
-def test_every_context_and_threshold_has_a_row(preprocess: Preprocess, corpus: Path, tmp_path: Path) -> None:
-    assert preprocess(corpus, tmp_path / "data", "--compressors", "neural") == 0
+@pytest.mark.parametrize(("cuts", "contexts"), [("none", CONTEXTS), ("1", CONTEXTS[1:])])
+def test_every_context_and_threshold_has_a_row(
+    cuts: str, contexts: tuple[str, ...], preprocess: Preprocess, corpus: Path, tmp_path: Path
+) -> None:
+    """Byte pairs too, where the dataset's compressor has their table."""
+    assert preprocess(corpus, tmp_path / "data", "--compressors", "neural", "--entropy-context", cuts) == 0
     dataset = str(tmp_path / "data")
     neural = dataset_compressors(dataset, read_manifest(dataset))["neural"]
     assert isinstance(neural, NeuralCompressor)
     rows = frontier_rows(neural, TEXTS, seed=0)
-    assert [(row.context, row.quantile) for row in rows] == [(c, q) for c in CONTEXTS for q in QUANTILES]
+    assert [(row.context, row.quantile) for row in rows] == [(c, q) for c in contexts for q in QUANTILES]
     assert all(0 <= row.low <= row.distance <= row.high <= 1 for row in rows)
-    for context in CONTEXTS:
+    for context in contexts:
         thetas = [row.theta_bits for row in rows if row.context == context]
         assert thetas == sorted(thetas)
     assert rows == frontier_rows(neural, TEXTS, seed=0)
