@@ -18,14 +18,15 @@ import torch
 
 from kernels.byte_lm import ByteLM, ByteLMConfig
 from kernels.byte_windows import document_entropies
-from kernels.codebook import CODE_KEY_BYTES, Codebook, code_keys
+from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo
 from kernels.pair_surprisal import PairSurprisals
 from kernels.prefix_lm import PrefixReader
 from kernels.segment_reader import SegmentReader
 from kernels.segmentation import segment
-from kernels.string_table import StringTable, distinct
+from kernels.string_table import distinct
 from kernels.window_coder import encode_windows
+from pipeline.compressors.neural_decode import NeuralDecoder, block_ends
 from pipeline.compressors.neural_files import (
     CODEBOOK_NAME,
     ENTROPY_NAME,
@@ -36,7 +37,7 @@ from pipeline.compressors.neural_files import (
 )
 from schemas.batches import Documents, Spelling
 from schemas.byte_lm_files import ByteLMFiles, read_byte_lm
-from schemas.errors import ArtifactError, VerificationError
+from schemas.errors import ArtifactError
 from schemas.files import canonical_json, sha256_hex
 
 DEFAULT_CACHE_BYTES = 256 << 20
@@ -84,7 +85,7 @@ class NeuralCompressor:
         self._cache_bytes = cache_bytes
         self._described = described or {}
         self._lock = threading.Lock()
-        self._inverse: StringTable | None = None
+        self._decoder = NeuralDecoder(settings, model.config.attention_bytes, book, self._reader)
         self.prefixes_read = 0
         self.segment_bytes_read = 0
         self.digest = sha256_hex(canonical_json({"lm": lm_digest, "described": self._described}))
@@ -233,89 +234,18 @@ class NeuralCompressor:
 
     def _code_blocks(self, documents: Documents, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Codes with the context of the whole aligned block: symbols, window ends and symbol_ends over the batch."""
-        block_ends = _block_ends(documents.offsets, self.model.config.attention_bytes)
+        ends_of_blocks = block_ends(documents.offsets, self.model.config.attention_bytes)
         reader = self._reader()
-        block_starts = np.concatenate((np.zeros(1, np.int64), block_ends[:-1])) if block_ends.size else block_ends
-        if not block_ends.size:
-            return np.empty(0, np.uint16), block_ends, block_ends
-        first, last = reader.intervals(documents.raw, block_starts, block_ends)
+        if not ends_of_blocks.size:
+            return np.empty(0, np.uint16), ends_of_blocks, ends_of_blocks
+        starts_of_blocks = np.concatenate((np.zeros(1, np.int64), ends_of_blocks[:-1]))
+        first, last = reader.intervals(documents.raw, starts_of_blocks, ends_of_blocks)
         self._count(reader, first.size)
         return encode_windows(first, last, ends, window_bits=self.config.window_bits)
 
     def decode(self, spelling: Spelling, *, by_model: bool = False) -> Documents:
         """The exact bytes of every document. Codes in the book are looked up, unless `by_model`."""
-        _refuse_torn(spelling)
-        window_bytes = _window_lengths(spelling)
-        raw_offsets = np.zeros(len(spelling) + 1, np.int64)
-        np.add.at(raw_offsets[1:], np.repeat(np.arange(len(spelling)), np.diff(spelling.symbol_offsets)), window_bytes)
-        np.cumsum(raw_offsets, out=raw_offsets)
-        cuts = self._string_cuts(spelling, raw_offsets, window_bytes)
-        lookup = None if by_model or self.config.context == "document" else self._inverse_table()
-        raw = self._decode_strings(spelling.symbols, window_bytes, cuts, lookup)
-        return Documents(raw=raw, offsets=raw_offsets)
-
-    def _string_cuts(self, spelling: Spelling, raw_offsets: np.ndarray, window_bytes: np.ndarray) -> np.ndarray:
-        """int64 [strings + 1], in symbols: where the runs begin and end that were coded in one context."""
-        per_document = np.diff(spelling.segment_offsets)
-        if self.config.context == "segment":
-            starts = np.repeat(spelling.symbol_offsets[:-1], per_document)
-            return np.concatenate(([0], starts + spelling.symbol_ends.astype(np.int64)))
-        ends = np.cumsum(window_bytes)
-        blocks = _block_ends(raw_offsets, self.model.config.attention_bytes)
-        cuts = np.searchsorted(ends, blocks)
-        if not np.array_equal(ends[cuts], blocks):
-            raise VerificationError("a window crosses the end of a block; the shard is damaged")
-        return np.concatenate(([0], cuts + 1))
-
-    def _inverse_table(self) -> tuple[StringTable, Codebook]:
-        with self._lock:
-            if self._inverse is None:
-                self._inverse = self._base_book.inverse()
-            return self._inverse, self._base_book
-
-    def _decode_strings(
-        self,
-        symbols: np.ndarray,
-        window_bytes: np.ndarray,
-        cuts: np.ndarray,
-        lookup: tuple[StringTable, Codebook] | None,
-    ) -> np.ndarray:
-        """The raw bytes of a run of codes, cut into strings; each distinct code is decoded once."""
-        if not symbols.size:
-            return np.empty(0, np.uint8)
-        if self.config.context == "document":
-            return self._decode_by_model(symbols, window_bytes, cuts)
-        if window_bytes.max() > self.config.max_segment_bytes or window_bytes.min() < 1:
-            raise VerificationError(f"a window of {window_bytes.max()} bytes cannot be; the shard is damaged")
-        keys = code_keys(symbols, window_bytes)
-        firsts, group = distinct(keys, CODE_KEY_BYTES * cuts[:-1], CODE_KEY_BYTES * cuts[1:])
-        lengths = np.diff(np.concatenate(([0], np.cumsum(window_bytes)))[cuts])[firsts]
-        offsets = np.concatenate(([0], np.cumsum(lengths)))
-        strings = np.empty(int(offsets[-1]), np.uint8)
-        rest = np.arange(firsts.size)
-        if lookup is not None:
-            table, book = lookup
-            entries, _ = table.find(keys, CODE_KEY_BYTES * cuts[firsts], CODE_KEY_BYTES * cuts[firsts + 1])
-            data, ends = book.segments.strings()
-            known = np.flatnonzero(entries >= 0)
-            strings[_run(offsets[known], lengths[known])] = data[_run(ends[entries[known]], lengths[known])]
-            rest = np.flatnonzero(entries < 0)
-        if rest.size:
-            counts = cuts[firsts[rest] + 1] - cuts[firsts[rest]]
-            chosen = _run(cuts[firsts[rest]], counts)
-            decoded = self._decode_by_model(
-                symbols[chosen], window_bytes[chosen], np.concatenate(([0], np.cumsum(counts)))
-            )
-            strings[_run(offsets[rest], lengths[rest])] = decoded
-        return strings[_run(offsets[group], lengths[group])]
-
-    def _decode_by_model(self, symbols: np.ndarray, window_bytes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-        raw, damaged = self._reader().decode(symbols, window_bytes.astype(np.int64), cuts)
-        if damaged:
-            raise VerificationError(
-                f"{damaged} bytes have codes that this model cannot have written; the shard is damaged"
-            )
-        return raw
+        return self._decoder.decode(spelling, by_model=by_model)
 
 
 def device_probe(model: ByteLM) -> str:
@@ -331,47 +261,3 @@ def device_probe(model: ByteLM) -> str:
 def _within(ends: np.ndarray, origins: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Ends over the batch as uint32 ends in their documents; counts int64 [documents] of ends in each."""
     return (ends - np.repeat(origins[:-1], counts)).astype(np.uint32)
-
-
-def _window_lengths(spelling: Spelling) -> np.ndarray:
-    """Raw bytes of every window, int64 [n_symbols]."""
-    assert spelling.window_ends is not None
-    ends = spelling.window_ends.astype(np.int64)
-    lengths = np.diff(ends, prepend=0)
-    heads = spelling.symbol_offsets[:-1][np.diff(spelling.symbol_offsets) > 0]
-    lengths[heads] = ends[heads]
-    return lengths
-
-
-def _refuse_torn(spelling: Spelling) -> None:
-    """VerificationError unless windows make up segments and segments make up documents."""
-    assert spelling.window_ends is not None
-    for offsets, columns in (
-        (spelling.symbol_offsets, (spelling.symbols, spelling.window_ends)),
-        (spelling.segment_offsets, (spelling.raw_ends, spelling.symbol_ends)),
-    ):
-        if offsets[0] or (np.diff(offsets) < 0).any() or any(column.size != offsets[-1] for column in columns):
-            raise VerificationError(f"documents do not cover {offsets[-1]} windows or segments; the shard is damaged")
-    origins = np.repeat(spelling.symbol_offsets[:-1], np.diff(spelling.segment_offsets))
-    ends = np.concatenate(([0], origins + spelling.symbol_ends))
-    if not np.array_equal(ends[spelling.segment_offsets], spelling.symbol_offsets) or (np.diff(ends) < 1).any():
-        raise VerificationError("symbol_ends do not cut the symbols into segments; the shard is damaged")
-    if not np.array_equal(spelling.window_ends[ends[1:] - 1], spelling.raw_ends):
-        raise VerificationError("raw_ends are not where the last windows of the segments end; the shard is damaged")
-    if spelling.symbols.size and _window_lengths(spelling).min() < 1:
-        raise VerificationError("window_ends do not rise; the shard is damaged")
-
-
-def _block_ends(offsets: np.ndarray, block_bytes: int) -> np.ndarray:
-    """Ends int64 of the aligned blocks of every document, over the batch."""
-    lengths = np.diff(offsets)
-    counts = -(-lengths // block_bytes)
-    number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-    starts, stops = np.repeat(offsets[:-1], counts), np.repeat(offsets[1:], counts)
-    return np.minimum(starts + (number + 1) * block_bytes, stops)
-
-
-def _run(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Indices of the concatenated ranges [starts[i], starts[i] + lengths[i])."""
-    shift = np.repeat(starts - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
-    return shift + np.arange(int(lengths.sum()))
