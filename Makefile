@@ -76,9 +76,9 @@ analyze: $(VENV)/.runtime  ## stability, collisions and statistics of DATA: tabl
 # Short documents, so that rows hold both spellings, and alphabets that a tiny model can learn. The byte LM is DATA's.
 SCALE ?= cpu
 PIECES ?= data/pieces
-reproduce: $(VENV)/.runtime  ## the paper's ablations at SCALE=cpu|smoke into docs/reproduction.md; needs a finished DATA
+reproduce: $(VENV)/.runtime  ## the paper's ablations at SCALE=cpu|smoke into docs/reproduction.md; INPUT as for DATA, after make analyze
 	$(BIN)/python -m pipeline preprocess $(if $(INPUT),--input $(INPUT)) --output $(PIECES) --split-bytes 240 \
-		--window-bits 12 --lm $(DATA)/compressors/lm-tiny --tokenizer-vocabulary 4096 --shards 4
+		--window-bits 12 --lm $(or $(LM),$(DATA)/compressors/lm-tiny) --tokenizer-vocabulary 4096 --shards 4
 	$(BIN)/python -m trainer reproduce --data $(PIECES) --corpus $(DATA) --scale $(SCALE) \
 		$(if $(filter cpu,$(SCALE)),--report docs/reproduction.md) $(ARGS)
 

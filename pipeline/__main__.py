@@ -1,4 +1,4 @@
-"""`python -m pipeline COMMAND`: preprocess, sample, tokenizer, verify, decode, show, analyze."""
+"""`python -m pipeline COMMAND`: preprocess, sample, tokenizer, verify, decode, show, analyze, plan."""
 
 from __future__ import annotations
 

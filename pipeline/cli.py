@@ -143,7 +143,7 @@ def _preprocess(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--compression", choices=("zstd", "none"), default="zstd", help="of the shards' record batches"
     )
-    options.add_argument("--write-entropy", action="store_true", help="also write the entropy of every byte, in bits")
+    options.add_argument("--write-entropy", action="store_true", help="also write the score of every byte, in bits")
     options.add_argument(
         "--max-reject-fraction", type=float, default=0.05, metavar="SHARE", help="more rejects stop the run, exit 1"
     )

@@ -22,7 +22,7 @@ LEAST_UNIT_BYTES = 8 << 20
 WORKERS_PER_GPU = 8
 WORKERS_PER_PROCESS = 8
 GPU_FLOPS = 395e12
-"""Half of the 790 TFLOP/s of bf16 matrix products that an H200 was seen to do."""
+"""Assumed: half of what an H200 does in bf16 matrix products (about 790 TFLOP/s); not measured."""
 REQUEST_BYTES = 16 << 20
 """Beam's buffer for one read from, or one part of an upload to, a store."""
 POLL_SECONDS = 10

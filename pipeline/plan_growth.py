@@ -28,6 +28,9 @@ LEAST_SEGMENTS = 8
 FIT_SHARES = np.array([0.5, 0.7, 1.0])
 """Of the documents, where the law is fitted: growth slows with size, so what is near the end tells what follows."""
 
+MOST_LOGARITHM = 700.0
+"""Of a number of bytes; above, a float overflows."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PowerLaw:
@@ -50,8 +53,11 @@ class PowerLaw:
         return self.scale * corpus_bytes**self.exponent if corpus_bytes > 0 else 0.0
 
     def inverse(self, value: float) -> float:
-        """The corpus bytes at which the law has this value."""
-        return (value / self.scale) ** (1 / self.exponent)
+        """The corpus bytes at which the law has this value; infinite where it hardly grows."""
+        if self.exponent <= 0 or self.scale <= 0 or value <= 0:
+            return math.inf
+        logarithm = math.log(value / self.scale) / self.exponent
+        return math.exp(logarithm) if logarithm < MOST_LOGARITHM else math.inf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

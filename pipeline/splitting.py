@@ -16,7 +16,7 @@ LONGEST_CHARACTER_BYTES = 4
 
 
 def split_records(items: Iterable[Record | Reject], limit_bytes: int) -> Iterator[Record | Reject]:
-    """Records of at most `limit_bytes` bytes; a record that was longer becomes several, named id#0, id#1, …"""
+    """Records of at most `limit_bytes` bytes; longer ones become several, named id#piece0, id#piece1, …"""
     for item in items:
         if isinstance(item, Reject) or len(item.text) <= limit_bytes:
             yield item

@@ -1,13 +1,14 @@
 """Which documents are never trained on: a hash of their ids decides, the same one in both halves of the project.
 
-Pieces of one document, `id#0`, `id#1`, …, are held out together, or what is held out would not be unseen.
+Pieces of one document, `id#piece0`, `id#piece1`, …, are held out together, or what is held out would not be unseen.
 """
 
 from __future__ import annotations
 
 import hashlib
 
-PIECE_MARK = "#"
+PIECE_MARK = "#piece"
+"""Behind a document's own id, which may hold any other mark."""
 
 
 def hash_share(salt: str, name: str) -> float:

@@ -1,4 +1,4 @@
-"""`python -m trainer COMMAND`: lm, train, generate, evaluate, export."""
+"""`python -m trainer COMMAND`: lm, train, generate, evaluate, reproduce, export."""
 
 from __future__ import annotations
 

@@ -32,21 +32,22 @@ def _run(options: argparse.Namespace) -> int:
 
     from schemas.errors import SettingsError
     from schemas.files import replace_file
-    from trainer.reproduction.arms import SCALES, jobs
+    from trainer.reproduction.arms import SCALES, check_arms, jobs
     from trainer.reproduction.findings import read_findings
     from trainer.reproduction.report import markdown
-    from trainer.reproduction.run import check_dataset, is_done, reproduce
+    from trainer.reproduction.run import is_done, raw_per_comp, reproduce
 
     if options.scale not in SCALES:
         raise SettingsError(f"scale {options.scale!r} is unknown; choose one of {', '.join(SCALES)}")
     if options.processes < 1:
         raise SettingsError(f"--processes is {options.processes}; give at least 1")
     scale = SCALES[options.scale]
-    every, chosen = jobs(scale), jobs(scale, only=options.arms)
+    check_arms(scale, options.arms)
+    ratio = raw_per_comp(options.data, scale)
+    every, chosen = jobs(scale, ratio), jobs(scale, ratio, only=options.arms)
     out = options.out or f"runs/reproduce-{options.scale}"
     if options.gather:
         chosen = [job for job in chosen if is_done(job, out)]
-    check_dataset(options.data, scale)
     findings = read_findings(options.corpus or options.data)
     report = options.report or os.path.join(out, "reproduction.md")
     os.makedirs(out, exist_ok=True)
@@ -59,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
                 print(
                     f"{len(results)} of {len(chosen)}: {result.arm} {result.size} seed {result.seed}", file=sys.stderr
                 )
-    page = markdown(results, findings, scale, name=options.scale, all_jobs=len(every))
+    page = markdown(results, findings, scale, ratio, name=options.scale, all_jobs=len(every))
     replace_file(report, page.encode())
     print(f"{report}: {len(results)} of {len(every)} runs of scale {options.scale}")
     return 0

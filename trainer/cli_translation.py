@@ -30,6 +30,11 @@ def _run(options: argparse.Namespace) -> int:
     from trainer.shards import Dataset, HeldOut
     from trainer.trained import load_trained
 
+    if options.documents < 2 or (options.positions or 1) < 1:
+        raise SettingsError(
+            f"--documents is {options.documents} and --positions {options.positions}; give at least 2 documents "
+            "(one is another's control) and 1 position"
+        )
     model, settings = load_trained(options.model, device=training_device(options.device))
     compressor = options.compressor or settings.get("compressor")
     if not compressor:

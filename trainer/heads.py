@@ -130,7 +130,7 @@ def _cross_entropy(
     rows_at_once = max(1, logits_at_once // weight.shape[0])
     flat = (hidden.flatten(0, 1), weight, labels.flatten(0, 1), label_weights.flatten(0, 1))
     with torch.autocast(device, enabled=False):
-        loss_sum, nats = _ChunkedCrossEntropy.apply(*flat, rows_at_once)
+        loss_sum, nats = _ChunkedCrossEntropy.apply(*flat, rows_at_once, torch.is_grad_enabled())
     return loss_sum, nats.unflatten(0, labels.shape[:2])
 
 
@@ -153,9 +153,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, label_weights: Tensor, rows_at_once: int
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        labels: Tensor,
+        label_weights: Tensor,
+        rows_at_once: int,
+        grad_enabled: bool,
     ) -> tuple[Tensor, Tensor]:
-        learn = any(ctx.needs_input_grad)
+        learn = grad_enabled and any(ctx.needs_input_grad)
         nats = torch.empty(labels.shape, dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if learn else None
         grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if learn else None
@@ -177,10 +183,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         grad_hidden, grad_weight = ctx.saved_tensors
         grad_hidden = (grad_hidden.float() * grad).to(grad_hidden.dtype)
-        return grad_hidden, grad_weight.mul_(grad).to(ctx.weight_dtype), None, None, None
+        return grad_hidden, grad_weight.mul_(grad).to(ctx.weight_dtype), None, None, None, None
 
 
 def _add_gradients(

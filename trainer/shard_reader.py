@@ -58,6 +58,8 @@ def check_digest(path: Path, entry: ShardEntry) -> None:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise DatasetError(f"shard {path} is missing, {MANIFEST_NAME} names it: write it again") from error
+    except OSError as error:
+        raise DatasetError(f"shard {path} cannot be read ({error.strerror}); mend that, or write it again") from error
     if digest != entry.sha256:
         raise DatasetError(
             f"shard {path} is damaged: its sha256 is {digest[:12]}…, {MANIFEST_NAME} says {entry.sha256[:12]}…: "

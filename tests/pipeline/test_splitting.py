@@ -42,7 +42,7 @@ def test_a_long_document_becomes_named_pieces_and_a_reject_stays_one(tmp_path: P
         item for unit in units for item in read_documents(unit.pieces, ReadSettings(id_field="id", split_bytes=20))
     ]
     found = [(item.doc_id, item.text.decode()) for item in items if isinstance(item, Record)]
-    assert found == [("d0", "short"), ("d1#0", "line one\nline two\n"), ("d1#1", "line three\n")]
+    assert found == [("d0", "short"), ("d1#piece0", "line one\nline two\n"), ("d1#piece1", "line three\n")]
     assert [item.reason for item in items if not isinstance(item, Record)] == ["empty"]
 
 
@@ -50,3 +50,5 @@ def test_pieces_are_held_out_together() -> None:
     for number in range(200):
         whole = is_held_out(f"doc{number}", 0.3)
         assert all(is_held_out(piece_id(f"doc{number}", piece), 0.3) == whole for piece in (0, 1, 12))
+    numbered = [is_held_out(f"corpus#{number}", 0.3) for number in range(1000)]
+    assert 200 < sum(numbered) < 400

@@ -1,7 +1,7 @@
 """What is trained: every arm at every size and seed, all under one symbol budget.
 
 raw-only        bytes alone, the whole budget
-raw-matched     bytes alone, only as many of them as the proxy arms see: what their raw share is worth by itself
+raw-matched     bytes alone, only as many of them as the neural proxy sees: what its raw share is worth by itself
 tokenizer-only  tokens alone, as language models are trained today
 neural, tokenizer, gzip      proxies: comp at r = 0.9 with raw, pairs in the warm-up (the paper's method)
 neural-none, neural-always   the same with sentinels but no pairs, and with pairs to the end
@@ -91,8 +91,8 @@ PROXY_MODES = {"none": "sentinel", "always": "pair-always"}
 """Pairing in warm-up only is the arm without a suffix."""
 
 
-def arms(scale: Scale) -> list[Arm]:
-    """The arms of a scale, cheapest first."""
+def arms(scale: Scale, raw_per_comp: float) -> list[Arm]:
+    """The arms of a scale, cheapest first. raw_per_comp: length of a raw spelling over that of its comp, neural's."""
     proxies = [Arm(name=name, mode="pair-warmup", compressor=name) for name in reversed(scale.compressors)]
     others = [
         Arm(name=f"neural-{suffix}", mode=mode, compressor="neural")
@@ -101,7 +101,7 @@ def arms(scale: Scale) -> list[Arm]:
     ]
     tokens = [Arm(name="tokenizer-only", mode="comp-only", compressor="tokenizer")]
     return [
-        Arm(name="raw-matched", mode="raw-only", compressor=None, steps_share=proxy_raw_share(scale)),
+        Arm(name="raw-matched", mode="raw-only", compressor=None, steps_share=proxy_raw_share(scale, raw_per_comp)),
         Arm(name="raw-only", mode="raw-only", compressor=None),
         *(tokens if "tokenizer" in scale.compressors else []),
         *proxies,
@@ -109,10 +109,14 @@ def arms(scale: Scale) -> list[Arm]:
     ]
 
 
-def proxy_raw_share(scale: Scale) -> float:
-    """The share of raw among the symbols that a proxy arm is shown, over its whole run."""
+def proxy_raw_share(scale: Scale, raw_per_comp: float) -> float:
+    """The share of raw among the symbols that a proxy arm is shown, over its whole run.
+
+    Mixing deals out spellings, comp with probability r; a raw one is raw_per_comp times as long.
+    """
     mixing = Mixing(warmup_steps=warmup_steps(scale))
-    return 1 - sum(mixing.phase(step).comp_share for step in range(scale.steps)) / scale.steps
+    shares = [mixing.phase(step).comp_share for step in range(scale.steps)]
+    return sum((1 - r) * raw_per_comp / ((1 - r) * raw_per_comp + r) for r in shares) / scale.steps
 
 
 def warmup_steps(scale: Scale) -> int:
@@ -158,12 +162,18 @@ class Job:
         )
 
 
-def jobs(scale: Scale, *, only: Sequence[str] = ()) -> list[Job]:
-    """Every job of a scale, seed by seed, so that an interrupted run has whole seeds; `only`: names of arms."""
-    every = arms(scale)
-    unknown = sorted(set(only) - {arm.name for arm in every})
+def check_arms(scale: Scale, names: Sequence[str]) -> None:
+    """SettingsError for a name that no arm has."""
+    known = [arm.name for arm in arms(scale, 1.0)]
+    unknown = sorted(set(names) - set(known))
     if unknown:
-        raise SettingsError(f"arm {unknown[0]!r} is unknown; choose of {', '.join(arm.name for arm in every)}")
+        raise SettingsError(f"arm {unknown[0]!r} is unknown; choose of {', '.join(known)}")
+
+
+def jobs(scale: Scale, raw_per_comp: float, *, only: Sequence[str] = ()) -> list[Job]:
+    """Every job of a scale, seed by seed, so that an interrupted run has whole seeds; `only`: names of arms."""
+    check_arms(scale, only)
+    every = arms(scale, raw_per_comp)
     return [
         Job(arm=arm, size=size, seed=seed, scale=scale)
         for seed in scale.seeds

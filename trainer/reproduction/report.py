@@ -1,4 +1,4 @@
-"""docs/reproduction.md: the claims with their verdicts, then every arm with its spread, then how to make it again."""
+"""docs/reproduction.md: the claims with their verdicts, then every arm with its spread."""
 
 from __future__ import annotations
 
@@ -12,20 +12,29 @@ from trainer.reproduction.run import Result
 HEAD = """# Reproduction of "Proxy Compression for Language Modeling" (arXiv 2602.04289), scale `{scale}`
 
 Written by `make reproduce SCALE={scale}`. {jobs} of {all_jobs} runs: {arms} arms, sizes {sizes}, seeds {seeds}.
-Every arm of a size is trained on {symbols:,} symbols ({steps} steps of {batch:,}), `raw-matched` on the {raw_share:.1%}
-of them that a proxy arm sees as raw. Held-out documents only; ± is the standard error of the mean over seeds, and a
-difference counts where it is at least twice that.
+Every arm of a size is trained on {symbols:,} symbols ({steps} steps of {batch:,}), `raw-matched` on the
+{raw_share:.1%} of them that the neural proxy sees as raw. Held-out documents only; ± is the standard error of the mean
+over seeds, and a difference counts where it is at least twice that.
 
-The paper trains 0.5 B to 14 B parameters on 105 billion symbols. What a model of this size can say about it, and what
-not, stands in the last column.
+{partial}The paper trains 0.5 B to 14 B parameters on 105 billion symbols. What a model of this size can say about it,
+and what not, stands in the last column.
 """
 
 
-def markdown(results: Sequence[Result], findings: Findings, scale: Scale, *, name: str, all_jobs: int) -> str:
+PARTIAL = """**This page is partial**: the same command goes on with the runs that are missing. A mean of
+fewer than three seeds decides nothing.
+
+"""
+
+
+def markdown(
+    results: Sequence[Result], findings: Findings, scale: Scale, raw_per_comp: float, *, name: str, all_jobs: int
+) -> str:
     """The whole page; equal results give equal bytes."""
     table = Table(sorted(results, key=lambda result: (result.arm, result.size, result.seed)))
     head = HEAD.format(
         scale=name,
+        partial="" if len(results) == all_jobs else PARTIAL,
         jobs=len(results),
         all_jobs=all_jobs,
         arms=len(table.arms),
@@ -34,7 +43,7 @@ def markdown(results: Sequence[Result], findings: Findings, scale: Scale, *, nam
         symbols=scale.symbols,
         steps=scale.steps,
         batch=scale.batch_symbols,
-        raw_share=proxy_raw_share(scale),
+        raw_share=proxy_raw_share(scale, raw_per_comp),
     )
     parts = [
         head,

@@ -9,6 +9,8 @@ import json
 import logging
 import multiprocessing
 import os
+import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,7 +20,7 @@ from typing import Any
 import torch
 
 from schemas.errors import ArtifactError, DatasetError
-from schemas.files import canonical_json, replace_file
+from schemas.files import canonical_json, replace_file, sha256_hex
 from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
 from trainer.evaluation.translation import Pair, Translation, bits_per_symbol, held_out_pairs, translate
 from trainer.loop import train
@@ -48,6 +50,8 @@ class Result:
     translation: dict[str, Any] | None
     """`Translation`'s fields, of proxy arms."""
     train_seconds: float
+    identity: str
+    """Digest of the dataset and of the settings: a result counts for no others."""
 
 
 def reproduce(jobs: Sequence[Job], *, data: str, out: str, processes: int) -> Iterator[Result]:
@@ -55,7 +59,7 @@ def reproduce(jobs: Sequence[Job], *, data: str, out: str, processes: int) -> It
     missing = []
     for job in jobs:
         if is_done(job, out):
-            yield read_result(os.path.join(out, job.name, RESULT_NAME))
+            yield known_result(job, data, out)
         else:
             missing.append(job)
     context = multiprocessing.get_context("spawn")
@@ -75,9 +79,34 @@ def is_done(job: Job, out: str) -> bool:
     return os.path.exists(os.path.join(out, job.name, RESULT_NAME))
 
 
+def known_result(job: Job, data: str, out: str) -> Result:
+    """The result of a job that is done; ArtifactError where it is of another dataset or other settings."""
+    path = os.path.join(out, job.name, RESULT_NAME)
+    result = read_result(path)
+    if result.identity != identity(job, data):
+        raise ArtifactError(f"{path} is of another dataset or other settings; remove {out}, or choose another --out")
+    return result
+
+
+def identity(job: Job, data: str) -> str:
+    """Digest of all that decides a job's result."""
+    manifest = Dataset(data, compressor=None).manifest
+    settings = job.settings("", "")
+    own = [manifest.to_bytes().hex(), settings.content(), job.scale.scored_bytes, job.scale.translated_documents]
+    return sha256_hex(canonical_json(own))
+
+
 def _quiet(threads: int) -> None:
+    """Set a worker up; it ends with the process that started it, or a killed run would go on training."""
     logging.getLogger().setLevel(logging.WARNING)
     torch.set_num_threads(threads)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def run_job(job: Job, data: str, out: str) -> Result:
@@ -110,6 +139,7 @@ def run_job(job: Job, data: str, out: str) -> Result:
         comp_bits_per_byte=comp_bits,
         translation=translation,
         train_seconds=round(seconds, 1),
+        identity=identity(job, data),
     )
     replace_file(os.path.join(run, RESULT_NAME), canonical_json(asdict(result)))
     return result
@@ -120,7 +150,12 @@ def scored_pairs(job: Job, data: str) -> list[Pair]:
     settings = job.settings(data, "")
     compressor = job.arm.compressor or job.scale.compressors[0]
     dataset = Dataset(data, compressor=compressor, held_out=HeldOut(share=settings.held_out_share))
-    every = [pair for pair in held_out_pairs(dataset, positions=2 * settings.row_symbols) if pair is not None]
+    # No limit on comp, which differs by compressor: the documents must not.
+    every = [
+        pair
+        for pair in held_out_pairs(dataset, positions=sys.maxsize)
+        if pair is not None and len(pair.raw) <= settings.row_symbols
+    ]
     chosen: list[Pair] = []
     held_bytes = 0
     for pair in sorted(every, key=lambda pair: pair.key):
@@ -146,7 +181,9 @@ def read_result(path: str) -> Result:
         raise ArtifactError(f"{path} is not a result of this version ({error}); remove it and run again") from error
 
 
-def check_dataset(data: str, scale: Scale) -> None:
-    """DatasetError where the dataset lacks a compressor of the scale."""
+def raw_per_comp(data: str, scale: Scale) -> float:
+    """Raw bytes per symbol of the first compressor of the scale; DatasetError where the dataset lacks one of them."""
     for compressor in scale.compressors:
         Dataset(data, compressor=compressor)
+    totals = Dataset(data, compressor=None).manifest.totals
+    return totals.raw_bytes / max(1, totals.symbols[scale.compressors[0]])
