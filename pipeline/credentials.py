@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from types import ModuleType
 
 from schemas.errors import SettingsError
 
+BEAM_S3_KEY = "--s3_access_key_id"
 
-def check(path: str) -> None:
-    """SettingsError where `path` is in Google's or Amazon's cloud and its clients or credentials are missing here."""
+
+def check(path: str, beam_options: Sequence[str] = ()) -> None:
+    """SettingsError where `path` is in Google's or Amazon's cloud and its clients or credentials are missing here.
+
+    beam_options: options of Beam's own, of which one may bring a key for s3://.
+    """
     if path.startswith("gs://"):
         check_google("gs:// paths")
-    elif path.startswith("s3://"):
+    elif path.startswith("s3://") and not any(option.startswith(BEAM_S3_KEY) for option in beam_options):
         _check_amazon()
 
 

@@ -35,7 +35,7 @@ def preprocess(settings: PreprocessSettings) -> bool:
         from pipeline import runners
 
         runners.check(settings)
-    credentials.check(settings.output)
+    credentials.check(settings.output, settings.beam_options)
     units = plan_units(settings.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
     if len(units) > MOST_SHARDS:
         raise SettingsError(

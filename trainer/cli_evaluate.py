@@ -172,7 +172,11 @@ def _score_file(options: argparse.Namespace, path: str, sandbox: Sandbox) -> int
 
 
 def _results_path(samples: str) -> str:
-    return os.path.join(os.path.dirname(samples), "results.json")
+    """`results.json` for `samples.jsonl`, `results.partial.json` for `samples.partial.jsonl`."""
+    directory, name = os.path.split(samples)
+    stem = name.removesuffix(".jsonl")
+    own = stem.replace("samples", "results", 1) if stem.startswith("samples") else f"{stem}.results"
+    return os.path.join(directory, f"{own}.json")
 
 
 def _sandbox(options: argparse.Namespace, samples: str) -> Sandbox:

@@ -305,6 +305,7 @@ def test_missing_credentials(url: str, tmp_path: Path, monkeypatch: pytest.Monke
 def test_other_places_need_no_credentials(tmp_path: Path) -> None:
     for path in ("out", str(tmp_path), "bucket://b/out", "file:///out"):
         credentials.check(path)
+    credentials.check("s3://bucket/out", ["--s3_access_key_id=key", "--s3_secret_access_key=secret"])
 
 
 def test_a_worker_that_does_not_see_the_output(tmp_path: Path) -> None:
