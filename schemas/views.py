@@ -37,6 +37,7 @@ from schemas.shards import (
 
 SEGMENT, WINDOW, SYMBOL = "segment", "window", "symbol"
 REPEATED_DOC_ID = pa.dictionary(pa.int32(), pa.string())
+SYMBOL_DTYPES = (np.dtype(np.uint16), np.dtype(np.uint32))
 
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
@@ -140,7 +141,9 @@ def _compressor_field(schema: pa.Schema, compressor: str) -> pa.Field:
     field = schema.field(compressor)
     symbol = field.type.field(SYMBOLS).type.value_type
     windows = field.type.get_field_index(WINDOW_ENDS) >= 0
-    if symbol not in (pa.uint16(), pa.uint32()) or field.type != compressor_type(symbol.to_pandas_dtype(), windows):
+    # Not Arrow's own to_pandas_dtype, which wants pandas for it.
+    known = next((dtype for dtype in SYMBOL_DTYPES if pa.from_numpy_dtype(dtype) == symbol), None)
+    if known is None or field.type != compressor_type(known, windows):
         raise DatasetError(f"column {compressor!r} is {field.type}, which no shard holds: read it as it was written")
     return field
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas.shards import shard_name
+from tests.schemas.shard_samples import SMALL, write_shard
 from tests.test_layering import MODULES, ROOT
 
 LOOK = """
@@ -101,3 +103,25 @@ assert not heavy, heavy
 def test_packages_are_empty_and_ours(package: str, tmp_path: Path) -> None:
     code = f"import sys, {package}; print({package}.__file__, [m for m in sys.modules if m.startswith('{package}.')])"
     assert run(code, tmp_path).strip() == f"{ROOT / package / '__init__.py'} []"
+
+
+WITHOUT_PANDAS = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "pandas":
+            raise ModuleNotFoundError("No module named 'pandas'", name="pandas")
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.mark.parametrize("view", ["raw", "comp", "paired", "windows"])
+def test_shards_are_shown_without_pandas(view: str, tmp_path: Path) -> None:
+    """The quick start's environment has none; Arrow asks for it in places where one would not think so."""
+    path = tmp_path / shard_name(0, 1)
+    write_shard(path, SMALL)
+    command = ["show", str(path), "--view", view]
+    code = f"{WITHOUT_PANDAS}\nfrom pipeline.__main__ import main\nsys.exit(main({command!r}))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr[-1000:]
+    assert "doc_id" in found.stdout

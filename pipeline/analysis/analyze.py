@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.analysis.collisions import LEVELS, collision_table
+from pipeline.analysis.collisions import LEVELS, collision_table, require_pandas
 from pipeline.analysis.frontier import frontier_rows
 from pipeline.analysis.report import Findings, report_html
 from pipeline.analysis.samples import choose_samples
@@ -95,6 +95,7 @@ def analyze(settings: AnalyzeSettings) -> list[str]:
 
 
 def _findings(settings: AnalyzeSettings) -> Findings:
+    require_pandas()
     dataset = settings.dataset
     manifest = read_manifest(dataset)
     compressors = dataset_compressors(dataset, manifest)

@@ -12,6 +12,7 @@ likely tail. Memory is bounded by the distinct pairs of code and chunk, not by t
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -116,12 +117,17 @@ def collision_table(dataset: str, compressor: str, level: str, *, seed: int = 0)
     )
 
 
+def require_pandas() -> None:
+    """SettingsError where pandas is not installed."""
+    if importlib.util.find_spec("pandas") is None:
+        raise SettingsError("collisions are counted with pandas: pip install 'proxy-compression[analysis]'")
+
+
 def chunk_frame(dataset: str, compressor: str, level: str) -> pd.DataFrame:
     """Columns code (bytes), chunk (bytes), count: a row per distinct pair of code and chunk, in that order."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise SettingsError("collisions are counted with pandas: pip install 'proxy-compression[analysis]'") from error
+    require_pandas()
+    import pandas as pd
+
     counts: dict[bytes, int] = {}
     for keys, ends in _keys(dataset, compressor, level):
         starts = np.concatenate(([0], ends[:-1])).astype(np.int64)
