@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels.prefix_lm import PrefixReader
 from kernels.prefix_trie import gather_strings
-from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_entropies, dense_table_size
+from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_contexts, dense_entropies, dense_table_size
 from kernels.string_table import StringTable, distinct
 
 MAX_ENTRIES = 1 << 23
@@ -89,6 +89,11 @@ def context_entropies(contexts: list[bytes], reader: PrefixReader) -> np.ndarray
     data = np.frombuffer(b"".join(contexts), np.uint8)
     ends = np.cumsum([len(context) for context in contexts], dtype=np.int64)
     return reader.entropies(data, ends - np.diff(ends, prepend=0), ends)
+
+
+def table_contexts(raw: np.ndarray, offsets: np.ndarray, size: int) -> list[bytes]:
+    """The contexts that a memo is made with: all short ones, of longer ones those that occur."""
+    return dense_contexts(size) if size <= DENSE_CONTEXT_BYTES else distinct_contexts(raw, offsets, size)
 
 
 def distinct_contexts(raw: np.ndarray, offsets: np.ndarray, context_bytes: int) -> list[bytes]:

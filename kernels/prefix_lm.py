@@ -18,6 +18,7 @@ from torch import Tensor
 from kernels.byte_lm import START, ByteLM
 from kernels.intervals import cumulative_frequencies, entropies_bits
 from kernels.prefix_trie import PrefixTrie, build_trie, gather_strings, inner_node_bounds, sort_strings
+from kernels.string_table import span_indices
 from kernels.window_coder import FULL_RANGE, STATE_BITS, WINDOW_BITS, decode_step, smallest_grid_index
 
 Result = TypeVar("Result")
@@ -45,7 +46,7 @@ class PrefixReader:
         np.cumsum(ends - starts, out=offsets[1:])
         first, last = (np.empty(int(offsets[-1]), np.uint16) for _ in range(2))
         for members, trie, (node_first, node_last) in self._walks(data, starts, ends, self._node_intervals):
-            places = _places(offsets, members)
+            places = span_indices(offsets[members], (ends - starts)[members])
             first[places], last[places] = node_first[trie.path], node_last[trie.path]
         return first, last
 
@@ -193,10 +194,3 @@ class PrefixReader:
             other_name = smallest_grid_index(low[:n], grid_bits) != symbols[window[:n]]
             damaged += int(np.count_nonzero(other_name & (left[:n] == 0)))
         return damaged
-
-
-def _places(offsets: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Places of the bytes of strings `members`, in that order, in the run that `offsets` cuts."""
-    lengths = offsets[members + 1] - offsets[members]
-    starts = np.repeat(offsets[members] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
-    return starts + np.arange(int(lengths.sum()))

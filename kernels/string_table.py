@@ -107,6 +107,12 @@ def _slots_for(entries: int) -> np.ndarray:
     return np.full(size, _EMPTY, np.int32)
 
 
+def span_indices(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Indices int64 of the concatenated ranges [starts[i], starts[i] + lengths[i]); both int64 [n]."""
+    shift = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return shift + np.arange(int(lengths.sum()))
+
+
 def distinct(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which of the strings data[starts[i]:ends[i]] are distinct.
 

@@ -18,10 +18,10 @@ from itertools import accumulate, pairwise
 
 from pipeline.readers_arrow import record_batch_bytes
 from pipeline.readers_find import Found, find
-from pipeline.readers_open import is_remote
 from pipeline.readers_parquet import row_group_bytes
 from pipeline.units import ARROW, PARQUET, SourceFile, Unit, cut_units
 from schemas.errors import InputError, SettingsError
+from schemas.files import is_remote
 
 _LOG = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ import torch
 
 from kernels.byte_lm import ByteLM
 from kernels.codebook import Codebook
-from kernels.entropy_memo import EntropyMemo, context_entropies, distinct_contexts
+from kernels.entropy_memo import EntropyMemo, context_entropies, table_contexts
 from kernels.pair_surprisal import PairSurprisals, pair_names, pair_surprisals
 from kernels.prefix_lm import PrefixReader
-from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_contexts, segment
+from kernels.segmentation import segment
 from kernels.string_table import distinct
 from pipeline.compressors.neural import NeuralCompressor, device_probe, load_model
 from pipeline.compressors.neural_files import (
@@ -141,11 +141,7 @@ def _entropies(
         return pairs, pair_names(), pairs.table
     if not size:
         return None, [], np.empty(0, np.float32)
-    contexts = (
-        dense_contexts(size)
-        if size <= DENSE_CONTEXT_BYTES
-        else distinct_contexts(documents.raw, documents.offsets, size)
-    )
+    contexts = table_contexts(documents.raw, documents.offsets, size)
     bits = context_entropies(contexts, PrefixReader(model, threads=threads))
     return EntropyMemo(size, contexts, bits), contexts, bits
 

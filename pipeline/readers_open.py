@@ -7,6 +7,8 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from schemas.files import is_remote
+
 SKIP_BYTES = 1 << 20
 
 
@@ -18,11 +20,6 @@ class BrokenInputError(Exception):
         self.reason = reason
         """`truncated` or `unreadable`."""
         self.detail = detail
-
-
-def is_remote(path: str) -> bool:
-    """Whether `path` is a URL and not a local path."""
-    return "://" in path
 
 
 def one_line(error: BaseException) -> str:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from pipeline.readers_open import is_remote, open_binary
+from pipeline.readers_open import open_binary
 from schemas.errors import SettingsError
-from schemas.files import replace_file
+from schemas.files import is_remote, replace_file
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 

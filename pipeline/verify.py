@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pipeline.readers_find import format_of
 from pipeline.units import TEXT
 from schemas.batches import Documents, Spelling
 from schemas.errors import DatasetError, VerificationError
+from schemas.files import file_sha256, sha256_hex
 from schemas.manifest import Manifest, ShardEntry, read_manifest
 from schemas.shards import (
     DOC_ID,
@@ -128,8 +128,7 @@ def _batches(path: str) -> Iterator[pa.RecordBatch]:
 
 def _check_digest(path: str, shard: ShardEntry) -> None:
     try:
-        with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = file_sha256(path)
     except FileNotFoundError:
         raise VerificationError(f"{path} is missing; remove the manifest and run preprocess again") from None
     if found != shard.sha256:
@@ -175,7 +174,7 @@ def _is_whole_file(source: str, doc_id: str, language: str) -> bool:
     if format_of(source) == TEXT:
         return True
     # .json is both; a file of a tree is the document at position 0 and has its language from its suffix.
-    made_id = hashlib.sha256(f"{source}:0".encode()).hexdigest()[:DOC_ID_DIGITS]
+    made_id = sha256_hex(f"{source}:0".encode())[:DOC_ID_DIGITS]
     return source.lower().endswith(".json") and doc_id == made_id and language == language_of(source)
 
 

@@ -55,3 +55,11 @@ class Spelling:
 
     def __len__(self) -> int:
         return len(self.symbol_offsets) - 1
+
+
+def lengths_within(ends: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Lengths int64 [m] from ends that count within each document; offsets int64 [documents + 1]."""
+    lengths = np.diff(ends.astype(np.int64), prepend=0)
+    heads = offsets[:-1][np.diff(offsets) > 0]
+    lengths[heads] = ends[heads]
+    return lengths

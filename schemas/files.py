@@ -14,6 +14,17 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """sha256 of a local file's bytes as 64 hex digits, read piece by piece."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_remote(path: str) -> bool:
+    """Whether `path` is a URL, gs://… or s3://…, and not a local path."""
+    return "://" in path
+
+
 def canonical_json(value: Any) -> bytes:
     """`value` as UTF-8 JSON with sorted keys and a final newline; equal values give equal bytes."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -20,11 +20,6 @@ COPY_BYTES = 8 << 20
 PART_SUFFIX = ".part"
 
 
-def is_remote(location: str) -> bool:
-    """Whether a location is a URL: gs://…, s3://…"""
-    return "://" in location
-
-
 def read_remote(url: str) -> bytes:
     """A whole small file; DatasetError where it cannot be read."""
     import smart_open

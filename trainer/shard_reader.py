@@ -6,7 +6,6 @@ asked for are decoded.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.errors import DatasetError
+from schemas.files import file_sha256
 from schemas.manifest import MANIFEST_NAME, ShardEntry
 from schemas.shards import DOC_ID, open_shard, read_batch
 
@@ -54,8 +54,7 @@ def check_digest(path: Path, entry: ShardEntry) -> None:
     Arrow files have no checksums: of 40 flipped bits, 11 gave other symbols without any error.
     """
     try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_sha256(path)
     except FileNotFoundError as error:
         raise DatasetError(f"shard {path} is missing, {MANIFEST_NAME} names it: write it again") from error
     except OSError as error:

@@ -23,12 +23,12 @@ import pyarrow as pa
 from kernels.draws import hash_strings
 from schemas.batches import Documents
 from schemas.errors import DatasetError, SettingsError
-from schemas.files import canonical_json, sha256_hex
+from schemas.files import canonical_json, is_remote, sha256_hex
 from schemas.held_out import is_held_out
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
 from schemas.shards import DOC_ID, RAW, documents_from_array, spelling_from_array
 from schemas.vocabulary import vocabulary_size
-from trainer.shard_cache import ShardCache, is_remote, read_remote
+from trainer.shard_cache import ShardCache, read_remote
 from trainer.shard_reader import DecodedBatch, Reader, check_digest
 
 RECENT_BATCH_BYTES = 64 << 20

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kernels.string_table import distinct
+from kernels.string_table import distinct, span_indices
 from pipeline.analysis.common_prefix import PrefixShares, chunk_pairs, prefix_shares, random_pairs, tail_counts
 from schemas.batches import Documents
 from schemas.errors import SettingsError
@@ -166,8 +166,8 @@ def _keys(dataset: str, compressor: str, level: str) -> Iterator[tuple[np.ndarra
         ends = np.cumsum(sizes)
         starts = ends - sizes
         keys = np.empty(int(ends[-1]) if ends.size else 0, np.uint8)
-        keys[_spans(starts, lengths)] = chunks.raw
-        keys[_spans(starts + lengths, SYMBOL_BYTES * counts)] = symbols.astype(">u4").view(np.uint8)
+        keys[span_indices(starts, lengths)] = chunks.raw
+        keys[span_indices(starts + lengths, SYMBOL_BYTES * counts)] = symbols.astype(">u4").view(np.uint8)
         keys[ends - 1] = counts
         yield keys, ends
 
@@ -184,12 +184,6 @@ def _chunks(batch: pa.RecordBatch, compressor: str, level: str) -> tuple[Documen
         symbols = rows.column(SYMBOL).to_numpy()
         bounds = np.arange(symbols.size + 1)
     return documents_from_array(rows.column(RAW).chunk(0)), symbols, bounds
-
-
-def _spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Indices of the concatenated ranges [starts[i], starts[i] + lengths[i])."""
-    shift = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-    return shift + np.arange(int(lengths.sum()))
 
 
 def _histogram(values: np.ndarray, most: int) -> dict[str, int]:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kernels.codebook import Codebook
-from kernels.entropy_memo import EntropyMemo, context_entropies, distinct_contexts
+from kernels.entropy_memo import EntropyMemo, context_entropies, table_contexts
 from kernels.pair_surprisal import PairSurprisals
 from kernels.prefix_lm import PrefixReader
-from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_contexts
 from kernels.string_table import distinct
 from pipeline.analysis.edits import edited
 from pipeline.analysis.stability import distances, median_interval, symbols_of
@@ -86,11 +85,7 @@ def neural_variants(
     size = 0 if context in (DOCUMENT, DOCUMENT_CODES) else int(context)
     memo = None
     if size:
-        contexts = (
-            dense_contexts(size)
-            if size <= DENSE_CONTEXT_BYTES
-            else distinct_contexts(documents.raw, documents.offsets, size)
-        )
+        contexts = table_contexts(documents.raw, documents.offsets, size)
         memo = EntropyMemo(size, contexts, context_entropies(contexts, PrefixReader(compressor.model)))
     settings = replace(
         compressor.config,
@@ -126,8 +121,6 @@ def _thetas(bits: np.ndarray) -> list[float]:
 
 class _Known:
     """The entropies of one batch of documents, read once: they do not depend on θ."""
-
-    is_dense = True
 
     def __init__(self, bits: np.ndarray) -> None:
         self._bits = bits

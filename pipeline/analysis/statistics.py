@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Spelling, lengths_within
 from schemas.errors import DatasetError
 from schemas.manifest import Manifest, open_shards
 from schemas.shards import ENTROPY, LANGUAGE, RAW, documents_from_array, list_parts, spelling_from_array
@@ -222,7 +222,7 @@ class _Tally:
         if spelling.window_ends is not None:
             pieces["window_bytes"] = (spelling.window_ends, spelling.symbol_offsets)
         for quantity, (ends, offsets) in pieces.items():
-            self.lengths[quantity, name].add(_lengths_within(ends, offsets))
+            self.lengths[quantity, name].add(lengths_within(ends, offsets))
 
     def check(self, manifest: Manifest) -> None:
         """DatasetError unless the manifest's totals are those of the shards."""
@@ -284,11 +284,3 @@ class _Tally:
             whole = self.segments[name] <= self.documents
             if not whole and np.count_nonzero(counter.counts) > 1:
                 yield counter.histogram(quantity, name)
-
-
-def _lengths_within(ends: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Lengths int64 [m] from ends that count within each document; offsets int64 [documents + 1]."""
-    lengths = np.diff(ends.astype(np.int64), prepend=0)
-    heads = offsets[:-1][np.diff(offsets) > 0]
-    lengths[heads] = ends[heads]
-    return lengths

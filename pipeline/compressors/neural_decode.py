@@ -15,9 +15,9 @@ import numpy as np
 
 from kernels.codebook import CODE_KEY_BYTES, Codebook, code_keys
 from kernels.prefix_lm import PrefixReader
-from kernels.string_table import StringTable, distinct
+from kernels.string_table import StringTable, distinct, span_indices
 from pipeline.compressors.neural_files import NeuralSettings
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Spelling, lengths_within
 from schemas.errors import VerificationError
 
 
@@ -34,7 +34,8 @@ class NeuralDecoder:
     def decode(self, spelling: Spelling, *, by_model: bool = False) -> Documents:
         """The exact bytes of every document. Codes in the book are looked up, unless `by_model`."""
         _refuse_torn(spelling)
-        window_bytes = _window_lengths(spelling)
+        assert spelling.window_ends is not None
+        window_bytes = lengths_within(spelling.window_ends, spelling.symbol_offsets)
         raw_offsets = np.zeros(len(spelling) + 1, np.int64)
         np.add.at(raw_offsets[1:], np.repeat(np.arange(len(spelling)), np.diff(spelling.symbol_offsets)), window_bytes)
         np.cumsum(raw_offsets, out=raw_offsets)
@@ -85,18 +86,19 @@ class NeuralDecoder:
         if lookup is not None:
             table, book = lookup
             entries, _ = table.find(keys, CODE_KEY_BYTES * cuts[firsts], CODE_KEY_BYTES * cuts[firsts + 1])
-            data, ends = book.segments.strings()
+            data, starts = book.segments.strings()
             known = np.flatnonzero(entries >= 0)
-            strings[_run(offsets[known], lengths[known])] = data[_run(ends[entries[known]], lengths[known])]
+            places = span_indices(offsets[known], lengths[known])
+            strings[places] = data[span_indices(starts[entries[known]], lengths[known])]
             rest = np.flatnonzero(entries < 0)
         if rest.size:
             counts = cuts[firsts[rest] + 1] - cuts[firsts[rest]]
-            chosen = _run(cuts[firsts[rest]], counts)
+            chosen = span_indices(cuts[firsts[rest]], counts)
             decoded = self._decode_by_model(
                 symbols[chosen], window_bytes[chosen], np.concatenate(([0], np.cumsum(counts)))
             )
-            strings[_run(offsets[rest], lengths[rest])] = decoded
-        return strings[_run(offsets[group], lengths[group])]
+            strings[span_indices(offsets[rest], lengths[rest])] = decoded
+        return strings[span_indices(offsets[group], lengths[group])]
 
     def _decode_by_model(self, symbols: np.ndarray, window_bytes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
         raw, damaged = self._reader().decode(symbols, window_bytes.astype(np.int64), cuts)
@@ -105,16 +107,6 @@ class NeuralDecoder:
                 f"{damaged} bytes have codes that this model cannot have written; the shard is damaged"
             )
         return raw
-
-
-def _window_lengths(spelling: Spelling) -> np.ndarray:
-    """Raw bytes of every window, int64 [n_symbols]."""
-    assert spelling.window_ends is not None
-    ends = spelling.window_ends.astype(np.int64)
-    lengths = np.diff(ends, prepend=0)
-    heads = spelling.symbol_offsets[:-1][np.diff(spelling.symbol_offsets) > 0]
-    lengths[heads] = ends[heads]
-    return lengths
 
 
 def _refuse_torn(spelling: Spelling) -> None:
@@ -132,7 +124,7 @@ def _refuse_torn(spelling: Spelling) -> None:
         raise VerificationError("symbol_ends do not cut the symbols into segments; the shard is damaged")
     if not np.array_equal(spelling.window_ends[ends[1:] - 1], spelling.raw_ends):
         raise VerificationError("raw_ends are not where the last windows of the segments end; the shard is damaged")
-    if spelling.symbols.size and _window_lengths(spelling).min() < 1:
+    if spelling.symbols.size and lengths_within(spelling.window_ends, spelling.symbol_offsets).min() < 1:
         raise VerificationError("window_ends do not rise; the shard is damaged")
 
 
@@ -143,9 +135,3 @@ def block_ends(offsets: np.ndarray, block_bytes: int) -> np.ndarray:
     number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     starts, stops = np.repeat(offsets[:-1], counts), np.repeat(offsets[1:], counts)
     return np.minimum(starts + (number + 1) * block_bytes, stops)
-
-
-def _run(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Indices of the concatenated ranges [starts[i], starts[i] + lengths[i])."""
-    shift = np.repeat(starts - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
-    return shift + np.arange(int(lengths.sum()))

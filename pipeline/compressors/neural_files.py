@@ -19,7 +19,7 @@ import pyarrow as pa
 from kernels.codebook import MAX_SEGMENT_BYTES, Codebook
 from kernels.window_coder import WINDOW_BITS
 from schemas.errors import ArtifactError, SettingsError
-from schemas.files import canonical_json, replace_file, sha256_hex
+from schemas.files import canonical_json, file_sha256, replace_file
 
 ENTROPY_NAME = "entropy.arrow"
 CODEBOOK_NAME = "codebook.arrow"
@@ -125,7 +125,7 @@ def boundary_rule(settings: NeuralSettings) -> str:
 
 def write_described(directory: str, settings: NeuralSettings, described: dict[str, Any]) -> None:
     """Write compressor.json with the digests of the other files; from then on the directory is a compressor."""
-    digests = {name: file_digest(os.path.join(directory, name)) for name in (ENTROPY_NAME, CODEBOOK_NAME)}
+    digests = {name: file_sha256(os.path.join(directory, name)) for name in (ENTROPY_NAME, CODEBOOK_NAME)}
     whole = {"code_format": CODE_FORMAT, "settings": asdict(settings), "files": digests, **described}
     replace_file(os.path.join(directory, COMPRESSOR_NAME), canonical_json(whole))
 
@@ -145,7 +145,7 @@ def read_described(directory: str) -> tuple[NeuralSettings, dict[str, Any]]:
         if missing:
             raise KeyError(*missing)
         for name, digest in described["files"].items():
-            if file_digest(os.path.join(directory, name)) != digest:
+            if file_sha256(os.path.join(directory, name)) != digest:
                 raise ArtifactError(f"{os.path.join(directory, name)} is not the file that was built; make it anew")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ArtifactError(
@@ -157,12 +157,6 @@ def read_described(directory: str) -> tuple[NeuralSettings, dict[str, Any]]:
             raise
         raise ArtifactError(f"{path} is damaged ({error}); remove the directory and make it anew") from error
     return settings, described
-
-
-def file_digest(path: str) -> str:
-    """sha256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return sha256_hex(file.read())
 
 
 def _write_table(path: str, table: pa.Table) -> None:

@@ -18,13 +18,13 @@ from pipeline.compressors.neural_files import (
     COMPRESSOR_NAME,
     ENTROPY_NAME,
     NeuralSettings,
-    file_digest,
     read_described,
 )
 from pipeline.neural_build import BISECTIONS, ThetaTarget, _head, build_neural
 from schemas.batches import Documents
 from schemas.byte_lm_files import CONFIG_NAME, WEIGHTS_NAME, read_byte_lm, write_byte_lm
 from schemas.errors import ArtifactError, SettingsError
+from schemas.files import file_sha256
 from tests.kernels.micro_lm import CONFIG, micro_lm
 
 DOCUMENTS = Documents.from_bytes([b"aaaaaaaaabcdefghijk\n" * 4, b"for x in range(10):\n    y[x] = x\n" * 5, b"z"])
@@ -89,7 +89,7 @@ def test_every_overwritten_file_is_refused_in_one_line(artifact: Path, name: str
 @pytest.mark.parametrize("content", [b"", b"no Arrow at all"])
 def test_a_table_that_is_none_is_refused_though_its_digest_fits(artifact: Path, name: str, content: bytes) -> None:
     (artifact / name).write_bytes(content)
-    files = {file: file_digest(str(artifact / file)) for file in (ENTROPY_NAME, CODEBOOK_NAME)}
+    files = {file: file_sha256(str(artifact / file)) for file in (ENTROPY_NAME, CODEBOOK_NAME)}
     describe(artifact, files=files)
     with pytest.raises(ArtifactError, match=f"{name} cannot be read"):
         NeuralCompressor.load(str(artifact))
@@ -97,7 +97,7 @@ def test_a_table_that_is_none_is_refused_though_its_digest_fits(artifact: Path, 
 
 def test_swapped_tables_are_refused_by_their_columns(artifact: Path) -> None:
     shutil.copy(artifact / ENTROPY_NAME, artifact / CODEBOOK_NAME)
-    files = {file: file_digest(str(artifact / file)) for file in (ENTROPY_NAME, CODEBOOK_NAME)}
+    files = {file: file_sha256(str(artifact / file)) for file in (ENTROPY_NAME, CODEBOOK_NAME)}
     describe(artifact, files=files)
     with pytest.raises(ArtifactError, match=r"codebook\.arrow has columns \['context', 'bits'\], not"):
         NeuralCompressor.load(str(artifact))

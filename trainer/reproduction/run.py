@@ -22,9 +22,8 @@ import torch
 from schemas.errors import ArtifactError, DatasetError
 from schemas.files import canonical_json, replace_file, sha256_hex
 from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
-from trainer.evaluation.translation import Pair, Translation, bits_per_symbol, held_out_pairs, translate
+from trainer.evaluation.translation import Pair, bits_per_symbol, held_out_pairs, translate
 from trainer.loop import train
-from trainer.model import EvaByte
 from trainer.parallel import world
 from trainer.reproduction.arms import Job, Scale
 from trainer.shards import Dataset, HeldOut
@@ -128,7 +127,7 @@ def run_job(job: Job, data: str, out: str) -> Result:
         comp_bits = bits_per_symbol(model, [((BOS, COMP_OPEN), pair.comp) for pair in pairs])
         comp_bits *= sum(len(pair.comp) for pair in pairs) / raw_bytes
     if job.arm.is_proxy:
-        translation = asdict(_translation(model, pairs, job.scale))
+        translation = asdict(translate(model, pairs[: job.scale.translated_documents]))
     result = Result(
         arm=job.arm.name,
         size=job.size,
@@ -166,10 +165,6 @@ def scored_pairs(job: Job, data: str) -> list[Pair]:
     if len(chosen) < 2:
         raise DatasetError(f"{data} holds out {len(chosen)} short documents; preprocess it with --split-bytes")
     return chosen
-
-
-def _translation(model: EvaByte, pairs: Sequence[Pair], scale: Scale) -> Translation:
-    return translate(model, pairs[: scale.translated_documents])
 
 
 def read_result(path: str) -> Result:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis.statistics import Histogram, Statistics, _Counter, _lengths_within, corpus_statistics
-from schemas.batches import Documents
+from pipeline.analysis.statistics import Histogram, Statistics, _Counter, corpus_statistics
+from schemas.batches import Documents, lengths_within
 from schemas.errors import DatasetError
 from schemas.manifest import read_manifest
 from tests.pipeline.runs import ALL_COMPRESSORS, Preprocess, rows
@@ -139,9 +139,9 @@ def test_lengths_within_documents(texts: list[Text]) -> None:
     spelling = spelling_of(texts)
     assert spelling.window_ends is not None
     slow = [len(raw) for text in texts for segment in text for raw, _ in segment]
-    assert _lengths_within(spelling.window_ends, spelling.symbol_offsets).tolist() == slow
+    assert lengths_within(spelling.window_ends, spelling.symbol_offsets).tolist() == slow
     slow = [len(segment) for text in texts for segment in text]
-    assert _lengths_within(spelling.symbol_ends, spelling.segment_offsets).tolist() == slow
+    assert lengths_within(spelling.symbol_ends, spelling.segment_offsets).tolist() == slow
 
 
 @given(st.lists(st.integers(1, 60)))
