@@ -77,7 +77,7 @@ analyze: $(VENV)/.runtime  ## stability, collisions and statistics of DATA: tabl
 SCALE ?= cpu
 PIECES ?= data/pieces
 reproduce: $(VENV)/.runtime  ## the paper's ablations at SCALE=cpu|smoke into docs/reproduction.md; INPUT as for DATA, after make analyze
-	$(BIN)/python -m pipeline preprocess $(if $(INPUT),--input $(INPUT)) --output $(PIECES) --split-bytes 240 \
+	$(BIN)/python -m pipeline preprocess $(if $(INPUT),--input $(INPUT)) --output $(PIECES) --split-bytes 96 \
 		--window-bits 12 --lm $(or $(LM),$(DATA)/compressors/lm-tiny) --tokenizer-vocabulary 4096 --shards 4
 	$(BIN)/python -m trainer reproduce --data $(PIECES) --corpus $(DATA) --scale $(SCALE) \
 		$(if $(filter cpu,$(SCALE)),--report docs/reproduction.md) $(ARGS)

@@ -2,18 +2,20 @@
 
 A code is a run of (symbol, window length) pairs. It is a pure function of the segment's bytes, so it does not matter
 when, where or from what a codebook was filled. The inverse, code → segment, is the same kind of table: with the
-window lengths a code names exactly one segment.
+window lengths a code names exactly one segment. The tokenizer's words (`words.py`) have such a table too: there a
+window is a token.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import DTypeLike
 
 from kernels.string_table import StringTable
 
 MAX_SEGMENT_BYTES = 255
-"""Window lengths are kept as uint8."""
+"""Window lengths are kept as uint8, unless a codebook is told another type."""
 CODE_KEY_BYTES = 3
 """Bytes per window in the key of the inverse table: two of symbol, one of length."""
 
@@ -57,9 +59,9 @@ def code_keys(symbols: np.ndarray, window_bytes: np.ndarray) -> np.ndarray:
 class Codebook:
     """Segments in order of insertion, each with its code. Look-ups take no lock; insertions must be serialised."""
 
-    def __init__(self) -> None:
+    def __init__(self, symbol_dtype: DTypeLike = np.uint16, length_dtype: DTypeLike = np.uint8) -> None:
         self.segments = StringTable()
-        self._codes = (np.zeros(1, np.int64), np.empty(0, np.uint16), np.empty(0, np.uint8))
+        self._codes = (np.zeros(1, np.int64), np.empty(0, symbol_dtype), np.empty(0, length_dtype))
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -70,7 +72,7 @@ class Codebook:
         return self.segments.memory_bytes + sum(array.nbytes for array in self._codes)
 
     def codes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """offsets int64 [len + 1], symbols uint16 and window lengths uint8 of all entries."""
+        """offsets int64 [len + 1], symbols and window lengths of all entries."""
         offsets, symbols, window_bytes = self._codes
         n = len(self)
         return offsets[: n + 1], symbols[: offsets[n]], window_bytes[: offsets[n]]
@@ -103,12 +105,12 @@ class Codebook:
     def spell(self, entries: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The codes of a run of segments.
 
-        entries: int32 [m], all known; starts: int64 [m], where each segment begins. Returns symbols uint16 [k],
-        window_ends int64 [k] (in bytes, same origin as starts) and symbol_ends int64 [m].
+        entries: int32 [m], all known; starts: int64 [m], where each segment begins. Returns symbols [k], window_ends
+        int64 [k] (in bytes, same origin as starts) and symbol_ends int64 [m].
         """
         offsets, code_symbols, code_window_bytes = self._codes
         n = _count_symbols(entries, offsets)
-        symbols, window_ends = np.empty(n, np.uint16), np.empty(n, np.int64)
+        symbols, window_ends = np.empty(n, code_symbols.dtype), np.empty(n, np.int64)
         symbol_ends = np.empty(entries.size, np.int64)
         _spell(entries, starts, offsets, code_symbols, code_window_bytes, symbols, window_ends, symbol_ends)
         return symbols, window_ends, symbol_ends
@@ -126,8 +128,8 @@ class Codebook:
 
     def copy(self) -> Codebook:
         """A book with the same entries in the same order, which can grow on its own."""
-        other = Codebook()
         offsets, symbols, window_bytes = self.codes()
+        other = Codebook(symbols.dtype, window_bytes.dtype)
         data, ends = self.segments.strings()
         other.insert(data, ends[:-1], ends[1:], symbols, window_bytes, offsets[1:])
         return other

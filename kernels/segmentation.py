@@ -83,3 +83,21 @@ def segment(
     segment_offsets = np.zeros(offsets.size, np.int64)
     n = _segment(entropies, offsets, np.float32(theta_bits), max_segment_bytes, cut_every_bytes, ends, segment_offsets)
     return ends[:n].copy(), segment_offsets
+
+
+@njit(cache=True, nogil=True)
+def _ends_within(ends, offsets, origins, out):
+    for document in range(offsets.size - 1):
+        for k in range(offsets[document], offsets[document + 1]):
+            out[k] = ends[k] - origins[document]
+
+
+def ends_within(ends: np.ndarray, offsets: np.ndarray, origins: np.ndarray) -> np.ndarray:
+    """Ends over a batch as ends in their documents, uint32 [m].
+
+    ends: int64 [m], of which offsets[i] to offsets[i + 1] are of document i, which begins at origins[i]; offsets and
+    origins int64 [documents + 1].
+    """
+    out = np.empty(ends.size, np.uint32)
+    _ends_within(ends, offsets, origins, out)
+    return out

@@ -36,7 +36,7 @@ def _train(options: argparse.ArgumentParser) -> None:
     options.add_argument("--data", default="data/stdlib", metavar="DIR", help="finished dataset (default: data/stdlib)")
     options.add_argument("--out", default=None, metavar="DIR", help="the run (default: runs/SIZE)")
     options.add_argument(
-        "--size", default="tiny", help="tiny, nano, micro, mini, 0.5b, 1.5b, 4b, 7b or 14b (default: tiny)"
+        "--size", default="tiny", help="tiny, pico, nano, micro, 0.5b, 1.5b, 4b, 7b or 14b (default: tiny)"
     )
     options.add_argument(
         "--compressor", default="neural", help="whose spelling is mixed with raw bytes (default: neural)"

@@ -10,7 +10,7 @@ import sys
 def add(options: argparse.ArgumentParser) -> None:
     """All of them."""
     options.add_argument(
-        "--data", required=True, metavar="DIR", help="dataset of short documents, made with --split-bytes 240"
+        "--data", required=True, metavar="DIR", help="dataset of short documents, made with --split-bytes 96"
     )
     options.add_argument(
         "--corpus", default=None, metavar="DIR",

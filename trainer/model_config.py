@@ -89,9 +89,9 @@ def _size(dim: int, layers: int, heads: int, ffn_dim: int, peak_lr: float, windo
 
 SIZES = {
     "tiny": _size(128, 5, 2, 384, 3e-3, window=256),
-    "nano": _size(64, 3, 1, 192, 3e-3, window=1024),
-    "micro": _size(96, 4, 2, 288, 3e-3, window=1024),
-    "mini": _size(128, 5, 2, 384, 3e-3, window=1024),
+    "pico": _size(48, 2, 1, 144, 1e-2, window=256),
+    "nano": _size(64, 3, 1, 192, 1e-2, window=256),
+    "micro": _size(96, 4, 2, 288, 1e-2, window=256),
     "0.5b": _size(1024, 28, 8, 4096, 1.2e-3),
     "1.5b": _size(2048, 20, 16, 8192, 9e-4),
     "4b": _size(3072, 32, 24, 9216, 7e-4),

@@ -23,9 +23,9 @@ from kernels.entropy_memo import EntropyMemo
 from kernels.pair_surprisal import PairSurprisals
 from kernels.prefix_lm import PrefixReader
 from kernels.segment_reader import SegmentReader
-from kernels.segmentation import segment
-from kernels.string_table import distinct
+from kernels.segmentation import ends_within, segment
 from kernels.window_coder import encode_windows
+from pipeline.compressors.growing_book import DEFAULT_CACHE_BYTES, GrowingBook
 from pipeline.compressors.neural_decode import NeuralDecoder, block_ends
 from pipeline.compressors.neural_files import (
     CODEBOOK_NAME,
@@ -39,8 +39,6 @@ from schemas.batches import Documents, Spelling
 from schemas.byte_lm_files import ByteLMFiles, read_byte_lm
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, sha256_hex
-
-DEFAULT_CACHE_BYTES = 256 << 20
 
 
 def load_model(files: ByteLMFiles, device: str) -> ByteLM:
@@ -81,8 +79,7 @@ class NeuralCompressor:
     ) -> None:
         self.model, self.config, self.threads = model, settings, threads
         self.alphabet_size = 1 << settings.window_bits
-        self.memo, self._base_book, self._book = memo, book, book
-        self._cache_bytes = cache_bytes
+        self.memo, self.book = memo, GrowingBook(book, self.code, cache_bytes)
         self._described = described or {}
         self._lock = threading.Lock()
         self._decoder = NeuralDecoder(settings, model.config.attention_bytes, book, self._reader)
@@ -155,18 +152,17 @@ class NeuralCompressor:
         if self.config.context == "document":
             symbols, window_ends, symbol_ends = self._code_blocks(documents, ends)
         else:
-            book, entries = self._entries(documents.raw, starts, ends)
+            book, entries = self.book.entries(documents.raw, starts, ends)
             symbols, window_ends, symbol_ends = book.spell(entries, starts)
         before = np.concatenate((np.zeros(1, np.int64), symbol_ends))
         symbol_offsets = before[segment_offsets]
-        per_document = np.diff(segment_offsets)
         return Spelling(
             symbols=symbols,
             symbol_offsets=symbol_offsets,
-            raw_ends=_within(ends, documents.offsets, per_document),
-            symbol_ends=_within(symbol_ends, symbol_offsets, per_document),
+            raw_ends=ends_within(ends, segment_offsets, documents.offsets),
+            symbol_ends=ends_within(symbol_ends, segment_offsets, symbol_offsets),
             segment_offsets=segment_offsets,
-            window_ends=_within(window_ends, documents.offsets, np.diff(symbol_offsets)),
+            window_ends=ends_within(window_ends, symbol_offsets, documents.offsets),
         )
 
     def _reader(self) -> PrefixReader:
@@ -190,47 +186,6 @@ class NeuralCompressor:
             first, last, np.cumsum(ends - starts), window_bits=self.config.window_bits
         )
         return symbols, np.diff(window_ends, prepend=0), symbol_ends
-
-    def _entries(self, raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[Codebook, np.ndarray]:
-        """A book that knows all the segments, and their entries in it."""
-        book = self._book
-        entries, missing = book.find(raw, starts, ends)
-        if not missing:
-            return book, entries
-        unknown = np.flatnonzero(entries < 0)
-        unknown = unknown[distinct(raw, starts[unknown], ends[unknown])[0]]
-        codes = self.code(raw, starts[unknown], ends[unknown])
-        with self._lock:
-            book = self._growing_book(book)
-            self._learn(book, raw, starts[unknown], ends[unknown], *codes)
-        return book, book.find(raw, starts, ends)[0]
-
-    def _growing_book(self, book: Codebook) -> Codebook:
-        """The book that may learn what `book` lacks. A full cache is dropped for the next batches, not for this one."""
-        if book is self._base_book:
-            if self._book is self._base_book:
-                self._book = book.copy()
-            return self._book
-        if book is self._book and book.memory_bytes - self._base_book.memory_bytes > self._cache_bytes:
-            self._book = self._base_book
-        return book
-
-    @staticmethod
-    def _learn(
-        book: Codebook,
-        raw: np.ndarray,
-        starts: np.ndarray,
-        ends: np.ndarray,
-        symbols: np.ndarray,
-        window_bytes: np.ndarray,
-        symbol_ends: np.ndarray,
-    ) -> None:
-        """Insert those of the coded segments that no other thread has inserted meanwhile."""
-        known, _ = book.find(raw, starts, ends)
-        new = np.flatnonzero(known < 0)
-        counts = np.diff(symbol_ends, prepend=0)
-        chosen = np.repeat(known < 0, counts)
-        book.insert(raw, starts[new], ends[new], symbols[chosen], window_bytes[chosen], np.cumsum(counts[new]))
 
     def _code_blocks(self, documents: Documents, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Codes with the context of the whole aligned block: symbols, window ends and symbol_ends over the batch."""
@@ -256,8 +211,3 @@ def device_probe(model: ByteLM) -> str:
     starts = np.arange(0, 4096, 8)
     first, last = PrefixReader(model).intervals(text, starts, starts + 8)
     return sha256_hex(first.tobytes() + last.tobytes())
-
-
-def _within(ends: np.ndarray, origins: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Ends over the batch as uint32 ends in their documents; counts int64 [documents] of ends in each."""
-    return (ends - np.repeat(origins[:-1], counts)).astype(np.uint32)

@@ -1,21 +1,19 @@
 """The tokenizer spelling: SentencePiece ids, one segment per token, exact for every byte string.
 
-SentencePiece finds the tokens; their bytes come from our own table (id -> bytes), and every batch is spelled back
-through that table and compared with the documents before it is given away. So losslessness rests on the comparison,
-not on what a model promises.
+Documents are cut into words that no token reaches across (`kernels/words.py`), and SentencePiece sees each distinct
+word once; the codebook spells the rest. The tokens are those that SentencePiece gives for the whole document.
 
-    b"if x:\\n  y"  ->  parts [b"if x:\\n  y"]  ->  ids [340, 271, ...]  ->  bytes [b"if", b" x", ...]  ->  equal: done
+    b"if x:\\n  if y:"  ->  words [b"if", b" x", b":\\n  if", b" y", b":"]  ->  codebook  ->  ids [340, 271, ...]
+                                  └─ unknown ones ─► SentencePiece ─► ids ─► bytes, equal? ─┘
 
-SentencePiece writes a space as U+2581, so it cannot tell a document's own U+2581 from a space: documents are split
-around them and they are spelled by their three byte-fallback pieces. Long documents are cut before a space that
-follows a non-space, where no piece of the vocabulary can reach across: BPE then gives the same tokens, 1.6 times as
-fast.
+A token's bytes come from our own table (id -> bytes), and a word that its tokens do not spell, such as U+2581, which
+SentencePiece cannot tell from a space, is spelled by its bytes. So losslessness rests on the comparison, not on what a
+model promises, and needs it once per distinct word.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -24,18 +22,21 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
+from kernels.codebook import Codebook
+from kernels.segmentation import ends_within
+from kernels.words import cut_words, joined_pairs
+from pipeline.compressors.growing_book import GrowingBook
 from pipeline.compressors.piece_table import SPACE_MARK_BYTES, PieceTable, read_pieces
 from schemas.batches import Documents, Spelling
 from schemas.errors import ArtifactError, VerificationError
 
-FORMAT = b"tokenizer 1\n"
+FORMAT = b"tokenizer 2\n"
 """Changes when the same model file comes to mean other symbols."""
-PART_BYTES = 1024
-"""Long documents go to SentencePiece in parts of at least this many bytes; its time per byte grows with the length."""
 UINT16_ALPHABET = 1 << 16
 
-_WORD_START = re.compile(rb"(?<! ) ")
-_ACROSS_WORDS = re.compile(rb"[^ ] ")
+_SPACE_MARK = np.frombuffer(SPACE_MARK_BYTES, np.uint8)
+"""A word of its own, so that no other is spelled by bytes for its sake."""
+_LONGEST_UINT8_PIECE = 255
 _ERROR_LOG_LEVEL = 2
 
 _REMEDY = "train one with `make tokenizer`: identity normalisation, no dummy prefix, byte fallback"
@@ -62,16 +63,22 @@ class TokenizerCompressor:
 
     def __init__(self, model: bytes, *, label: str = "tokenizer", sample: Sequence[bytes] = ()) -> None:
         """From the bytes of a `.model` file; ArtifactError if it is none, or does not restore a probe or the sample."""
-        self._label = label
+        self._model, self._label = model, label
         self._processor = _processor(model, label)
         self.alphabet_size: int = self._processor.get_piece_size()
         self.symbol_dtype = np.dtype(np.uint16 if self.alphabet_size <= UINT16_ALPHABET else np.uint32)
         self.digest = hashlib.sha256(FORMAT + model).hexdigest()
         pieces, self._byte_ids = read_pieces(self._processor)
         self.table = PieceTable.of(pieces)
-        self._words_are_apart = not any(map(_ACROSS_WORDS.search, pieces))
+        self._joined = joined_pairs(self.table.pieces, self.table.starts, self.table.lengths)
+        length_dtype = np.uint8 if self.table.lengths.max(initial=0) <= _LONGEST_UINT8_PIECE else np.uint32
+        self.words = GrowingBook(Codebook(self.symbol_dtype, length_dtype), self._code)
         self._byte_spelled: list[int] = []
-        self._refuse_if_lossy([*PROBES, *sample])
+        # SentencePiece writes a space as U+2581, so it is never given one.
+        probes = [part for text in (*PROBES, *sample) for part in text.split(SPACE_MARK_BYTES) if part]
+        self._refuse_if_lossy(probes)
+        if not self._spells_words_alike(probes):
+            self._joined[:] = True
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, sample: Sequence[bytes] = ()) -> TokenizerCompressor:
@@ -85,24 +92,26 @@ class TokenizerCompressor:
             ) from error
         return cls(model, label=str(path), sample=sample)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self._model, self._label)
+
     @property
-    def byte_spelled_documents(self) -> int:
-        """Documents compressed so far that SentencePiece would have lost and that are spelled byte by byte instead."""
+    def byte_spelled_words(self) -> int:
+        """Distinct words met so far that SentencePiece would have lost and that are spelled byte by byte instead."""
         return sum(self._byte_spelled)
 
     def compress(self, documents: Documents) -> Spelling:
-        """One symbol and one segment per token. Every document is compared with what its tokens spell."""
-        texts = [documents.text(i) for i in range(len(documents))]
-        ids, offsets = self._encode(texts)
-        lost = self._lost(texts, ids, offsets)
-        if lost:
-            self._byte_spelled.append(len(lost))
-            ids, offsets = self._spell_by_bytes(lost, texts, ids, offsets)
-        ends = self.table.ends(ids)
+        """One symbol and one segment per token. Every distinct word was compared with what its tokens spell."""
+        origins = documents.offsets
+        ends, word_offsets = cut_words(documents.raw, origins, self._joined, _SPACE_MARK)
+        starts = np.concatenate((origins[:1], ends[:-1])) if ends.size else ends
+        book, entries = self.words.entries(documents.raw, starts, ends)
+        ids, token_ends, word_token_ends = book.spell(entries, starts)
+        offsets = np.concatenate((np.zeros(1, np.int64), word_token_ends))[word_offsets]
         return Spelling(
-            symbols=ids.astype(self.symbol_dtype),
+            symbols=ids,
             symbol_offsets=offsets,
-            raw_ends=_within_documents(ends[1:], ends, offsets),
+            raw_ends=ends_within(token_ends, offsets, origins),
             symbol_ends=_token_counts(offsets),
             segment_offsets=offsets,
         )
@@ -119,7 +128,7 @@ class TokenizerCompressor:
         if len(without_text):
             raise VerificationError(f"symbol {ids[without_text[0]]} stands for no text: {self._blame}")
         ends = self.table.ends(ids)
-        if not np.array_equal(spelling.raw_ends, _within_documents(ends[1:], ends, offsets)):
+        if not np.array_equal(spelling.raw_ends, ends_within(ends[1:], offsets, ends[offsets])):
             raise VerificationError(f"raw_ends are not the ends of the tokens: {self._blame}")
         if not np.array_equal(spelling.symbol_ends, _token_counts(offsets)):
             raise VerificationError(f"symbol_ends do not count the tokens: {self._blame}")
@@ -133,6 +142,10 @@ class TokenizerCompressor:
             "alphabet_size": self.alphabet_size,
             "sentencepiece_version": sentencepiece.__version__,
         }
+
+    def _spells_words_alike(self, texts: list[bytes]) -> bool:
+        """Whether the texts' words give the texts' tokens. A model that looks further gets its documents whole."""
+        return np.array_equal(self.compress(Documents.from_bytes(texts)).symbols, self._encode(texts)[0])
 
     @property
     def _blame(self) -> str:
@@ -149,39 +162,26 @@ class TokenizerCompressor:
         if len(missing):
             raise ArtifactError(f"tokenizer {self._label} has no piece for byte {missing[0]:#04x}: {_REMEDY}")
 
+    def _code(self, raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tokens of distinct words: ids, token lengths, and where each word's tokens end."""
+        words = [raw[start:end].tobytes() for start, end in zip(starts, ends, strict=True)]
+        ids, offsets = self._encode(words)
+        lost = self._lost(words, ids, offsets)
+        if lost:
+            self._byte_spelled.append(len(lost))
+            ids, offsets = self._spell_by_bytes(lost, words, ids, offsets)
+        return ids.astype(self.symbol_dtype), self.table.lengths[ids], offsets[1:]
+
     def _encode(self, texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """What SentencePiece makes of each text: int32 [n_tokens] ids and int64 [n + 1] offsets."""
-        parts: list[bytes] = []
-        part_offsets = np.zeros(len(texts) + 1, np.int64)
-        for i, text in enumerate(texts):
-            self._add_parts(text, parts)
-            part_offsets[i + 1] = len(parts)
         # One thread: the pipeline runs one worker per core, and the call lets go of the GIL.
-        encoded = self._processor.encode(parts, return_type="numpy", num_threads=1)
-        mark_ids = self._byte_ids[list(SPACE_MARK_BYTES)]
-        mark_ids = np.where(mark_ids < 0, self._processor.unk_id(), mark_ids)
-        encoded = [mark_ids if part == SPACE_MARK_BYTES else ids for part, ids in zip(parts, encoded, strict=True)]
-        token_offsets = np.zeros(len(parts) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, encoded), np.int64, len(parts)), out=token_offsets[1:])
-        return np.concatenate([np.zeros(0, np.int32), *encoded]), token_offsets[part_offsets]
-
-    def _add_parts(self, text: bytes, parts: list[bytes]) -> None:
-        """Append what is encoded on its own: stretches between U+2581, each U+2581, and long stretches cut at words."""
-        for k, stretch in enumerate(text.split(SPACE_MARK_BYTES)):
-            if k:
-                parts.append(SPACE_MARK_BYTES)
-            start = 0
-            while self._words_are_apart and len(stretch) - start > 2 * PART_BYTES:
-                word = _WORD_START.search(stretch, start + PART_BYTES)
-                if word is None:
-                    break
-                parts.append(stretch[start : word.start()])
-                start = word.start()
-            if start < len(stretch):
-                parts.append(stretch[start:])
+        encoded = self._processor.encode(texts, return_type="numpy", num_threads=1)
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, encoded), np.int64, len(texts)), out=offsets[1:])
+        return np.concatenate([np.zeros(0, np.int32), *encoded]), offsets
 
     def _lost(self, texts: list[bytes], ids: np.ndarray, offsets: np.ndarray) -> list[int]:
-        """The documents whose tokens do not spell them."""
+        """The texts whose tokens do not spell them."""
         ends = self.table.ends(ids)
         whole = np.frombuffer(b"".join(texts), np.uint8)
         sizes = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -198,13 +198,17 @@ class TokenizerCompressor:
     def _spell_by_bytes(
         self, lost: list[int], texts: list[bytes], ids: np.ndarray, offsets: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The batch's ids and offsets with the lost documents as byte pieces."""
+        """The ids and offsets with the lost texts as byte pieces."""
         runs = np.split(ids, offsets[1:-1])
         for i in lost:
             runs[i] = self._byte_ids[np.frombuffer(texts[i], np.uint8)]
         new_offsets = np.zeros_like(offsets)
         np.cumsum([len(run) for run in runs], out=new_offsets[1:])
         return np.concatenate(runs), new_offsets
+
+
+def _restored(model: bytes, label: str) -> TokenizerCompressor:
+    return TokenizerCompressor(model, label=label)
 
 
 def _processor(model: bytes, label: str) -> sentencepiece.SentencePieceProcessor:
@@ -219,16 +223,9 @@ def _processor(model: bytes, label: str) -> sentencepiece.SentencePieceProcessor
     return processor
 
 
-def _within_documents(ends: np.ndarray, starts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """uint32: running ends of a batch's tokens, counted from each document's own beginning."""
-    within: np.ndarray = ends - np.repeat(starts[offsets[:-1]], np.diff(offsets))
-    return within.astype(np.uint32)
-
-
 def _token_counts(offsets: np.ndarray) -> np.ndarray:
     """uint32: 1, 2, … in every document."""
-    tokens = np.arange(offsets[-1] + 1)
-    return _within_documents(tokens[1:], tokens, offsets)
+    return ends_within(np.arange(1, offsets[-1] + 1), offsets, offsets)
 
 
 def _short(text: bytes) -> str:

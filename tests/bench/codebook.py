@@ -24,8 +24,8 @@ def main() -> None:
     given = neural(directory)
     print(
         f"corpus {size:,} bytes, {len(texts):,} documents; "
-        f"codebook of the sample {given._base_book.memory_bytes / 1e6:.1f} MB, "
-        f"{given._base_book.memory_bytes / max(1, len(given._base_book)):.0f} bytes per entry"
+        f"codebook of the sample {given.book.base.memory_bytes / 1e6:.1f} MB, "
+        f"{given.book.base.memory_bytes / max(1, len(given.book.base)):.0f} bytes per entry"
     )
     for name, order in orders.items():
         cold = NeuralCompressor(

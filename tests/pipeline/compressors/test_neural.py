@@ -108,7 +108,7 @@ def test_warm_and_cold_books_and_a_cache_that_always_overflows_spell_alike() -> 
     assert read > 0
     assert columns(first.compress(documents)) == expected
     assert first.prefixes_read == read
-    warm = compressor(book=first._book)
+    warm = compressor(book=first.book.current)
     assert columns(warm.compress(documents)) == expected
     assert warm.prefixes_read == 0
     small = compressor(cache_bytes=1)

@@ -147,12 +147,12 @@ def test_a_tiny_pool_and_more_threads_change_nothing(context: str, monkeypatch: 
 def test_codes_are_found_in_the_book_or_computed_alike() -> None:
     half, documents = compressor(), Documents.from_bytes(TEXTS)
     half.compress(Documents.from_bytes(TEXTS[:4]))
-    warm = compressor(book=half._book)
-    assert len(half._book) > 0
+    warm = compressor(book=half.book.current)
+    assert len(half.book.current) > 0
     spelling = warm.compress(documents)
     assert by_document(spelling) == by_document(compressor().compress(documents))
     assert 0 < warm.segment_bytes_read < documents.raw.size
-    assert len(half._book) < len(warm._book)
+    assert len(half.book.current) < len(warm.book.current)
     assert texts_of(warm.decode(spelling)) == TEXTS
 
 

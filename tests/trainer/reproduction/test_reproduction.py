@@ -144,7 +144,7 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
 def results(bits: dict[str, float], *, noise: float, exact: dict[str, float]) -> list[Result]:
     """Three seeds at two sizes; `bits` of the larger, 0.5 more at the smaller."""
     found = []
-    for job in jobs(replace(SCALES["cpu"], sizes=("nano", "mini")), RATIO):
+    for job in jobs(replace(SCALES["cpu"], sizes=("nano", "micro")), RATIO):
         found.append(_result(job, bits.get(job.arm.name, 4.0), noise, exact.get(job.arm.name, 0.0)))
     return found
 
