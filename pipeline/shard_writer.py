@@ -3,11 +3,11 @@
 An Arrow IPC file may hold only one dictionary per column, in front of the first record batch, while the values
 of `source` and `language` come with the stream (delta dictionaries exist, but polars refuses them). So:
 
-    write()   cut ─► record batches with plain int32 codes ─► unnamed temporary file, uncompressed
-    close()   temporary file ─► batch by batch, codes joined to the whole dictionaries ─► the shard, sha256 on the fly
+    write()   cut ─► record batches with plain int32 codes ─► spill: memory, then an unnamed temporary file
+    close()   spill ─► batch by batch, codes joined to the whole dictionaries ─► the shard, sha256 on the fly
 
-The temporary file has no name, so nothing of it outlives the process. Where a batch ends depends on the
-sequence of the documents alone, never on how they were grouped into write() calls, and so do the shard's bytes.
+Where a batch ends depends on the sequence of the documents alone, never on how they were grouped into write() calls,
+and so do the shard's bytes.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
@@ -26,6 +26,7 @@ from typing import IO, Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 
+from pipeline.spill import Spill
 from schemas.batches import Documents, Spelling
 from schemas.errors import SettingsError
 from schemas.shards import (
@@ -92,8 +93,7 @@ class ShardWriter:
         self._summary: ShardSummary | None = None
         codes = {name: pa.int32() for name in DICTIONARY_COLUMNS}
         self._spill_schema = pa.schema([field.with_type(codes.get(field.name, field.type)) for field in schema])
-        self._spill = tempfile.TemporaryFile(dir=spill_dir)  # noqa: SIM115 - __exit__ and close() end it
-        self._spill_writer = pa.ipc.new_stream(self._spill, self._spill_schema)
+        self._spill = Spill(self._spill_schema, spill_dir)
 
     def __enter__(self) -> Self:
         return self
@@ -137,18 +137,15 @@ class ShardWriter:
                 self._segments[name] += int(spelling.segment_offsets[stop] - spelling.segment_offsets[start])
             if entropy is not None:
                 columns[ENTROPY] = list_array(entropy, entropy_offsets[start : stop + 1])
-            self._spill_writer.write_batch(_batch(columns, self._spill_schema))
+            self._spill.append(_batch(columns, self._spill_schema))
 
     def close(self) -> ShardSummary:
         """Write the shard and say what it holds. A second call says it again."""
         if self._summary is None:
-            with self._spill:
-                self._spill_writer.close()
-                self._spill.seek(0)
-                with _opened(self._target) as file:
-                    digest = _DigestSink(file)
-                    with io.BufferedWriter(digest, COPY_BYTES) as sink:
-                        self._write_shard(sink)
+            with closing(self._spill), _opened(self._target) as file:
+                digest = _DigestSink(file)
+                with io.BufferedWriter(digest, COPY_BYTES) as sink:
+                    self._write_shard(sink)
             self._summary = ShardSummary(
                 rows=self._rows,
                 raw_bytes=self._raw_bytes,
@@ -191,12 +188,10 @@ class ShardWriter:
     def _write_shard(self, sink: IO[bytes]) -> None:
         """The spilled pieces as batches with whole dictionaries."""
         dictionaries = {name: pa.array(list(codes), pa.string()) for name, codes in self._codes.items()}
-        with (
-            pa.ipc.open_stream(self._spill) as reader,
-            pa.ipc.new_file(sink, self._schema, options=self._options) as writer,
-        ):
+        spilled = self._spill.batches()
+        with pa.ipc.new_file(sink, self._schema, options=self._options) as writer:
             for pieces in self._pieces_per_batch:
-                batch = pa.concat_batches([reader.read_next_batch() for _ in range(pieces)])
+                batch = pa.concat_batches(list(islice(spilled, pieces)))
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
                 for name, dictionary in dictionaries.items():
                     columns[name] = pa.DictionaryArray.from_arrays(columns[name], dictionary)
