@@ -21,6 +21,7 @@ from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo, context_entropies, table_contexts
 from kernels.pair_surprisal import PairSurprisals, pair_names, pair_surprisals
 from kernels.prefix_lm import PrefixReader
+from kernels.prefix_trie import sort_strings
 from kernels.segmentation import segment
 from kernels.string_table import distinct
 from pipeline.compressors.neural import NeuralCompressor, device_probe, load_model
@@ -213,8 +214,8 @@ def _codebook(compressor: NeuralCompressor, documents: Documents) -> tuple[Codeb
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1])) if ends.size else ends
     firsts, group = distinct(documents.raw, starts, ends)
     counts = np.bincount(group, minlength=firsts.size)
-    texts = [documents.raw[starts[i] : ends[i]].tobytes() for i in firsts]
-    order = sorted(range(firsts.size), key=lambda i: (-counts[i], texts[i]))[:MAX_CODEBOOK_ENTRIES]
+    by_bytes = sort_strings(documents.raw, starts[firsts], ends[firsts])
+    order = by_bytes[np.argsort(-counts[by_bytes], kind="stable")][:MAX_CODEBOOK_ENTRIES]
     chosen = firsts[order]
     book = Codebook()
     if chosen.size:

@@ -70,7 +70,8 @@ class TokenizerCompressor:
         self.digest = hashlib.sha256(FORMAT + model).hexdigest()
         pieces, self._byte_ids = read_pieces(self._processor)
         self.table = PieceTable.of(pieces)
-        self._joined = joined_pairs(self.table.pieces, self.table.starts, self.table.lengths)
+        self.joined = joined_pairs(self.table.pieces, self.table.starts, self.table.lengths)
+        """bool [256, 256]: pairs of bytes that words are not cut between."""
         length_dtype = np.uint8 if self.table.lengths.max(initial=0) <= _LONGEST_UINT8_PIECE else np.uint32
         self.words = GrowingBook(Codebook(self.symbol_dtype, length_dtype), self._code)
         self._byte_spelled: list[int] = []
@@ -78,7 +79,7 @@ class TokenizerCompressor:
         probes = [part for text in (*PROBES, *sample) for part in text.split(SPACE_MARK_BYTES) if part]
         self._refuse_if_lossy(probes)
         if not self._spells_words_alike(probes):
-            self._joined[:] = True
+            self.joined[:] = True
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, sample: Sequence[bytes] = ()) -> TokenizerCompressor:
@@ -103,7 +104,7 @@ class TokenizerCompressor:
     def compress(self, documents: Documents) -> Spelling:
         """One symbol and one segment per token. Every distinct word was compared with what its tokens spell."""
         origins = documents.offsets
-        ends, word_offsets = cut_words(documents.raw, origins, self._joined, _SPACE_MARK)
+        ends, word_offsets = cut_words(documents.raw, origins, self.joined, _SPACE_MARK)
         starts = np.concatenate((origins[:1], ends[:-1])) if ends.size else ends
         book, entries = self.words.entries(documents.raw, starts, ends)
         ids, token_ends, word_token_ends = book.spell(entries, starts)

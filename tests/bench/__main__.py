@@ -1,6 +1,6 @@
 """`make bench`: the figures of docs/benchmarks.md, each beside its yardstick in the same run.
 
-    python -m tests.bench [--dataset data/stdlib] [NAME ...]
+    python -m tests.bench [--dataset data/stdlib] [--corpus DIR] [NAME ...]
 
 Needs the quick start's dataset (`make preprocess`). Every line names what was measured; ratios matter, times do not.
 """
@@ -12,7 +12,10 @@ import platform
 import subprocess
 import sys
 
-NAMES = ("coder", "speed", "theta", "codebook", "inference", "generated", "memory", "loader", "kills", "plan")
+NAMES = (
+    *("coder", "speed", "throughput", "theta", "codebook", "growth", "inference", "generated", "scaling", "loader"),
+    *("kills", "plan"),
+)
 
 
 def main() -> int:
@@ -20,12 +23,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], help=f"of {', '.join(NAMES)}")
     parser.add_argument("--dataset", default="data/stdlib", help="the quick start's dataset (default: data/stdlib)")
+    parser.add_argument(
+        "--corpus", default="", help="real text for throughput, growth and scaling (default: the dataset's, repeated)"
+    )
     options = parser.parse_args()
     print(f"machine: {platform.machine()}, Python {platform.python_version()}", flush=True)
     status = 0
     for name in options.names or NAMES:
         print(f"\n## {name}", flush=True)
-        status |= subprocess.run([sys.executable, "-m", f"tests.bench.{name}", options.dataset], check=False).returncode
+        status |= subprocess.run(
+            [sys.executable, "-m", f"tests.bench.{name}", options.dataset, options.corpus], check=False
+        ).returncode
     return status
 
 
