@@ -2,6 +2,9 @@
 
 All reads have one shape per prefix length: `rows` prefixes, the last read of a level padded. A row's result depends on
 its own prefix only, so codes do not depend on what they were computed with.
+
+Nothing waits for the device before a walk is over: ancestors are gathered there, level by level, and the intervals of
+the bytes that occurred, 4 bytes each, come back in one piece.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.byte_lm import START, ByteLM
@@ -23,16 +27,23 @@ from kernels.window_coder import FULL_RANGE, STATE_BITS, WINDOW_BITS, decode_ste
 
 Result = TypeVar("Result")
 
-POOL_BYTES = 192 << 20
+ROWS = {"cpu": 512, "cuda": 16_384}
+"""Prefixes per read: as many as stay in a core's cache, or as keep a GPU busy for longer than it takes to ask it."""
+POOL_BYTES = {"cpu": 192 << 20, "cuda": 4 << 30}
 """Memory for keys and values of one walk; it bounds how many strings are walked at once."""
 
 
 class PrefixReader:
-    """A byte LM on one device that reads prefixes in fixed shapes. `prefixes_read` counts its model work."""
+    """A byte LM on one device that reads prefixes in fixed shapes. `prefixes_read` counts its model work.
 
-    def __init__(self, model: ByteLM, *, rows: int = 512, threads: int = 1, window_bits: int = WINDOW_BITS) -> None:
-        self.model, self.rows, self.threads, self.window_bits = model.eval(), rows, threads, window_bits
+    rows: prefixes per read; 0: the device type's. The same for all that must have the same codes.
+    """
+
+    def __init__(self, model: ByteLM, *, rows: int = 0, threads: int = 1, window_bits: int = WINDOW_BITS) -> None:
+        self.model, self.threads, self.window_bits = model.eval(), threads, window_bits
         self.device = model.head.weight.device
+        self.rows = rows or ROWS[self.device.type]
+        self._pool_bytes = POOL_BYTES[self.device.type]
         self.prefixes_read = 0
         weight = model.head.weight
         self._prefix_bytes = 2 * model.config.layers * model.config.dim * weight.element_size()
@@ -66,33 +77,33 @@ class PrefixReader:
 
     def _node_intervals(self, trie: PrefixTrie) -> tuple[np.ndarray, np.ndarray]:
         """first, last: uint16 [nodes from level 1 on], the interval of a node's last byte after its parent."""
-        firsts, lasts = [], []
+        firsts: list[Tensor] = []
+        lasts: list[Tensor] = []
 
-        def pick(logits: Tensor, rows: np.ndarray, symbols: np.ndarray) -> None:
+        def pick(logits: Tensor, rows: Tensor, symbols: Tensor) -> None:
             cumulative = cumulative_frequencies(logits, self.window_bits)
-            at = torch.from_numpy(rows).to(self.device), torch.from_numpy(symbols).to(self.device)
-            firsts.append(cumulative[at].to(torch.uint16).cpu().numpy())
-            lasts.append((cumulative[at[0], at[1] + 1] - 1).to(torch.uint16).cpu().numpy())
+            firsts.append(cumulative[rows, symbols].to(torch.uint16))
+            lasts.append((cumulative[rows, symbols + 1] - 1).to(torch.uint16))
 
         self._walk(trie, pick)
-        return np.concatenate(firsts), np.concatenate(lasts)
+        return torch.cat(firsts).cpu().numpy(), torch.cat(lasts).cpu().numpy()
 
     def _node_entropies(self, trie: PrefixTrie) -> np.ndarray:
         """H float32 [nodes from level 1 on] of a node's last byte after its parent."""
-        bits = []
+        bits: list[Tensor] = []
 
-        def pick(logits: Tensor, rows: np.ndarray, symbols: np.ndarray) -> None:
-            bits.append(entropies_bits(logits).cpu().numpy()[rows])
+        def pick(logits: Tensor, rows: Tensor, symbols: Tensor) -> None:
+            bits.append(entropies_bits(logits)[rows])
 
         self._walk(trie, pick)
-        return np.concatenate(bits)
+        return torch.cat(bits).cpu().numpy()
 
     def _walks(
         self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray, walk: Callable[[PrefixTrie], Result]
     ) -> Iterator[tuple[np.ndarray, PrefixTrie, Result]]:
         """Sorted groups of strings whose keys and values fit the pool: members, trie and what `walk` makes of it."""
         order = sort_strings(data, starts, ends)
-        limit = max(1, POOL_BYTES // self._prefix_bytes)
+        limit = max(1, self._pool_bytes // self._prefix_bytes)
         total = np.cumsum(inner_node_bounds(data, starts[order], ends[order]))
         cuts = [0]
         while cuts[-1] < order.size:
@@ -112,32 +123,32 @@ class PrefixReader:
                 yield members, trie, result
 
     @torch.inference_mode()
-    def _walk(self, trie: PrefixTrie, pick: Callable[[Tensor, np.ndarray, np.ndarray], None]) -> None:
+    def _walk(self, trie: PrefixTrie, pick: Callable[[Tensor, Tensor, Tensor], None]) -> None:
         """Read every inner node; pick(logits, each child's row, each child's byte) sees the children in order."""
         pool = self.model.empty_pool(trie.inner_nodes + 1)
-        ancestors = np.zeros((1, 0), np.int64)
+        ancestors = torch.zeros((1, 0), dtype=torch.int64, device=self.device)
         at = 0
         for level, children in zip(trie.levels, trie.levels[1:], strict=False):
-            own = at + np.arange(level.inner.size)
-            ancestors = np.concatenate((ancestors[level.parent[level.inner]], own[:, None]), 1)
-            inputs = level.byte[level.inner].astype(np.int64) if at else np.array([START])
+            own = torch.arange(at, at + level.inner.size, device=self.device)
+            ancestors = torch.cat((ancestors[self._there(level.parent[level.inner])], own[:, None]), 1)
+            inputs = self._there(level.byte[level.inner] if at else np.array([START]))
             at += level.inner.size
             for begin in range(0, level.inner.size, self.rows):
                 stop = min(begin + self.rows, level.inner.size)
                 logits = self._read(inputs[begin:stop], ancestors[begin:stop], pool)
                 low, high = np.searchsorted(children.parent, (begin, stop))
-                pick(logits, children.parent[low:high] - begin, children.byte[low:high].astype(np.int64))
+                pick(logits, self._there(children.parent[low:high] - begin), self._there(children.byte[low:high]))
 
-    def _read(self, inputs: np.ndarray, ancestors: np.ndarray, pool: Tensor) -> Tensor:
+    def _there(self, values: np.ndarray) -> Tensor:
+        """Indices as int64 on the device."""
+        return torch.from_numpy(values.astype(np.int64)).to(self.device, non_blocking=True)
+
+    def _read(self, inputs: Tensor, ancestors: Tensor, pool: Tensor) -> Tensor:
         """One read of the fixed shape; padded rows write to the pool's last place."""
-        n = inputs.size
-        padded_inputs = np.zeros(self.rows, np.int64)
-        padded_inputs[:n] = inputs
-        padded = np.full((self.rows, ancestors.shape[1]), pool.shape[2] - 1, np.int64)
-        padded[:n] = ancestors
-        return self.model.read_level(
-            torch.from_numpy(padded_inputs).to(self.device), torch.from_numpy(padded).to(self.device), pool
-        )
+        padding = self.rows - inputs.shape[0]
+        inputs = F.pad(inputs, (0, padding))
+        ancestors = F.pad(ancestors, (0, 0, 0, padding), value=pool.shape[2] - 1)
+        return self.model.read_level(inputs, ancestors, pool)
 
     @torch.inference_mode()
     def decode(self, symbols: np.ndarray, window_bytes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, int]:
@@ -151,7 +162,7 @@ class PrefixReader:
         damaged = 0
         lengths = totals[offsets[1:]] - totals[offsets[:-1]]
         longest = int(lengths.max(initial=1))
-        at_once = max(1, min(self.rows, POOL_BYTES // (self._prefix_bytes * longest)))
+        at_once = max(1, min(self.rows, self._pool_bytes // (self._prefix_bytes * longest)))
         order = np.argsort(-lengths, kind="stable")
         for begin in range(0, order.size, at_once):
             chosen = order[begin : begin + at_once]
@@ -176,12 +187,13 @@ class PrefixReader:
         left = window_bytes[window].copy()
         low, range_ = np.zeros(starts.size, np.uint64), np.full(starts.size, FULL_RANGE, np.uint64)
         inputs = np.full(starts.size, START, np.int64)
-        ancestors = np.zeros((starts.size, 0), np.int64)
+        ancestors = torch.zeros((starts.size, 0), dtype=torch.int64, device=self.device)
         damaged = 0
         for t in range(depth):
             n = int(np.searchsorted(-lengths, -t, "left"))
-            ancestors = np.concatenate((ancestors[:n], t * starts.size + np.arange(n)[:, None]), 1)
-            logits = self._read(inputs[:n], ancestors, pool)
+            own = torch.arange(t * starts.size, t * starts.size + n, device=self.device)
+            ancestors = torch.cat((ancestors[:n], own[:, None]), 1)
+            logits = self._read(self._there(inputs[:n]), ancestors, pool)
             cumulative = cumulative_frequencies(logits, self.window_bits)[:n].cpu().numpy()
             fresh = np.flatnonzero(left[:n] == 0)
             window[fresh] += 1

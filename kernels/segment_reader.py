@@ -27,7 +27,7 @@ class SegmentReader(PrefixReader):
         model: ByteLM,
         barred: np.ndarray,
         *,
-        rows: int = 512,
+        rows: int = 0,
         threads: int = 1,
         window_bits: int = WINDOW_BITS,
     ) -> None:
@@ -36,7 +36,6 @@ class SegmentReader(PrefixReader):
         after[:START] = barred
         self._barred = torch.from_numpy(after).to(self.device)
 
-    def _read(self, inputs: np.ndarray, ancestors: np.ndarray, pool: Tensor) -> Tensor:
-        logits = super()._read(inputs, ancestors, pool)
-        rows = self._barred[torch.from_numpy(inputs).to(self.device)]
-        return torch.cat((logits[: inputs.size].masked_fill(rows, BARRED_LOGIT), logits[inputs.size :]))
+    def _read(self, inputs: Tensor, ancestors: Tensor, pool: Tensor) -> Tensor:
+        logits, n = super()._read(inputs, ancestors, pool), inputs.shape[0]
+        return torch.cat((logits[:n].masked_fill(self._barred[inputs], BARRED_LOGIT), logits[n:]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -57,7 +59,7 @@ def test_intervals_are_those_of_the_whole_forward_pass_up_to_rounding() -> None:
 def test_rows_threads_order_and_company_change_no_bit(rows: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data, starts, ends = flat(STRINGS)
     whole = PrefixReader(MODEL, rows=512).intervals(data, starts, ends)
-    monkeypatch.setattr(prefix_lm, "POOL_BYTES", 60_000)
+    monkeypatch.setitem(prefix_lm.POOL_BYTES, "cpu", 60_000)
     chosen = np.random.default_rng(rows).permutation(len(STRINGS))[:250]
     part = PrefixReader(MODEL, rows=rows, threads=threads).intervals(data, starts[chosen], ends[chosen])
     for every, some in zip(whole, part, strict=True):
@@ -81,6 +83,33 @@ def test_the_model_alone_decodes_what_it_coded(window_bits: int) -> None:
     other = PrefixReader(MODEL, rows=256, window_bits=window_bits)
     out, damaged = other.decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
     assert (out.tobytes(), damaged) == (b"".join(STRINGS), 0)
+
+
+def test_decoding_in_the_dtype_of_gpus() -> None:
+    model = copy.deepcopy(MODEL).to(torch.bfloat16)
+    data, starts, ends = flat(STRINGS)
+    first, last = PrefixReader(model, rows=64).intervals(data, starts, ends)
+    symbols, window_ends, symbol_ends = encode_windows(first, last, ends)
+    lengths = np.diff(window_ends, prepend=0)
+    out, damaged = PrefixReader(model, rows=64).decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
+    assert (out.tobytes(), damaged) == (b"".join(STRINGS), 0)
+    widths = np.log2(last.astype(float) - first + 1)
+    exact_first, exact_last = PrefixReader(MODEL, rows=64).intervals(data, starts, ends)
+    assert widths.mean() == pytest.approx(np.log2(exact_last.astype(float) - exact_first + 1).mean(), abs=0.02)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_decodes_what_it_coded_whatever_the_company() -> None:
+    model = copy.deepcopy(MODEL).to("cuda", torch.bfloat16)
+    data, starts, ends = flat(STRINGS)
+    first, last = PrefixReader(model).intervals(data, starts, ends)
+    symbols, window_ends, symbol_ends = encode_windows(first, last, ends)
+    lengths = np.diff(window_ends, prepend=0)
+    out, damaged = PrefixReader(model).decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
+    assert (out.tobytes(), damaged) == (b"".join(STRINGS), 0)
+    some = PrefixReader(model).intervals(data, starts[:50], ends[:50])
+    assert np.array_equal(np.stack(some), np.stack((first, last))[:, : ends[49]])
 
 
 def test_entropies_are_those_after_each_string() -> None:

@@ -137,7 +137,7 @@ def test_twenty_thousand_times_one_byte(context: str) -> None:
 def test_a_tiny_pool_and_more_threads_change_nothing(context: str, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = Documents.from_bytes(TEXTS)
     expected = by_document(compressor(4, context).compress(documents))
-    monkeypatch.setattr(prefix_lm, "POOL_BYTES", 40_000)
+    monkeypatch.setitem(prefix_lm.POOL_BYTES, "cpu", 40_000)
     made = compressor(4, context, threads=2)
     spelling = made.compress(documents)
     assert by_document(spelling) == expected
