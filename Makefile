@@ -79,7 +79,10 @@ PIECES ?= data/pieces
 reproduce: $(VENV)/.runtime  ## the paper's ablations at SCALE=cpu|smoke into docs/reproduction.md; INPUT as for DATA, after make analyze
 	$(BIN)/python -m pipeline preprocess $(if $(INPUT),--input $(INPUT)) --output $(PIECES) --split-bytes 96 \
 		--window-bits 12 --lm $(or $(LM),$(DATA)/compressors/lm-tiny) --tokenizer-vocabulary 4096 --shards 4
-	$(BIN)/python -m trainer reproduce --data $(PIECES) --corpus $(DATA) --scale $(SCALE) \
+	$(BIN)/python -m pipeline reformat $(PIECES) --out $(PIECES)-formats.jsonl
+	$(BIN)/python -m pipeline preprocess --input $(PIECES)-formats.jsonl --id-field id --output $(PIECES)-formats \
+		--compressors tokenizer --tokenizer $(PIECES)/compressors/tokenizer/tokenizer.model --shards 1
+	$(BIN)/python -m trainer reproduce --data $(PIECES) --corpus $(DATA) --scale $(SCALE) --formats $(PIECES)-formats \
 		$(if $(filter cpu,$(SCALE)),--report docs/reproduction.md) $(ARGS)
 
 BYTES ?= 3.3e12

@@ -1,4 +1,4 @@
-"""`python -m pipeline COMMAND`: preprocess, sample, tokenizer, verify, decode, show, analyze, plan."""
+"""`python -m pipeline COMMAND`: preprocess, sample, tokenizer, verify, decode, show, analyze, plan, reformat."""
 
 from __future__ import annotations
 

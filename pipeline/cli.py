@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pipeline.cli_plan import add_plan_options
+from pipeline.cli_reformat import add_reformat_options
 from schemas.errors import SettingsError
 
 DEFAULT_OUTPUT = "data/stdlib"
@@ -31,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     _analyze(commands.add_parser("analyze", help="tables and a page: does it deserve trust?", formatter_class=_Help))
     plan = commands.add_parser("plan", help="hours, storage and requests of a larger run", formatter_class=_Help)
     add_plan_options(plan, DEFAULT_OUTPUT)
+    again = commands.add_parser("reformat", help="held-out texts in other formatting", formatter_class=_Help)
+    add_reformat_options(again)
     return top
 
 

@@ -5,6 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.reproduction.arms import Job
+    from trainer.reproduction.run import Result
 
 
 def add(options: argparse.ArgumentParser) -> None:
@@ -23,6 +30,10 @@ def add(options: argparse.ArgumentParser) -> None:
     )
     options.add_argument("--arms", nargs="*", default=[], metavar="ARM", help="only these (default: all)")
     options.add_argument("--report", default=None, metavar="FILE", help="the page (default: OUT/reproduction.md)")
+    options.add_argument(
+        "--formats", default=None, metavar="DIR",
+        help="dataset of reformatted texts, from `python -m pipeline reformat`, for claim (h) (default: not measured)",
+    )  # fmt: skip
     options.add_argument("--gather", action="store_true", help="train nothing: the page of the runs that are done")
     options.set_defaults(run=_run)
 
@@ -60,7 +71,20 @@ def _run(options: argparse.Namespace) -> int:
                 print(
                     f"{len(results)} of {len(chosen)}: {result.arm} {result.size} seed {result.seed}", file=sys.stderr
                 )
+    if options.formats:
+        by_name = {job.name: job for job in chosen}
+        results = [_with_formats(result, by_name, options, out) for result in results]
     page = markdown(results, findings, scale, ratio, name=options.scale, all_jobs=len(every))
     replace_file(report, page.encode())
     print(f"{report}: {len(results)} of {len(every)} runs of scale {options.scale}")
     return 0
+
+
+def _with_formats(result: Result, jobs: Mapping[str, Job], options: argparse.Namespace, out: str) -> Result:
+    import torch
+
+    from trainer.reproduction.formats import job_format_bits
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    bits = job_format_bits(jobs[result.name], data=options.data, formats=options.formats, out=out, device=device)
+    return replace(result, format_bits=bits)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from schemas.formats import AS_IS
 from trainer.reproduction.arms import Scale, proxy_raw_share
-from trainer.reproduction.claims import Claim, Table, claims, raw_bits
+from trainer.reproduction.claims import Claim, Table, claims, format_harm, raw_bits
 from trainer.reproduction.findings import Findings
 from trainer.reproduction.run import Result
 
@@ -52,6 +53,7 @@ def markdown(
         "## Bits per byte of the same documents as comp\n\n"
         + _by_size(table, lambda result: result.comp_bits_per_byte, "what the compressed spelling costs the model"),
         "## Translation\n\n" + _translations(table),
+        "## Formatting\n\n" + _formats(table),
     ]
     return "\n".join(parts)
 
@@ -102,3 +104,32 @@ def _translations(table: Table) -> str:
             if any(cells):
                 lines.append(f"| {size} | {arm} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+FORMATS_NOTE = """Bits per byte of the second half of a held-out text, given its first half as it is, and what its first
+half in another format adds to that. Arms that have seen raw bytes read raw bytes, tokenizer-only reads tokens.
+"""
+
+
+def _formats(table: Table) -> str:
+    names = sorted({name for result in table.results for name in result.format_bits or {}} - {AS_IS})
+    if not names:
+        return "Not measured: no --formats was given.\n"
+    columns = ["size", "arm", AS_IS, *names, "mean"]
+    lines = [FORMATS_NOTE, f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    measures: list[Callable[[Result], float | None]] = [_as_is, *map(_added_by, names), format_harm]
+    for size in table.sizes:
+        for arm in table.arms:
+            cells = [table.spread(measure, size, arm) for measure in measures]
+            if any(cells):
+                lines.append(f"| {size} | {arm} | {' | '.join('' if cell is None else str(cell) for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _as_is(result: Result) -> float | None:
+    return None if result.format_bits is None else result.format_bits[AS_IS]
+
+
+def _added_by(name: str) -> Callable[[Result], float | None]:
+    """What a format costs over the text as it is."""
+    return lambda result: None if result.format_bits is None else result.format_bits[name] - result.format_bits[AS_IS]

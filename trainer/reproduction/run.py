@@ -51,6 +51,13 @@ class Result:
     train_seconds: float
     identity: str
     """Digest of the dataset and of the settings: a result counts for no others."""
+    format_bits: dict[str, float] | None = None
+    """Bits per byte behind a context in each format; beside the result, see `reproduction.formats`."""
+
+    @property
+    def name(self) -> str:
+        """Its job's."""
+        return f"{self.arm}-{self.size}-{self.seed}"
 
 
 def reproduce(jobs: Sequence[Job], *, data: str, out: str, processes: int) -> Iterator[Result]:

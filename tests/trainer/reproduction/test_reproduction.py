@@ -10,14 +10,24 @@ import pytest
 
 from pipeline.__main__ import main as pipeline_main
 from schemas.errors import ArtifactError, DatasetError
+from schemas.formats import AS_IS
 from schemas.vocabulary import COMP_BASE, RAW_BASE
 from trainer.__main__ import main
 from trainer.data import Loader
 from trainer.loop import loader_settings, open_dataset
 from trainer.mixing import Mixing
 from trainer.reproduction.arms import SCALES, Job, arms, jobs, proxy_raw_share
-from trainer.reproduction.claims import OUT_OF_REACH, REPRODUCED, UNDECIDED, Spread, claims
+from trainer.reproduction.claims import (
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    OUT_OF_REACH,
+    REPRODUCED,
+    UNDECIDED,
+    Spread,
+    claims,
+)
 from trainer.reproduction.findings import Findings, read_findings
+from trainer.reproduction.formats import FORMATS_NAME
 from trainer.reproduction.report import markdown
 from trainer.reproduction.run import RESULT_NAME, Result, raw_per_comp, read_result, scored_pairs
 
@@ -141,6 +151,36 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
         read_result(str(tmp_path / RESULT_NAME))
 
 
+HARM = {"tokenizer-only": 0.5}
+
+
+def test_other_formats_are_scored_from_the_checkpoints_and_kept(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(SCALES, "smoke", SMOKE)
+    lines, formats = tmp_path / "parts.jsonl", tmp_path / "formats"
+    assert pipeline_main(["reformat", data, "--out", str(lines)]) == 0
+    options = ["--id-field", "id", "--compressors", "gzip", "--shards", "1", "--workers", "1"]
+    assert pipeline_main(["preprocess", "--input", str(lines), "--output", str(formats), *options]) == 0
+    words = ["reproduce", "--data", data, "--scale", "smoke", "--out", str(tmp_path / "runs"), "--processes", "1"]
+    words += ["--arms", "raw-only", "--formats", str(formats)]
+    assert main(words) == 0
+    kept = tmp_path / "runs" / "raw-only-nano-0" / FORMATS_NAME
+    bits = json.loads(kept.read_text())["bits_per_byte"]
+    assert {AS_IS, "tabs", "deeper", "blank-lines", "trailing-spaces"} == bits.keys()
+    assert "| nano | raw-only |" in (tmp_path / "runs" / "reproduction.md").read_text().split("## Formatting")[1]
+    before = kept.read_bytes()
+    assert main(words) == 0
+    assert kept.read_bytes() == before
+    kept.write_bytes(before.replace(b'"identity": "', b'"identity": "0'))
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "is of other texts or another run; remove it" in capsys.readouterr().err
+    kept.write_text("[]")
+    assert main(words) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
 def results(bits: dict[str, float], *, noise: float, exact: dict[str, float]) -> list[Result]:
     """Three seeds at two sizes; `bits` of the larger, 0.5 more at the smaller."""
     found = []
@@ -165,6 +205,7 @@ def _result(job: Job, bits: float, noise: float, exact: float) -> Result:
         translation=translation if job.arm.is_proxy else None,
         train_seconds=0,
         identity="",
+        format_bits={AS_IS: bits, "tabs": bits + HARM.get(job.arm.name, 0.1), "deeper": bits + 0.1},
     )
 
 
@@ -184,9 +225,13 @@ def test_the_papers_own_picture_is_reproduced() -> None:
         long_prefix_share={"segment": 0.95},
     )
     found = results(PAPER, noise=0.0, exact={"neural-none": 0.4, "neural": 0.6, "neural-always": 0.97})
-    assert {letter: verdict for letter, verdict in verdicts(found, findings).items() if letter != "h"} == dict.fromkeys(
-        "abcdefg", REPRODUCED
-    )
+    assert verdicts(found, findings) == dict.fromkeys("abcdefgh", REPRODUCED)
+    unmeasured = [replace(result, format_bits=None) for result in found]
+    assert verdicts(unmeasured, findings)["h"] == NOT_MEASURED
+    worse = [
+        replace(result, format_bits={AS_IS: 1.0, "tabs": 9.0}) if result.arm == "neural" else result for result in found
+    ]
+    assert verdicts(worse, findings)["h"] == NOT_REPRODUCED
 
 
 def test_what_lies_within_the_spread_is_undecided_and_what_never_appears_out_of_reach() -> None:
