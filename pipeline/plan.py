@@ -2,8 +2,8 @@
 
     finished dataset ── measured() ──► rates, ratios, growth law ── make_plan(settings) ──► Plan ── describe() ──► lines
 
-Everything but the byte LM's work is in proportion to the corpus. The LM reads what the codebook lacks, and that grows
-like a vocabulary, as pipeline/plan_growth.py measures it.
+Everything but the work of byte LM and SentencePiece is in proportion to the corpus. They see what a codebook lacks, and
+that grows like a vocabulary, as pipeline/plan_growth.py measures it on segments; words are taken to grow as these do.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kernels.byte_lm import PRESETS
+from pipeline.compressors.tokenizer import SENTENCEPIECE
 from pipeline.plan_rates import GPU, MODEL, Measured
 from schemas.errors import SettingsError
 
@@ -168,6 +169,8 @@ def model_rate(base: Measured, settings: PlanSettings) -> float:
 def _stage_seconds(base: Measured, settings: PlanSettings, stage: str, scale: float) -> float:
     if stage in settings.rates:
         return settings.corpus_bytes / settings.rates[stage]
+    if stage == SENTENCEPIECE and base.neural is not None:
+        scale **= base.neural.growth.segments.exponent
     return base.stage_seconds[stage] * scale
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.compressors.neural import DEFAULT_CACHE_BYTES
+from pipeline.compressors.growing_book import DEFAULT_CACHE_BYTES
+from pipeline.compressors.neural import BYTE_LM
 from pipeline.compressors.neural_files import CODEBOOK_NAME, ENTROPY_NAME, read_codebook, read_entropies
 from pipeline.loading import COMPRESSORS_DIRECTORY
 from pipeline.plan_growth import Growth, measure_growth
@@ -49,7 +50,7 @@ class Measured:
     workers: int
     """Threads that it had."""
     stage_seconds: dict[str, float]
-    """Of one worker, summed over all units; `neural` without the model's reading."""
+    """Of one worker, summed over all units, without the byte LM's reading."""
     prefixes_per_second: float
     """Of the byte LM on one worker; NaN if the run did not build the codebook."""
     startup_seconds: float
@@ -96,7 +97,7 @@ def measured(directory: str) -> Measured:
         directory=directory,
         manifest=manifest,
         workers=workers,
-        stage_seconds=_without_model(stage_seconds, neural, manifest.totals.raw_bytes, rate),
+        stage_seconds={stage: value for stage, value in stage_seconds.items() if stage != BYTE_LM},
         prefixes_per_second=rate,
         startup_seconds=startup_seconds,
         prepare_seconds=prepare_seconds,
@@ -148,17 +149,3 @@ def _prefixes_per_second(directory: str, manifest: Manifest, workers: int, codeb
     if described["settings"]["entropy_context_bytes"]:
         prefixes += len(read_entropies(os.path.join(directory, COMPRESSORS_DIRECTORY, "neural", ENTROPY_NAME))[0])
     return prefixes / (codebook_seconds * workers)
-
-
-def _without_model(
-    stage_seconds: dict[str, float], neural: NeuralMeasured | None, raw_bytes: int, rate: float
-) -> dict[str, float]:
-    """The stages without the model's reading of what the codebook lacked, as the growth law has it."""
-    if neural is None or "neural" not in stage_seconds or math.isnan(rate):
-        return stage_seconds
-    prefixes, _ = neural.growth.prefixes_read(
-        raw_bytes, known_bytes=neural.known_bytes, processes=1, room_segments=neural.room_segments
-    )
-    # Spelling takes some time whatever the law says.
-    spelling = max(stage_seconds["neural"] - prefixes / rate, 0.1 * stage_seconds["neural"])
-    return {**stage_seconds, "neural": spelling}

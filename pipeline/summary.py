@@ -10,7 +10,9 @@ from pipeline.publish import REPORT_NAME
 from pipeline.unit import REJECTS_DIRECTORY
 from schemas.manifest import MANIFEST_NAME, Manifest
 
-STAGES_IN_ORDER = ("read", "neural", "tokenizer", "gzip", "token_bytes", "entropy", "write")
+STAGES_IN_ORDER = (
+    *("read", "neural", "byte_lm", "tokenizer", "sentencepiece", "gzip", "token_bytes", "entropy", "write"),
+)
 
 
 def summary(output: str) -> str:

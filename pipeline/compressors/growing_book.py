@@ -17,6 +17,7 @@ import numpy as np
 
 from kernels.codebook import Codebook
 from kernels.string_table import distinct
+from pipeline.clock import apart
 
 DEFAULT_CACHE_BYTES = 256 << 20
 
@@ -27,9 +28,10 @@ Code = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarr
 class GrowingBook:
     """Safe to share between threads: look-ups take no lock, and strings are coded outside of it."""
 
-    def __init__(self, base: Codebook, code: Code, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    def __init__(self, base: Codebook, code: Code, *, stage: str, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        """`stage`: whom the seconds of `code` are counted for."""
         self.base, self.current = base, base
-        self._code, self._cache_bytes = code, cache_bytes
+        self._code, self._stage, self._cache_bytes = code, stage, cache_bytes
         self._lock = threading.Lock()
 
     def entries(self, raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[Codebook, np.ndarray]:
@@ -41,7 +43,8 @@ class GrowingBook:
         unknown = np.flatnonzero(entries < 0)
         unknown = unknown[distinct(raw, starts[unknown], ends[unknown])[0]]
         starts_of_new, ends_of_new = starts[unknown], ends[unknown]
-        codes = self._code(raw, starts_of_new, ends_of_new)
+        with apart(self._stage):
+            codes = self._code(raw, starts_of_new, ends_of_new)
         with self._lock:
             book = self._book_to_grow(book)
             _learn(book, raw, starts_of_new, ends_of_new, *codes)

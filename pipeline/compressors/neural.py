@@ -25,6 +25,7 @@ from kernels.prefix_lm import PrefixReader
 from kernels.segment_reader import SegmentReader
 from kernels.segmentation import ends_within, segment
 from kernels.window_coder import encode_windows
+from pipeline.clock import apart
 from pipeline.compressors.growing_book import DEFAULT_CACHE_BYTES, GrowingBook
 from pipeline.compressors.neural_decode import NeuralDecoder, block_ends
 from pipeline.compressors.neural_files import (
@@ -40,6 +41,8 @@ from schemas.byte_lm_files import ByteLMFiles, read_byte_lm
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, sha256_hex
 
+BYTE_LM = "byte_lm"
+"""The stage that counts the model's reading."""
 READ_DTYPES = {"cpu": torch.float32, "cuda": torch.bfloat16}
 """A CPU without instructions for bfloat16 would read many times slower with it. A code costs the same bits in both."""
 
@@ -82,7 +85,7 @@ class NeuralCompressor:
     ) -> None:
         self.model, self.config, self.threads = model, settings, threads
         self.alphabet_size = 1 << settings.window_bits
-        self.memo, self.book = memo, GrowingBook(book, self.code, cache_bytes)
+        self.memo, self.book = memo, GrowingBook(book, self.code, stage=BYTE_LM, cache_bytes=cache_bytes)
         self._described = described or {}
         self._lock = threading.Lock()
         self._decoder = NeuralDecoder(settings, model.config.attention_bytes, book, self._reader)
@@ -197,7 +200,8 @@ class NeuralCompressor:
         if not ends_of_blocks.size:
             return np.empty(0, np.uint16), ends_of_blocks, ends_of_blocks
         starts_of_blocks = np.concatenate((np.zeros(1, np.int64), ends_of_blocks[:-1]))
-        first, last = reader.intervals(documents.raw, starts_of_blocks, ends_of_blocks)
+        with apart(BYTE_LM):
+            first, last = reader.intervals(documents.raw, starts_of_blocks, ends_of_blocks)
         self._count(reader, first.size)
         return encode_windows(first, last, ends, window_bits=self.config.window_bits)
 

@@ -34,6 +34,8 @@ FORMAT = b"tokenizer 2\n"
 """Changes when the same model file comes to mean other symbols."""
 UINT16_ALPHABET = 1 << 16
 
+SENTENCEPIECE = "sentencepiece"
+"""The stage that counts its work on words that are new."""
 _SPACE_MARK = np.frombuffer(SPACE_MARK_BYTES, np.uint8)
 """A word of its own, so that no other is spelled by bytes for its sake."""
 _LONGEST_UINT8_PIECE = 255
@@ -73,7 +75,7 @@ class TokenizerCompressor:
         self.joined = joined_pairs(self.table.pieces, self.table.starts, self.table.lengths)
         """bool [256, 256]: pairs of bytes that words are not cut between."""
         length_dtype = np.uint8 if self.table.lengths.max(initial=0) <= _LONGEST_UINT8_PIECE else np.uint32
-        self.words = GrowingBook(Codebook(self.symbol_dtype, length_dtype), self._code)
+        self.words = GrowingBook(Codebook(self.symbol_dtype, length_dtype), self._code, stage=SENTENCEPIECE)
         self._byte_spelled: list[int] = []
         # SentencePiece writes a space as U+2581, so it is never given one.
         probes = [part for text in (*PROBES, *sample) for part in text.split(SPACE_MARK_BYTES) if part]

@@ -50,13 +50,12 @@ def _run(directory: str, scratch: Path, size_bytes: int) -> Measured:
 def _figures(plan: Plan, large: Measured) -> list[tuple[str, float, float]]:
     totals = large.manifest.totals
     report = json.loads(Path(large.directory, "report.json").read_bytes())
-    neural_seconds = plan.stage_seconds["neural"] + plan.model_seconds
     return [
         ("documents", plan.documents, totals.written),
         ("storage, bytes", plan.storage_bytes, large.file_bytes),
         *((f"symbols, {name}", plan.symbols[name], count) for name, count in totals.symbols.items()),
         *((f"seconds, {stage}", seconds, report["stage_seconds"][stage])
-          for stage, seconds in {**plan.stage_seconds, "neural": neural_seconds}.items()),
+          for stage, seconds in {**plan.stage_seconds, "byte_lm": plan.model_seconds}.items()),
         ("seconds, shards", plan.seconds, report["shards_wall_seconds"]),
     ]  # fmt: skip
 

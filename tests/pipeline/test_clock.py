@@ -1,0 +1,80 @@
+"""Stages add up to the time that passed, and what is counted apart is taken from the stage it lies in."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from pipeline.clock import Clock, apart
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be moved by hand."""
+    moment = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: moment[0])
+    return moment
+
+
+def test_what_is_apart_is_not_counted_twice(now: list[float]) -> None:
+    clock = Clock()
+    with clock("neural"):
+        now[0] += 1
+        with apart("byte_lm"):
+            now[0] += 10
+        now[0] += 2
+        with apart("byte_lm"):
+            now[0] += 20
+    with clock("write"):
+        now[0] += 5
+    assert clock.seconds == {"neural": 3, "byte_lm": 30, "write": 5}
+    assert sum(clock.seconds.values()) == now[0] - 100
+
+
+def test_apart_without_a_clock_and_after_one_counts_nothing(now: list[float]) -> None:
+    clock = Clock()
+    with apart("byte_lm"):
+        now[0] += 1
+    with clock("neural"):
+        now[0] += 1
+    with apart("byte_lm"):
+        now[0] += 1
+    assert clock.seconds == {"neural": 1}
+
+
+def test_clocks_of_other_threads_are_left_alone(now: list[float]) -> None:
+    clock = Clock()
+
+    def other() -> None:
+        with apart("byte_lm"):
+            pass
+
+    with clock("neural"):
+        now[0] += 1
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert clock.seconds == {"neural": 1}
+
+
+def test_time_apart_counts_when_it_fails_too(now: list[float]) -> None:
+    clock = Clock()
+    with pytest.raises(RuntimeError), clock("neural"), apart("byte_lm"):
+        now[0] += 4
+        raise RuntimeError
+    assert clock.seconds == {"neural": 0, "byte_lm": 4}
+
+
+def test_items_are_timed_one_by_one(now: list[float]) -> None:
+    clock = Clock()
+
+    def items() -> object:
+        for n in range(3):
+            now[0] += 1
+            yield n
+
+    for _ in clock.each("read", items()):  # type: ignore[arg-type]
+        now[0] += 100
+    assert clock.seconds == {"read": 3}
