@@ -6,16 +6,17 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipeline.cli_preprocess import DEFAULT_OUTPUT
 from schemas.errors import SettingsError
 
 
-def add_plan_options(options: argparse.ArgumentParser, default_dataset: str) -> None:
+def add_plan_options(options: argparse.ArgumentParser) -> None:
     """The command's options."""
     options.add_argument(
         "--bytes", required=True, metavar="BYTES", help="text of the corpus in UTF-8 bytes, such as 3.3e12"
     )
     options.add_argument(
-        "--dataset", default=default_dataset, metavar="DIR", help="finished dataset that rates and ratios come from"
+        "--dataset", default=DEFAULT_OUTPUT, metavar="DIR", help="finished dataset that rates and ratios come from"
     )
     options.add_argument(
         "--workers",

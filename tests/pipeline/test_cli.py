@@ -48,6 +48,7 @@ OPTIONS = {
     "show": ["shard", "--view", "--head", "--compressor", "--width"],
     "analyze": ["dataset", "--out", "--documents", "--texts", "--seed"],
     "plan": ["--bytes", "--dataset", "--workers", "--gpus", "--processes", "--unit-bytes", "--lm", "--rate"],
+    "reformat": ["dataset", "--out", "--texts"],
 }
 """A new option is a promise: it goes into the README and here, or not at all."""
 

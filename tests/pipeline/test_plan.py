@@ -211,13 +211,15 @@ def test_the_command(runs: list[Run], capsys: pytest.CaptureFixture[str]) -> Non
     import argparse
 
     parser = argparse.ArgumentParser()
-    add_plan_options(parser, str(runs[0].output))
-    assert run_plan(parser.parse_args(["--bytes", "3.3e12", "--gpus", "64", "--lm", "40m", "--rate", "gpu=4.4"])) == 0
+    add_plan_options(parser)
+    words = ["--dataset", str(runs[0].output), "--bytes"]
+    options = [*words, "3.3e12", "--gpus", "64", "--lm", "40m", "--rate", "gpu=4.4"]
+    assert run_plan(parser.parse_args(options)) == 0
     printed = capsys.readouterr().out
     assert "a run over 3.3 TB of text" in printed
     assert "4.4 MB/s of one GPU: 77.3 MFLOP per byte (LM 40m), given" in printed
     with pytest.raises(SettingsError, match="--bytes is 'many'; give a number"):
-        run_plan(parser.parse_args(["--bytes", "many"]))
+        run_plan(parser.parse_args([*words, "many"]))
 
 
 @given(st.floats(0.1, 1e3), st.floats(0.3, 1.0), st.floats(1, 1e13))

@@ -1,0 +1,197 @@
+"""The options of `python -m pipeline preprocess`, with unit and default; other commands share those of the input."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sysconfig
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from schemas.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pipeline.read import ReadSettings
+    from pipeline.settings import ModelSettings
+
+DEFAULT_OUTPUT = "data/stdlib"
+
+
+def add_input_options(options: argparse.ArgumentParser) -> None:
+    """What is read, and how records are understood."""
+    options.add_argument(
+        "--input", nargs="+", metavar="PATH", default=None,
+        help="files, globs, directories or URLs: .jsonl[.gz|.zst], .parquet, .arrow, or a tree of source files "
+        "(default: this Python's standard library)",
+    )  # fmt: skip
+    options.add_argument(
+        "--text-field", nargs="+", metavar="FIELD", default=["text", "content"], help="first of these that a record has"
+    )
+    options.add_argument(
+        "--id-field",
+        metavar="FIELD",
+        default=None,
+        help="take document ids from this field (default: a hash of source and position)",
+    )
+    options.add_argument(
+        "--max-document-bytes", type=int, default=64 << 20, metavar="BYTES", help="longer documents are set aside"
+    )
+    options.add_argument(
+        "--split-bytes",
+        type=int,
+        default=0,
+        metavar="BYTES",
+        help="cut longer documents at line ends, for short contexts; 0: never",
+    )
+
+
+def _model_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument(
+        "--lm", default="tiny", metavar="SIZE|DIR", help="byte LM: `tiny` or `40m` to train on a sample, or a directory"
+    )
+    options.add_argument(
+        "--tokenizer", default="", metavar="FILE", help="SentencePiece .model (default: train one on a sample)"
+    )
+    options.add_argument(
+        "--tokenizer-vocabulary", type=int, default=8192, metavar="PIECES", help="size of a tokenizer trained here"
+    )
+    options.add_argument(
+        "--sample-bytes", type=int, default=64 << 20, metavar="BYTES", help="text that models are made from, at most"
+    )
+    options.add_argument(
+        "--theta", default="quantile=0.73", metavar="TARGET",
+        help="threshold of boundaries in bits, or quantile=Q, mean_bytes=B, bytes_per_symbol=R, calibrated once",
+    )  # fmt: skip
+    options.add_argument(
+        "--entropy-context",
+        default="none",
+        metavar="BYTES",
+        help="cut by the LM's entropy given 1 to 8 bytes, or the `document`; `none`: by the surprisal of byte pairs",
+    )
+    options.add_argument(
+        "--context", choices=("segment", "document"), default="segment", help="what the LM sees when it codes"
+    )
+    options.add_argument("--max-segment-bytes", type=int, default=32, metavar="BYTES", help="longest segment")
+    options.add_argument(
+        "--window-bits",
+        type=int,
+        default=16,
+        metavar="BITS",
+        help="bits of a neural symbol, 10 to 16: fewer for models too small for 65,536 symbols",
+    )
+    options.add_argument(
+        "--token-width-bytes",
+        type=int,
+        default=0,
+        metavar="BYTES",
+        help="token_bytes: 2 or 3; 0: the smallest that fits",
+    )
+    options.add_argument(
+        "--token-code", choices=("plain", "gray"), default="plain", help="token_bytes: how an id is spelled"
+    )
+
+
+def add_preprocess_options(options: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    add_input_options(options)
+    options.add_argument(
+        "--output", default=DEFAULT_OUTPUT, metavar="DIR", help="directory of the dataset, local or remote"
+    )
+    options.add_argument(
+        "--compressors",
+        default="neural,tokenizer,gzip",
+        metavar="NAMES",
+        help="of neural, tokenizer, gzip, token_bytes",
+    )
+    _model_options(options)
+    options.add_argument(
+        "--shards",
+        type=int,
+        default=None,
+        metavar="N",
+        help="number of shards (default: one per --unit-bytes of input)",
+    )
+    options.add_argument(
+        "--unit-bytes", type=int, default=8 << 20, metavar="BYTES", help="input per shard where --shards is not given"
+    )
+    options.add_argument(
+        "--compression", choices=("zstd", "none"), default="zstd", help="of the shards' record batches"
+    )
+    options.add_argument("--write-entropy", action="store_true", help="also write the score of every byte, in bits")
+    options.add_argument(
+        "--max-reject-fraction", type=float, default=0.05, metavar="SHARE", help="more rejects stop the run, exit 1"
+    )
+    options.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads of the local runner"
+    )
+    options.add_argument("--device", default="cpu", help="where the byte LM runs: cpu or cuda")
+    options.add_argument(
+        "--allow-other-device", action="store_true", help="use a codebook of a device that computes other codes"
+    )
+    options.add_argument("--runner", default="FnApiRunner", help="any Beam runner; its own options follow as they are")
+    options.set_defaults(run=_run_preprocess)
+
+
+def _run_preprocess(options: argparse.Namespace, extra: Sequence[str]) -> int:
+    from pipeline.preprocess import preprocess
+    from pipeline.settings import PreprocessSettings
+    from pipeline.summary import summary
+
+    settings = PreprocessSettings(
+        inputs=inputs(options),
+        output=options.output.rstrip("/"),
+        compressors=tuple(options.compressors.split(",")),
+        models=_models(options),
+        read=read_settings(options),
+        shards=options.shards,
+        unit_bytes=options.unit_bytes,
+        compression=options.compression,
+        entropy=options.write_entropy,
+        max_reject_fraction=options.max_reject_fraction,
+        workers=options.workers,
+        device=options.device,
+        allow_other_device=options.allow_other_device,
+        runner=options.runner,
+        beam_options=tuple(extra),
+    )
+    if settings.runner == "FnApiRunner" and extra:
+        raise SettingsError(f"unknown option {extra[0]!r}; see `python -m pipeline preprocess --help`")
+    fresh = preprocess(settings)
+    if not fresh:
+        print("everything is in place, nothing to do\n")
+    print(summary(settings.output))
+    return 0
+
+
+def inputs(options: argparse.Namespace) -> tuple[str, ...]:
+    """The inputs named, or this Python's standard library."""
+    return tuple(options.input) if options.input else (sysconfig.get_paths()["stdlib"],)
+
+
+def read_settings(options: argparse.Namespace) -> ReadSettings:
+    """How records are read."""
+    from pipeline.read import ReadSettings
+
+    return ReadSettings(
+        text_fields=tuple(options.text_field),
+        id_field=options.id_field,
+        max_document_bytes=options.max_document_bytes,
+        split_bytes=options.split_bytes,
+    )
+
+
+def _models(options: argparse.Namespace) -> ModelSettings:
+    from pipeline.neural_build import ThetaTarget
+    from pipeline.settings import ModelSettings
+
+    context = options.entropy_context
+    sizes = {"none": None, "document": 0}
+    if context not in sizes and not (context.isdigit() and int(context)):
+        raise SettingsError(f"--entropy-context is {context!r}; give 1 to 8 (bytes), `document`, or `none`")
+    names = {field.name for field in dataclasses.fields(ModelSettings)} - {"theta", "entropy_context_bytes"}
+    return ModelSettings(
+        theta=ThetaTarget.parse(options.theta),
+        entropy_context_bytes=sizes[context] if context in sizes else int(context),
+        **{name: getattr(options, name) for name in sorted(names)},
+    )
