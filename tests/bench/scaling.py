@@ -15,7 +15,8 @@ from pipeline.loading import COMPRESSORS_DIRECTORY
 from tests.bench.common import dataset
 from tests.bench.corpora import corpus, write_lines
 
-SIZES_BYTES = (10_000_000, 100_000_000, 1_000_000_000)
+WORKERS = {10_000_000: (1, 2), 100_000_000: (1, 2), 1_000_000_000: (2,)}
+"""By size in bytes."""
 SAMPLE_BYTES = 8 << 20
 POLL_SECONDS = 0.05
 
@@ -65,10 +66,10 @@ def main() -> None:
     before: dict[int, tuple[int, float]] = {}
     print("corpus MB  workers  first shard s  all s  peak GB  seconds per GB more")
     with tempfile.TemporaryDirectory() as scratch:
-        for size_bytes in SIZES_BYTES:
+        for size_bytes, counts in WORKERS.items():
             lines = Path(scratch, f"{size_bytes}.jsonl")
             text_bytes = write_lines(lines, directory, location, size_bytes)
-            for workers in (1, 2):
+            for workers in counts:
                 run = preprocess(lines, Path(scratch, f"out-{size_bytes}-{workers}"), directory, workers=workers)
                 more = ""
                 if workers in before:
