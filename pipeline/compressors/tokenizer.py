@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -178,10 +179,10 @@ class TokenizerCompressor:
     def _encode(self, texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """What SentencePiece makes of each text: int32 [n_tokens] ids and int64 [n + 1] offsets."""
         # One thread: the pipeline runs one worker per core, and the call lets go of the GIL.
-        encoded = self._processor.encode(texts, return_type="numpy", num_threads=1)
+        encoded: list[list[int]] = self._processor.encode(texts, num_threads=1)
         offsets = np.zeros(len(texts) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, encoded), np.int64, len(texts)), out=offsets[1:])
-        return np.concatenate([np.zeros(0, np.int32), *encoded]), offsets
+        return np.fromiter(chain.from_iterable(encoded), np.int32, int(offsets[-1])), offsets
 
     def _lost(self, texts: list[bytes], ids: np.ndarray, offsets: np.ndarray) -> list[int]:
         """The texts whose tokens do not spell them."""

@@ -72,8 +72,8 @@ def main() -> None:
         law = PowerLaw.fit(corpus_bytes, values)
         last = PowerLaw.fit(corpus_bytes[-2:], values[-2:])
         print(
-            f"{name}: B^{law.exponent:.3f} over all sizes, B^{last.exponent:.3f} over the last two; of {PAPER_BYTES:.1e} "
-            f"bytes that makes {law.at(PAPER_BYTES) / PAPER_BYTES:.2%} and {last.at(PAPER_BYTES) / PAPER_BYTES:.2%}"
+            f"{name}: B^{law.exponent:.3f} over all sizes, B^{last.exponent:.3f} over the last two; of "
+            f"{PAPER_BYTES:.1e} bytes {' and '.join(f'{one.at(PAPER_BYTES) / PAPER_BYTES:.2%}' for one in (law, last))}"
         )
 
 
