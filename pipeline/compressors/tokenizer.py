@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from os import PathLike
 from pathlib import Path
@@ -97,7 +98,7 @@ class TokenizerCompressor:
         return cls(model, label=str(path), sample=sample)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self._model, self._label)
+        return partial(TokenizerCompressor, label=self._label), (self._model,)
 
     @property
     def byte_spelled_words(self) -> int:
@@ -209,10 +210,6 @@ class TokenizerCompressor:
         new_offsets = np.zeros_like(offsets)
         np.cumsum([len(run) for run in runs], out=new_offsets[1:])
         return np.concatenate(runs), new_offsets
-
-
-def _restored(model: bytes, label: str) -> TokenizerCompressor:
-    return TokenizerCompressor(model, label=label)
 
 
 def _processor(model: bytes, label: str) -> sentencepiece.SentencePieceProcessor:
