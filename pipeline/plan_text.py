@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from pipeline.compressors.tokenizer import SENTENCEPIECE
 from pipeline.plan import (
     GPU_FLOPS,
     POLL_SECONDS,
@@ -53,7 +54,12 @@ def _work_rows(plan: Plan, base: Measured, settings: PlanSettings) -> Iterator[t
     for stage, seconds in plan.stage_seconds.items():
         rate = plan.corpus_bytes / max(seconds, 1e-9) / 1e6
         origin = "given" if stage in settings.rates else f"measured with {base.workers} workers"
-        yield f"worker-hours, {stage}", _hours(seconds), f"{rate:,.1f} MB/s of one worker, {origin}"
+        assumption = f"{rate:,.1f} MB/s of one worker, {origin}"
+        if stage == SENTENCEPIECE and base.neural is not None and stage not in settings.rates:
+            assumption = (
+                f"on words that are new, which are taken to grow as B^{base.neural.growth.segments.exponent:.3f}"
+            )
+        yield f"worker-hours, {stage}", _hours(seconds), assumption
     if base.neural is not None:
         yield from _model_rows(plan, base, settings)
     hours = sum(plan.stage_seconds.values()) + (0 if plan.gpus else plan.model_seconds)

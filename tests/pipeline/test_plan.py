@@ -137,6 +137,20 @@ def test_more_workers_share_the_hours_and_relearn_what_others_know(base: Measure
     assert plans[0].stage_seconds == plans[2].stage_seconds
 
 
+def test_new_words_grow_as_segments_do(base: Measured) -> None:
+    assert base.neural is not None
+    stage, exponent = "sentencepiece", base.neural.growth.segments.exponent
+    settings = PlanSettings(corpus_bytes=1000 * base.raw_bytes)
+    plan = make_plan(base, settings)
+    assert plan.stage_seconds[stage] == pytest.approx(base.stage_seconds[stage] * 1000**exponent)
+    assert plan.stage_seconds["tokenizer"] == pytest.approx(base.stage_seconds["tokenizer"] * 1000)
+    (line,) = [line for line in describe(plan, base, settings) if stage in line]
+    assert f"taken to grow as B^{exponent:.3f}" in line
+    given = replace(settings, rates={stage: 1e6})
+    assert make_plan(base, given).stage_seconds[stage] == pytest.approx(base.raw_bytes / 1000)
+    assert any("1.0 MB/s of one worker, given" in line for line in describe(make_plan(base, given), base, given))
+
+
 def test_rates_that_are_given_replace_measured_ones(base: Measured) -> None:
     rates = parse_rates(["tokenizer=2", "model=0.5", "gpu=4.4"], base.stage_seconds)
     assert rates == {"tokenizer": 2e6, "model": 5e5, "gpu": 4.4e6}
