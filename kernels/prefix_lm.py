@@ -3,14 +3,16 @@
 All reads have one shape per prefix length: `rows` prefixes, the last read of a level padded. A row's result depends on
 its own prefix only, so codes do not depend on what they were computed with.
 
-Nothing waits for the device before a walk is over: ancestors are gathered there, level by level, and the intervals of
-the bytes that occurred, 4 bytes each, come back in one piece.
+Nothing is fetched from the device before a walk is over: ancestors are gathered there, level by level, and the
+intervals of the bytes that occurred, 4 bytes each, come back in one piece.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import TypeVar
 
@@ -31,6 +33,8 @@ ROWS = {"cpu": 512, "cuda": 16_384}
 """Prefixes per read: as many as stay in a core's cache, or as keep a GPU busy for longer than it takes to ask it."""
 POOL_BYTES = {"cpu": 192 << 20, "cuda": 4 << 30}
 """Memory for keys and values of one walk; it bounds how many strings are walked at once."""
+_GPU_TURN = threading.Lock()
+"""Walks on a GPU go one by one: a second one would add its pool and no speed."""
 
 
 class PrefixReader:
@@ -44,6 +48,7 @@ class PrefixReader:
         self.device = model.head.weight.device
         self.rows = rows or ROWS[self.device.type]
         self._pool_bytes = POOL_BYTES[self.device.type]
+        self._turn: AbstractContextManager[object] = _GPU_TURN if self.device.type == "cuda" else nullcontext()
         self.prefixes_read = 0
         weight = model.head.weight
         self._prefix_bytes = 2 * model.config.layers * model.config.dim * weight.element_size()
@@ -125,6 +130,10 @@ class PrefixReader:
     @torch.inference_mode()
     def _walk(self, trie: PrefixTrie, pick: Callable[[Tensor, Tensor, Tensor], None]) -> None:
         """Read every inner node; pick(logits, each child's row, each child's byte) sees the children in order."""
+        with self._turn:
+            self._walk_in_turn(trie, pick)
+
+    def _walk_in_turn(self, trie: PrefixTrie, pick: Callable[[Tensor, Tensor, Tensor], None]) -> None:
         pool = self.model.empty_pool(trie.inner_nodes + 1)
         ancestors = torch.zeros((1, 0), dtype=torch.int64, device=self.device)
         at = 0
@@ -140,8 +149,9 @@ class PrefixReader:
                 pick(logits, self._there(children.parent[low:high] - begin), self._there(children.byte[low:high]))
 
     def _there(self, values: np.ndarray) -> Tensor:
-        """Indices as int64 on the device."""
-        return torch.from_numpy(values.astype(np.int64)).to(self.device, non_blocking=True)
+        """Indices as int64 on the device; from pinned memory, since a copy from other memory waits for the device."""
+        here = torch.from_numpy(values.astype(np.int64))
+        return here.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else here
 
     def _read(self, inputs: Tensor, ancestors: Tensor, pool: Tensor) -> Tensor:
         """One read of the fixed shape; padded rows write to the pool's last place."""
@@ -166,7 +176,8 @@ class PrefixReader:
         order = np.argsort(-lengths, kind="stable")
         for begin in range(0, order.size, at_once):
             chosen = order[begin : begin + at_once]
-            damaged += self._decode_rows(symbols, window_bytes, totals, offsets[chosen], lengths[chosen], out)
+            with self._turn:
+                damaged += self._decode_rows(symbols, window_bytes, totals, offsets[chosen], lengths[chosen], out)
         self.prefixes_read += out.size
         return out, damaged
 

@@ -5,8 +5,9 @@ piece, no token can hold both, and what stands before them is tokenized as if wh
 
     pieces "for" " x" " in" "in" "(" "self" …      no piece holds "x " or "f("  ──►  …"for"│" x"│" in"│" self"│"("…
 
-That holds for BPE and for unigram models alike, whatever the merges or scores, since it looks at the vocabulary alone.
-So tokens are a function of the word, as neural codes are a function of the segment, and one codebook serves both.
+For BPE that is exact, whatever the merges, since it looks at the vocabulary alone. A unigram model sums scores in
+float32 from the text's beginning, so its ties can fall otherwise in a whole text; a word's tokens are still a likeliest
+way to spell it. So tokens are a function of the word, as neural codes are of the segment, and one codebook serves both.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def add_sample_options(options: argparse.ArgumentParser) -> None:
     options.set_defaults(run=_run_sample)
 
 
-def _make_room(path: str) -> None:
+def make_room(path: str) -> None:
     """The directory of a file that is about to be written; SettingsError where it cannot be."""
     directory = os.path.dirname(os.path.abspath(path))
     try:
@@ -34,7 +34,7 @@ def _run_sample(options: argparse.Namespace, extra: Sequence[str]) -> int:
     from schemas.sample import write_sample
 
     rows = draw_sample(inputs(options), read_settings(options), options.sample_bytes)
-    _make_room(options.out)
+    make_room(options.out)
     write_sample(options.out, rows)
     held_out = sum(held for *_, held in rows)
     print(
@@ -63,7 +63,7 @@ def _run_tokenizer(options: argparse.Namespace, extra: Sequence[str]) -> int:
     from pipeline.tokenizer_training import train_tokenizer
 
     rows = draw_sample(inputs(options), read_settings(options), options.sample_bytes)
-    _make_room(options.out)
+    make_room(options.out)
     train_tokenizer((text for _, text, held in rows if not held), options.vocabulary, options.out)
     print(
         f"{options.out}: {TokenizerCompressor.load(options.out).alphabet_size:,} pieces; "

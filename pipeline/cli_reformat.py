@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
+
+from pipeline.cli_models import make_room
 
 
 def add_reformat_options(options: argparse.ArgumentParser) -> None:
@@ -21,9 +22,7 @@ def _run(options: argparse.Namespace, extra: Sequence[str]) -> int:
 
     if options.texts < 1:
         raise SettingsError(f"--texts is {options.texts}; give at least 1")
-    directory = os.path.dirname(os.path.abspath(options.out))
-    if not os.path.isdir(directory):
-        raise SettingsError(f"there is no directory {directory}; make it, or choose another --out")
+    make_room(options.out)
     count = write_reformatted(options.dataset, options.out, limit=options.texts)
     print(f"{options.out}: {count:,} texts in {len(FORMATS)} formats ({', '.join(FORMATS)})")
     return 0

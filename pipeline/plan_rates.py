@@ -50,7 +50,7 @@ class Measured:
     workers: int
     """Threads that it had."""
     stage_seconds: dict[str, float]
-    """Of one worker, summed over all units, without the byte LM's reading."""
+    """Of one worker, summed over all units; without the byte LM's reading, unless it reads every byte."""
     prefixes_per_second: float
     """Of the byte LM on one worker; NaN if the run did not build the codebook."""
     startup_seconds: float
@@ -90,14 +90,14 @@ def measured(directory: str) -> Measured:
             "preprocess the corpus again into another directory"
         ) from error
     prepare_seconds = dict(report.get("prepare_seconds", {}))
-    neural = _neural(directory, manifest) if "neural" in manifest.compressors else None
+    neural = _neural(directory, manifest) if _codes_segments(manifest) else None
     rate = _prefixes_per_second(directory, manifest, workers, prepare_seconds.get("codebook", 0.0))
     startup_seconds = max(0.0, wall_seconds - sum(stage_seconds.values()) / workers)
     return Measured(
         directory=directory,
         manifest=manifest,
         workers=workers,
-        stage_seconds={stage: value for stage, value in stage_seconds.items() if stage != BYTE_LM},
+        stage_seconds={stage: value for stage, value in stage_seconds.items() if stage != BYTE_LM or neural is None},
         prefixes_per_second=rate,
         startup_seconds=startup_seconds,
         prepare_seconds=prepare_seconds,
@@ -119,6 +119,12 @@ def parse_rates(texts: Iterable[str], known: Iterable[str]) -> dict[str, float]:
             raise SettingsError(f"--rate is {text!r}; give STAGE=MB_PER_SECOND with one of {', '.join(names)}")
         rates[name] = rate
     return rates
+
+
+def _codes_segments(manifest: Manifest) -> bool:
+    """Whether there are neural codes that grow like a vocabulary: whole-document ones are read byte by byte."""
+    neural: dict[str, Any] = manifest.compressors.get("neural", {})
+    return bool(neural) and neural["settings"]["context"] == "segment"
 
 
 def _neural(directory: str, manifest: Manifest) -> NeuralMeasured:
@@ -148,4 +154,4 @@ def _prefixes_per_second(directory: str, manifest: Manifest, workers: int, codeb
     prefixes = described["codebook"]["prefixes_read"]
     if described["settings"]["entropy_context_bytes"]:
         prefixes += len(read_entropies(os.path.join(directory, COMPRESSORS_DIRECTORY, "neural", ENTROPY_NAME))[0])
-    return prefixes / (codebook_seconds * workers)
+    return prefixes / (codebook_seconds * workers) if prefixes else math.nan

@@ -56,9 +56,8 @@ def _work_rows(plan: Plan, base: Measured, settings: PlanSettings) -> Iterator[t
         origin = "given" if stage in settings.rates else f"measured with {base.workers} workers"
         assumption = f"{rate:,.1f} MB/s of one worker, {origin}"
         if stage == SENTENCEPIECE and base.neural is not None and stage not in settings.rates:
-            assumption = (
-                f"on words that are new, which are taken to grow as B^{base.neural.growth.segments.exponent:.3f}"
-            )
+            exponent = base.neural.growth.segments.exponent
+            assumption = f"on new words, taken to grow as segments do, B^{exponent:.3f}, if one table held them all"
         yield f"worker-hours, {stage}", _hours(seconds), assumption
     if base.neural is not None:
         yield from _model_rows(plan, base, settings)

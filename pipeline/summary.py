@@ -11,7 +11,15 @@ from pipeline.unit import REJECTS_DIRECTORY
 from schemas.manifest import MANIFEST_NAME, Manifest
 
 STAGES_IN_ORDER = (
-    *("read", "neural", "byte_lm", "tokenizer", "sentencepiece", "gzip", "token_bytes", "entropy", "write"),
+    "read",
+    "neural",
+    "byte_lm",
+    "tokenizer",
+    "sentencepiece",
+    "gzip",
+    "token_bytes",
+    "entropy",
+    "write",
 )
 
 

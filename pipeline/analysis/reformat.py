@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from pipeline.sample import HELD_OUT_SHARE
 from schemas.errors import DatasetError
+from schemas.files import replace_file
 from schemas.formats import AS_IS, REST, part_id
 from schemas.held_out import hash_share, is_held_out
 from schemas.manifest import open_shards
@@ -65,10 +66,9 @@ def reformatted(dataset: str, *, limit: int) -> Iterator[dict[str, str]]:
 
 
 def write_reformatted(dataset: str, path: str, *, limit: int) -> int:
-    """Write the records as JSON lines to a fresh file; the number of texts."""
+    """Write the records as JSON lines, whole or not at all; the number of texts."""
     records = list(reformatted(dataset, limit=limit))
-    with open(path, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
+    replace_file(path, "".join(json.dumps(record) + "\n" for record in records).encode())
     return len(records) // (len(FORMATS) + 1)
 
 

@@ -1,7 +1,8 @@
 """The tokenizer spelling: SentencePiece ids, one segment per token, exact for every byte string.
 
 Documents are cut into words that no token reaches across (`kernels/words.py`), and SentencePiece sees each distinct
-word once; the codebook spells the rest. The tokens are those that SentencePiece gives for the whole document.
+word once; the codebook spells the rest. The tokens are those that SentencePiece gives for the whole document: exactly
+for BPE, for unigram models up to ties that its float32 sums decide.
 
     b"if x:\\n  if y:"  ->  words [b"if", b" x", b":\\n  if", b" y", b":"]  ->  codebook  ->  ids [340, 271, ...]
                                   └─ unknown ones ─► SentencePiece ─► ids ─► bytes, equal? ─┘
@@ -79,10 +80,9 @@ class TokenizerCompressor:
         length_dtype = np.uint8 if self.table.lengths.max(initial=0) <= _LONGEST_UINT8_PIECE else np.uint32
         self.words = GrowingBook(Codebook(self.symbol_dtype, length_dtype), self._code, stage=SENTENCEPIECE)
         self._byte_spelled: list[int] = []
-        # SentencePiece writes a space as U+2581, so it is never given one.
-        probes = [part for text in (*PROBES, *sample) for part in text.split(SPACE_MARK_BYTES) if part]
-        self._refuse_if_lossy(probes)
-        if not self._spells_words_alike(probes):
+        self._refuse_if_lossy(_without_marks([*PROBES, *sample]))
+        # By the fixed probes alone: ids are a function of the model.
+        if not self._spells_words_alike(_without_marks(PROBES)):
             self.joined[:] = True
 
     @classmethod
@@ -102,7 +102,7 @@ class TokenizerCompressor:
 
     @property
     def byte_spelled_words(self) -> int:
-        """Distinct words met so far that SentencePiece would have lost and that are spelled byte by byte instead."""
+        """Words that SentencePiece would have lost and that bytes spell, counted each time they are new."""
         return sum(self._byte_spelled)
 
     def compress(self, documents: Documents) -> Spelling:
@@ -210,6 +210,11 @@ class TokenizerCompressor:
         new_offsets = np.zeros_like(offsets)
         np.cumsum([len(run) for run in runs], out=new_offsets[1:])
         return np.concatenate(runs), new_offsets
+
+
+def _without_marks(texts: Sequence[bytes]) -> list[bytes]:
+    """The stretches between U+2581, for SentencePiece writes a space as one and is never given one."""
+    return [part for text in texts for part in text.split(SPACE_MARK_BYTES) if part]
 
 
 def _processor(model: bytes, label: str) -> sentencepiece.SentencePieceProcessor:

@@ -145,10 +145,24 @@ def test_new_words_grow_as_segments_do(base: Measured) -> None:
     assert plan.stage_seconds[stage] == pytest.approx(base.stage_seconds[stage] * 1000**exponent)
     assert plan.stage_seconds["tokenizer"] == pytest.approx(base.stage_seconds["tokenizer"] * 1000)
     (line,) = [line for line in describe(plan, base, settings) if stage in line]
-    assert f"taken to grow as B^{exponent:.3f}" in line
+    assert f"taken to grow as segments do, B^{exponent:.3f}, if one table" in line
     given = replace(settings, rates={stage: 1e6})
     assert make_plan(base, given).stage_seconds[stage] == pytest.approx(base.raw_bytes / 1000)
     assert any("1.0 MB/s of one worker, given" in line for line in describe(make_plan(base, given), base, given))
+
+
+def test_whole_document_codes_are_planned_in_proportion(runs: list[Run], tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(runs[0].output, tmp_path / "data"))
+    manifest, report = directory / "manifest.json", directory / "report.json"
+    assert '"context": "segment"' in manifest.read_text()
+    manifest.write_text(manifest.read_text().replace('"context": "segment"', '"context": "document"'))
+    times = json.loads(report.read_text())
+    times["stage_seconds"]["byte_lm"] = 5.0
+    report.write_text(json.dumps(times))
+    base = measured(str(directory))
+    plan = make_plan(base, PlanSettings(corpus_bytes=1000 * base.raw_bytes))
+    assert (base.neural, plan.model_bytes) == (None, 0)
+    assert plan.stage_seconds["byte_lm"] == pytest.approx(5000)
 
 
 def test_rates_that_are_given_replace_measured_ones(base: Measured) -> None:

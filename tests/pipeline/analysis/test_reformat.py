@@ -82,7 +82,8 @@ def test_the_command_writes_what_preprocess_reads(
     ("words", "message"),
     [
         (["--texts", "0"], "--texts is 0; give at least 1"),
-        (["--out", "no/such/place.jsonl"], "there is no directory"),
+        (["--out", "/proc/no/place.jsonl"], "cannot write to"),
+        (["--out", "."], "is a directory; give a file"),
         ([], "holds out no text of two lines"),
     ],
 )

@@ -170,8 +170,11 @@ class TestAgainstSentencePiece:
     def test_a_model_that_looks_further_gets_its_documents_whole(
         self, model_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(TokenizerCompressor, "_spells_words_alike", lambda self, texts: False)
+        """A table that joins nothing stands for a model whose tokens reach across words; the probes find it."""
+        nothing = np.zeros((256, 256), np.bool_)
+        monkeypatch.setattr("pipeline.compressors.tokenizer.joined_pairs", lambda *_: nothing)
         whole = TokenizerCompressor.load(model_path)
+        assert whole.joined.all()
         oracle = sentencepiece.SentencePieceProcessor(model_proto=model_path.read_bytes())
         assert whole.compress(Documents.from_bytes([CODE])).symbols.tolist() == oracle.encode(CODE)
         assert CODE in whole.words.current.segments.strings()[0].tobytes()

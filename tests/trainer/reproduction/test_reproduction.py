@@ -16,7 +16,7 @@ from trainer.__main__ import main
 from trainer.data import Loader
 from trainer.loop import loader_settings, open_dataset
 from trainer.mixing import Mixing
-from trainer.reproduction.arms import SCALES, Job, arms, jobs, proxy_raw_share
+from trainer.reproduction.arms import SCALES, Arm, Job, arms, jobs, proxy_raw_share
 from trainer.reproduction.claims import (
     NOT_MEASURED,
     NOT_REPRODUCED,
@@ -27,9 +27,9 @@ from trainer.reproduction.claims import (
     claims,
 )
 from trainer.reproduction.findings import Findings, read_findings
-from trainer.reproduction.formats import FORMATS_NAME
+from trainer.reproduction.formats import FORMATS_NAME, job_format_bits
 from trainer.reproduction.report import markdown
-from trainer.reproduction.run import RESULT_NAME, Result, raw_per_comp, read_result, scored_pairs
+from trainer.reproduction.run import RESULT_NAME, Result, raw_per_comp, read_result, run_job, scored_pairs
 
 RATIO = 3.0
 SMOKE = replace(SCALES["smoke"], compressors=("gzip",), steps=2, scored_bytes=300, translated_documents=2)
@@ -179,6 +179,25 @@ def test_other_formats_are_scored_from_the_checkpoints_and_kept(
     kept.write_text("[]")
     assert main(words) == 2
     assert "is damaged" in capsys.readouterr().err
+
+
+def test_an_arm_of_symbols_alone_is_scored_in_its_own_spelling(data: str, tmp_path: Path) -> None:
+    lines, formats = tmp_path / "parts.jsonl", tmp_path / "formats"
+    assert pipeline_main(["reformat", data, "--out", str(lines)]) == 0
+    options = ["--id-field", "id", "--compressors", "gzip", "--shards", "1", "--workers", "1"]
+    assert pipeline_main(["preprocess", "--input", str(lines), "--output", str(formats), *options]) == 0
+    arm = Arm(name="gzip-only", mode="comp-only", compressor="gzip")
+    job = Job(arm=arm, size="nano", seed=0, scale=SMOKE)
+    run_job(job, data, str(tmp_path / "runs"))
+    where = {"data": data, "out": str(tmp_path / "runs"), "device": "cpu"}
+    bits = job_format_bits(job, formats=str(formats), **where)
+    # Members of gzip are longer than these texts, so a byte of text costs several symbols.
+    assert 0 < bits[AS_IS] < 40
+    manifest = formats / "manifest.json"
+    digest = json.loads(manifest.read_text())["compressors"]["gzip"]["digest"]
+    manifest.write_text(manifest.read_text().replace(digest, digest[::-1]))
+    with pytest.raises(DatasetError, match="is spelled by another gzip than"):
+        job_format_bits(job, formats=str(formats), **where)
 
 
 def results(bits: dict[str, float], *, noise: float, exact: dict[str, float]) -> list[Result]:
