@@ -69,7 +69,8 @@ def _survival(plot: Plot, share: float, x_high: float, words: str) -> None:
     curve = [(x, 1 - (1 - share) ** x) for x in xs]
     plot.curve(curve, "survival")
     x, y = curve[-1]
-    plot.label(x, y - 0.1, f"1 − {1 - share:g}^B{words}", "note", anchor="end")
+    # Well below the curve: points of usual spellings have their names beside it.
+    plot.label(x, y - 0.2, f"1 − {1 - share:g}^B{words}", "note", anchor="end")
 
 
 def _by_context(rows: Sequence[FrontierRow]) -> dict[str, list[FrontierRow]]:
