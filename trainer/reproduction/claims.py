@@ -182,7 +182,7 @@ def _translation(table: Table) -> Claim:
     if always is None or exacts[0] is None:
         return Claim(letter="d", text="translation", paper="30–46 %; > 95 %", ours=NOT_MEASURED, verdict=NOT_MEASURED)
     if always.mean < NEVER:
-        verdict, why = OUT_OF_REACH, f"no document of about 200 bytes comes out whole at {size}; see the bits saved"
+        verdict, why = OUT_OF_REACH, f"no document comes out whole at {size}; see the bits saved"
     else:
         verdict = REPRODUCED if always.mean > 0.95 and 0.3 <= exacts[0].mean <= 0.46 else NOT_REPRODUCED
         why = f"at {size}"
@@ -226,7 +226,7 @@ def _transfer(table: Table) -> Claim:
         paper="gzip none",
         ours="; ".join(f"{name} saves {gain}" for name, gain in gains.items()),
         verdict=REPRODUCED if wanted else UNDECIDED if undecided else NOT_REPRODUCED,
-        why=f"at {size}; raw alone has many raw symbols as the neural proxy, its own schedule, no comp",
+        why=f"at {size}; raw alone has as many raw symbols as the neural proxy, its own schedule, no comp",
     )
 
 
