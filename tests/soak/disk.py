@@ -14,6 +14,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from pipeline import shard_writer
+from pipeline.spill import Spill
 from tests.pipeline.runs import content
 from tests.soak.laws import check_finished, check_unfinished, law
 from tests.soak.runs import LIMIT_SECONDS, Subject
@@ -55,8 +57,9 @@ def _mount(directory: Path, limit_bytes: int) -> bool:
 
 
 def _be_small(most_file_bytes: int | None, temporary: Path) -> None:
-    """In the child: its own temporary directory and, without a tmpfs, a limit on the size of files."""
+    """In the child: its own temporary directory, used from the first batch on; without a tmpfs a limit on file sizes."""
     tempfile.tempdir = str(temporary)
+    shard_writer.Spill = partial(Spill, memory_bytes=0)  # type: ignore[misc,assignment]
     if most_file_bytes is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_file_bytes, resource.RLIM_INFINITY))
