@@ -57,7 +57,7 @@ def _mount(directory: Path, limit_bytes: int) -> bool:
 
 
 def _be_small(most_file_bytes: int | None, temporary: Path) -> None:
-    """In the child: its own temporary directory, used from the first batch on; without a tmpfs a limit on file sizes."""
+    """In the child: its own temporary directory, used from the first batch on; without a tmpfs a limit on files."""
     tempfile.tempdir = str(temporary)
     shard_writer.Spill = partial(Spill, memory_bytes=0)  # type: ignore[misc,assignment]
     if most_file_bytes is not None:
