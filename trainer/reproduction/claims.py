@@ -77,6 +77,11 @@ class Table:
         self.arms = list(dict.fromkeys(result.arm for result in results))
         self.seeds = sorted({result.seed for result in results})
 
+    @property
+    def largest(self) -> str:
+        """The size that claims are judged at; empty without results."""
+        return self.sizes[-1] if self.sizes else ""
+
     def spread(self, value: Callable[..., float | None], size: str, *arms: str) -> Spread | None:
         """value(result of each arm) over the seeds that all the arms have; None where there is none."""
         values = []
@@ -161,7 +166,7 @@ def _distances(findings: Findings) -> Claim:
 
 
 def _translation(table: Table) -> Claim:
-    size = table.sizes[-1] if table.sizes else ""
+    size = table.largest
 
     def exact(result: Result) -> float | None:
         return None if result.translation is None else float(result.translation["raw_exact"])
@@ -197,7 +202,7 @@ def _translation(table: Table) -> Claim:
 
 
 def _pairing(table: Table) -> Claim:
-    size = table.sizes[-1] if table.sizes else ""
+    size = table.largest
     over = {other: table.spread(raw_gain, size, f"neural-{other}", "neural") for other in ("none", "always")}
     if any(spread is None for spread in over.values()):
         return Claim(letter="e", text="pairing", paper="warm-up only is best", ours=NOT_MEASURED, verdict=NOT_MEASURED)
@@ -213,7 +218,7 @@ def _pairing(table: Table) -> Claim:
 
 
 def _transfer(table: Table) -> Claim:
-    size = table.sizes[-1] if table.sizes else ""
+    size = table.largest
     gains = {name: table.spread(raw_gain, size, "raw-matched", name) for name in ("tokenizer", "neural", "gzip")}
     if any(gain is None for gain in gains.values()):
         return Claim(letter="f", text="transfer", paper="all but gzip", ours=NOT_MEASURED, verdict=NOT_MEASURED)
@@ -262,7 +267,7 @@ def format_harm(result: Result) -> float | None:
 
 
 def _formatting(table: Table) -> Claim:
-    size = table.sizes[-1] if table.sizes else ""
+    size = table.largest
 
     def more_harm(tokens: Result, other: Result) -> float | None:
         harms = format_harm(tokens), format_harm(other)
