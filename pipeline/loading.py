@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline import storage
 from pipeline.compressors.base import Compressor
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.prepare import TOKENIZER_NAME
+from pipeline.storage import files as storage
 from schemas.errors import DatasetError, SettingsError
 
 COMPRESSORS_DIRECTORY = "compressors"

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pipeline import storage
 from pipeline.compressors.neural_files import COMPRESSOR_NAME, read_described
 from pipeline.settings import LM_SIZES, ModelSettings, PreprocessSettings
+from pipeline.storage import files as storage
 from schemas.byte_lm_files import CONFIG_NAME, read_byte_lm
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, sha256_hex

@@ -9,12 +9,13 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from pipeline import credentials, lock, storage
 from pipeline.inputs import plan_units
 from pipeline.loading import COMPRESSORS_DIRECTORY, check_device, load_compressors
 from pipeline.prepare import Workshop, artifacts_digest, check_request, check_tokenizer
 from pipeline.publish import REFUSED_NAME, Publication, add_to_report, manifest_settings, publish, versions
 from pipeline.settings import LOCAL_RUNNER, PreprocessSettings
+from pipeline.storage import credentials, lock
+from pipeline.storage import files as storage
 from pipeline.unit import WORK_DIRECTORY, UnitJob, finished_commit
 from pipeline.units import Unit
 from schemas.errors import DatasetError, SettingsError, TooManyRejects

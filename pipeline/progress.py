@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from pipeline import storage
+from pipeline.storage import files as storage
 from pipeline.unit import WORK_DIRECTORY
 from pipeline.units import Unit
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from typing import Any
 
-from pipeline import storage
+from pipeline.storage import files as storage
 from pipeline.unit import REJECTS_DIRECTORY, WORK_DIRECTORY, Commit, staged_path
 from schemas.files import canonical_json
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, Totals

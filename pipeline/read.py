@@ -14,9 +14,9 @@ from pipeline.readers_arrow import arrow_rows
 from pipeline.readers_check import Checker, ReadSettings, Record
 from pipeline.readers_compressed import decompressed_blocks, plain_blocks
 from pipeline.readers_lines import split_lines
-from pipeline.readers_open import BrokenInputError, one_line, open_binary, raise_if_transient
 from pipeline.readers_parquet import parquet_rows
 from pipeline.splitting import split_records
+from pipeline.storage.open import BrokenInputError, one_line, open_binary, raise_if_transient
 from pipeline.units import ARROW, JSONL, PARQUET, TEXT, Piece
 from schemas.rejects import Reject
 

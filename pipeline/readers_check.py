@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.languages import language_of
 from pipeline.readers_columns import Row
 from pipeline.readers_lines import Line
-from pipeline.readers_open import one_line
+from pipeline.storage.open import one_line
 from pipeline.units import TEXT, Piece
 from schemas.errors import SettingsError
 from schemas.rejects import Reject, excerpt

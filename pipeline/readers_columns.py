@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.types as pat
 
-from pipeline.readers_open import BrokenInputError
+from pipeline.storage.open import BrokenInputError
 
 SLICE_BYTES = 8 << 20
 MOST_SLICE_ROWS = 4096

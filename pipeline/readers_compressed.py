@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from pipeline.readers_open import BrokenInputError, one_line, raise_if_transient
+from pipeline.storage.open import BrokenInputError, one_line, raise_if_transient
 
 BLOCK_BYTES = 1 << 20
 COMPRESSED_BLOCK_BYTES = 1 << 18

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from pipeline.languages import language_of
-from pipeline.readers_open import beam_file_systems, known_to_beam, one_line, open_binary, size_of
+from pipeline.storage.open import beam_file_systems, known_to_beam, one_line, open_binary, size_of
 from pipeline.units import ARROW, JSONL, JSONL_GZIP, JSONL_ZSTD, PARQUET, TEXT
 from schemas.errors import InputError
 from schemas.files import is_remote

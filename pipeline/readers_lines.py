@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pipeline.readers_open import BrokenInputError
+from pipeline.storage.open import BrokenInputError
 from schemas.rejects import EXCERPT_BYTES
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline.readers_columns import DAMAGE, Row, batch_rows, slice_rows
-from pipeline.readers_open import BrokenInputError, one_line, open_arrow, raise_if_transient
+from pipeline.storage.open import BrokenInputError, one_line, open_arrow, raise_if_transient
 
 PARQUET_MAGIC = b"PAR1"
 READ_BYTES = 1 << 20

@@ -27,8 +27,9 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
-from pipeline import credentials, storage
 from pipeline.settings import LOCAL_RUNNER, PreprocessSettings
+from pipeline.storage import credentials
+from pipeline.storage import files as storage
 from schemas import errors
 from schemas.errors import SettingsError, UserError
 from schemas.files import sha256_hex

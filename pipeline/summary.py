@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline import storage
 from pipeline.publish import REPORT_NAME
+from pipeline.storage import files as storage
 from pipeline.unit import REJECTS_DIRECTORY
 from schemas.manifest import MANIFEST_NAME, Manifest
 

@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline import storage
 from pipeline.clock import Clock
 from pipeline.compressors.base import Compressor
 from pipeline.read import ReadSettings, Record, read_documents
 from pipeline.shard_writer import ShardWriter
+from pipeline.storage import files as storage
 from pipeline.units import Unit
 from schemas.batches import Documents
 from schemas.files import canonical_json

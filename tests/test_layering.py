@@ -26,7 +26,7 @@ NOT_CALLED_IN_KERNELS = {"open", "print", "input", "exec", "eval"}
 
 
 def module_name(path: Path) -> str:
-    """`pipeline/readers_open.py` is pipeline.readers_open, a package is its directory."""
+    """`pipeline/storage/open.py` is pipeline.storage.open, a package is its directory."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -101,4 +101,9 @@ def test_schemas_need_neither_torch_nor_beam(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in MODULES if name.partition(".")[0] in ("pipeline", "kernels")])
 def test_only_the_graph_and_the_file_systems_know_beam(name: str) -> None:
     knows = any(module.startswith("apache_beam") for module, _ in imported(MODULES[name]))
-    assert not knows or name in ("pipeline.graph", "pipeline.readers_open", "pipeline.runners", "pipeline.storage")
+    assert not knows or name in (
+        "pipeline.graph",
+        "pipeline.storage.open",
+        "pipeline.runners",
+        "pipeline.storage.files",
+    )

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import storage
 from pipeline.__main__ import main
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.inputs import plan_units
 from pipeline.read import ReadSettings, Record, read_documents
+from pipeline.storage import files as storage
 from pipeline.unit import Commit, UnitCompressor, UnitJob, commit_path
 from schemas.errors import SettingsError
 from tests.pipeline.corpora import jsonl, texts, whole

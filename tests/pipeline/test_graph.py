@@ -17,7 +17,7 @@ from pipeline.inputs import plan_units
 from pipeline.loading import load_compressors
 from pipeline.publish import Publication
 from pipeline.read import ReadSettings
-from pipeline.storage import make_directory
+from pipeline.storage.files import make_directory
 from pipeline.unit import Commit, UnitJob
 from pipeline.units import Unit
 from schemas.errors import SettingsError

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import storage
+from pipeline.storage import files as storage
 from pipeline.unit import UnitCompressor
 from schemas.errors import DatasetError
 from schemas.manifest import read_manifest

@@ -16,7 +16,7 @@ import pipeline.unit
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.inputs import plan_units
 from pipeline.read import ReadSettings
-from pipeline.storage import make_directory
+from pipeline.storage.files import make_directory
 from pipeline.unit import Commit, UnitCompressor, UnitJob, commit_path, finished_commit, staged_path
 from pipeline.units import Unit
 from schemas.batches import Documents, Spelling

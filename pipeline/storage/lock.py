@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline import storage
-from pipeline.readers_open import one_line
+from pipeline.storage import files as storage
+from pipeline.storage.open import one_line
 from schemas.errors import SettingsError
 
 logger = logging.getLogger(__name__)

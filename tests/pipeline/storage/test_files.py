@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import storage
+from pipeline.storage import files as storage
 from schemas.errors import SettingsError
 from tests.pipeline.runs import BucketFileSystem
 
@@ -143,7 +143,7 @@ def test_directories_that_cannot_be(path: str) -> None:
 def test_local_paths_need_no_beam(tmp_path: Path) -> None:
     code = """
 import sys
-from pipeline import storage
+from pipeline.storage import files as storage
 place = sys.argv[1] + "/a/b"
 storage.make_directory(place)
 storage.write_bytes(place + "/c", b"1")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from pipeline.readers_open import open_binary
+from pipeline.storage.open import open_binary
 from schemas.errors import SettingsError
 from schemas.files import is_remote, replace_file
 
