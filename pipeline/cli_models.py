@@ -30,7 +30,7 @@ def make_room(path: str) -> None:
 
 
 def _run_sample(options: argparse.Namespace, extra: Sequence[str]) -> int:
-    from pipeline.sample import draw_sample
+    from pipeline.corpus.sample import draw_sample
     from schemas.sample import write_sample
 
     rows = draw_sample(inputs(options), read_settings(options), options.sample_bytes)
@@ -59,7 +59,7 @@ def add_tokenizer_options(options: argparse.ArgumentParser) -> None:
 
 def _run_tokenizer(options: argparse.Namespace, extra: Sequence[str]) -> int:
     from pipeline.compressors.tokenizer import TokenizerCompressor
-    from pipeline.sample import draw_sample
+    from pipeline.corpus.sample import draw_sample
     from pipeline.tokenizer_training import train_tokenizer
 
     rows = draw_sample(inputs(options), read_settings(options), options.sample_bytes)

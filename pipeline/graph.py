@@ -19,11 +19,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
 from pipeline import runners
+from pipeline.corpus.units import Unit
 from pipeline.loading import load_compressors
 from pipeline.publish import Publication, publish
 from pipeline.storage import files as storage
 from pipeline.unit import WORK_DIRECTORY, Commit, UnitCompressor, UnitJob
-from pipeline.units import Unit
 from schemas.errors import SettingsError
 
 logger = logging.getLogger(__name__)

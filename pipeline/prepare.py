@@ -60,7 +60,7 @@ class Workshop:
         """Path of the sample, drawn if it is not there."""
         path = os.path.join(self.directory, "sample.arrow")
         if not os.path.exists(path):
-            from pipeline.sample import draw_sample
+            from pipeline.corpus.sample import draw_sample
 
             logger.info("drawing a sample of at most %d MB", self.settings.models.sample_bytes >> 20)
             settings = self.settings

@@ -9,7 +9,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.inputs import plan_units
+from pipeline.corpus.discover import plan_units
+from pipeline.corpus.units import Unit
 from pipeline.loading import COMPRESSORS_DIRECTORY, check_device, load_compressors
 from pipeline.prepare import Workshop, artifacts_digest, check_request, check_tokenizer
 from pipeline.publish import REFUSED_NAME, Publication, add_to_report, manifest_settings, publish, versions
@@ -17,7 +18,6 @@ from pipeline.settings import LOCAL_RUNNER, PreprocessSettings
 from pipeline.storage import credentials, lock
 from pipeline.storage import files as storage
 from pipeline.unit import WORK_DIRECTORY, UnitJob, finished_commit
-from pipeline.units import Unit
 from schemas.errors import DatasetError, SettingsError, TooManyRejects
 from schemas.files import canonical_json, sha256_hex
 from schemas.manifest import MANIFEST_NAME, Manifest

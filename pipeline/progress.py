@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from pipeline.corpus.units import Unit
 from pipeline.storage import files as storage
 from pipeline.unit import WORK_DIRECTORY
-from pipeline.units import Unit
 
 LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 10.0

@@ -20,10 +20,10 @@ import numpy as np
 
 from pipeline.clock import Clock
 from pipeline.compressors.base import Compressor
-from pipeline.read import ReadSettings, Record, read_documents
+from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.units import Unit
 from pipeline.shard_writer import ShardWriter
 from pipeline.storage import files as storage
-from pipeline.units import Unit
 from schemas.batches import Documents
 from schemas.files import canonical_json
 from schemas.manifest import ShardEntry

@@ -17,8 +17,8 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.compressors.gzip import GzipCompressor
-from pipeline.inputs import plan_units
-from pipeline.read import ReadSettings, Record, read_documents
+from pipeline.corpus.discover import plan_units
+from pipeline.corpus.read import ReadSettings, Record, read_documents
 from pipeline.storage import files as storage
 from pipeline.unit import Commit, UnitCompressor, UnitJob, commit_path
 from schemas.errors import SettingsError

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from pipeline.sample import HELD_OUT_SHARE
+from pipeline.corpus.sample import HELD_OUT_SHARE
 from schemas.errors import DatasetError
 from schemas.files import replace_file
 from schemas.formats import AS_IS, REST, part_id

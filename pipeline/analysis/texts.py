@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 
-from pipeline.sample import HELD_OUT_SHARE
+from pipeline.corpus.sample import HELD_OUT_SHARE
 from schemas.errors import DatasetError, SettingsError
 from schemas.held_out import hash_share, is_held_out
 from schemas.manifest import open_shards

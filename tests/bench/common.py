@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pipeline.compressors.neural import NeuralCompressor
 from pipeline.compressors.tokenizer import TokenizerCompressor
+from pipeline.corpus.sample import HELD_OUT_SHARE
 from pipeline.loading import COMPRESSORS_DIRECTORY
 from pipeline.prepare import TOKENIZER_NAME
-from pipeline.sample import HELD_OUT_SHARE
 from schemas.batches import Documents
 from schemas.held_out import is_held_out
 from schemas.manifest import open_shards

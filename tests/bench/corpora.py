@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.inputs import plan_units
-from pipeline.read import ReadSettings, Record, read_documents
+from pipeline.corpus.discover import plan_units
+from pipeline.corpus.read import ReadSettings, Record, read_documents
 from schemas.held_out import hash_share
 from tests.bench.common import documents
 

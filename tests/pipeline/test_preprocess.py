@@ -13,8 +13,8 @@ import pytest
 
 from kernels.prefix_lm import PrefixReader
 from pipeline.__main__ import main
-from pipeline.read import ReadSettings, Record, read_documents
-from pipeline.units import FORMATS
+from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.units import FORMATS
 from schemas.manifest import read_manifest
 from schemas.shards import ENTROPY
 from tests.pipeline.corpora import jsonl, texts, whole

@@ -14,11 +14,11 @@ import pytest
 
 import pipeline.unit
 from pipeline.compressors.gzip import GzipCompressor
-from pipeline.inputs import plan_units
-from pipeline.read import ReadSettings
+from pipeline.corpus.discover import plan_units
+from pipeline.corpus.read import ReadSettings
+from pipeline.corpus.units import Unit
 from pipeline.storage.files import make_directory
 from pipeline.unit import Commit, UnitCompressor, UnitJob, commit_path, finished_commit, staged_path
-from pipeline.units import Unit
 from schemas.batches import Documents, Spelling
 from schemas.manifest import ShardEntry
 from tests.pipeline.corpora import jsonl, texts, whole

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.compressors.base import Compressor
-from pipeline.inputs import plan_units
+from pipeline.corpus.discover import plan_units
+from pipeline.corpus.read import ReadSettings
+from pipeline.corpus.units import Unit
 from pipeline.loading import load_compressors
 from pipeline.publish import Publication, publish
-from pipeline.read import ReadSettings
 from pipeline.unit import Commit, UnitCompressor, UnitJob, commit_path
-from pipeline.units import Unit
 from schemas.manifest import read_manifest
 from tests.pipeline.runs import content
 from tests.soak.damage import damaged_shard, missing_shard, truncated_shard

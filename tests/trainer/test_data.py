@@ -269,7 +269,7 @@ def test_held_out_documents_are_never_trained_on(directory: Path, dataset: Datas
 
 
 def test_the_byte_lm_holds_out_the_same_documents():
-    from pipeline.sample import HELD_OUT_SHARE
+    from pipeline.corpus.sample import HELD_OUT_SHARE
     from schemas.held_out import is_held_out
 
     names = [f"{i:016x}" for i in range(2000)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.__main__ import main
 from pipeline.analysis.reformat import FORMATS, halves
-from pipeline.sample import HELD_OUT_SHARE
+from pipeline.corpus.sample import HELD_OUT_SHARE
 from schemas.formats import AS_IS, REST, part_id, split_part_id
 from schemas.held_out import is_held_out
 from tests.pipeline.corpora import jsonl

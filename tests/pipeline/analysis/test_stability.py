@@ -13,7 +13,7 @@ from pipeline.analysis.stability import distances, median_interval, spelled, sta
 from pipeline.analysis.texts import head, held_out_texts
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.compressors.neural import NeuralCompressor
-from pipeline.sample import HELD_OUT_SHARE
+from pipeline.corpus.sample import HELD_OUT_SHARE
 from pipeline.verify import dataset_compressors
 from schemas.batches import Documents
 from schemas.errors import DatasetError, SettingsError

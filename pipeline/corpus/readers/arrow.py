@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.readers_columns import DAMAGE, Row, batch_rows
+from pipeline.corpus.readers.columns import DAMAGE, Row, batch_rows
 from pipeline.storage.open import BrokenInputError, one_line, open_arrow, raise_if_transient
 
 ARROW_MAGIC = b"ARROW1"

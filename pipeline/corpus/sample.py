@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.inputs import plan_units
-from pipeline.read import ReadSettings, Record, read_documents
-from pipeline.units import Unit
+from pipeline.corpus.discover import plan_units
+from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.units import Unit
 from schemas.errors import InputError
 from schemas.held_out import hash_share, is_held_out
 

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.inputs import list_inputs, plan_units
-from pipeline.languages import NAME_LANGUAGES, SUFFIX_LANGUAGES, language_of
-from pipeline.read import ReadSettings, Record, read_documents
-from pipeline.readers_find import format_of
-from pipeline.units import JSONL, SourceFile, Unit, cut_units
+from pipeline.corpus.discover import list_inputs, plan_units
+from pipeline.corpus.find import format_of
+from pipeline.corpus.languages import NAME_LANGUAGES, SUFFIX_LANGUAGES, language_of
+from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.units import JSONL, SourceFile, Unit, cut_units
 from schemas.errors import InputError, SettingsError
 from tests.pipeline.corpora import MemoryFileSystem, jsonl, table, write_arrow, write_parquet
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import pipeline.sample
+import pipeline.corpus.sample
 import pipeline.tokenizer_training
-from pipeline.inputs import plan_units
-from pipeline.read import ReadSettings, Record, read_documents
-from pipeline.sample import HELD_OUT_SHARE, draw_sample
+from pipeline.corpus.discover import plan_units
+from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.sample import HELD_OUT_SHARE, draw_sample
 from schemas.errors import InputError
 from schemas.held_out import hash_share, is_held_out
 from schemas.sample import read_sample, write_sample
@@ -47,7 +47,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
     """Units of a kilobyte, so that a corpus of some files is larger than what is read for a sample."""
-    monkeypatch.setattr(pipeline.sample, "SAMPLE_UNIT_BYTES", 1000)
+    monkeypatch.setattr(pipeline.corpus.sample, "SAMPLE_UNIT_BYTES", 1000)
 
 
 def test_a_small_corpus_is_taken_whole(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_only_a_few_times_the_sample_is_read(many: Path, small_units: None, monk
             read.append(len(item.text) if isinstance(item, Record) else 0)
             yield item
 
-    monkeypatch.setattr(pipeline.sample, "read_documents", spy)
+    monkeypatch.setattr(pipeline.corpus.sample, "read_documents", spy)
     draw_sample([str(many)], READ, 2_000)
     assert sum(read) < 4 * 2_000 + 1_000
 

@@ -16,10 +16,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
-from pipeline.readers_arrow import record_batch_bytes
-from pipeline.readers_find import Found, find
-from pipeline.readers_parquet import row_group_bytes
-from pipeline.units import ARROW, PARQUET, SourceFile, Unit, cut_units
+from pipeline.corpus.find import Found, find
+from pipeline.corpus.readers.arrow import record_batch_bytes
+from pipeline.corpus.readers.parquet import row_group_bytes
+from pipeline.corpus.units import ARROW, PARQUET, SourceFile, Unit, cut_units
 from schemas.errors import InputError, SettingsError
 from schemas.files import is_remote
 

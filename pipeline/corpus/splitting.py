@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from pipeline.readers_check import Record
+from pipeline.corpus.records import Record
 from schemas.held_out import piece_id
 from schemas.rejects import Reject
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.readers_columns import DAMAGE, Row, batch_rows, slice_rows
+from pipeline.corpus.readers.columns import DAMAGE, Row, batch_rows, slice_rows
 from pipeline.storage.open import BrokenInputError, one_line, open_arrow, raise_if_transient
 
 PARQUET_MAGIC = b"PAR1"

@@ -19,13 +19,13 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.inputs import plan_units
-from pipeline.read import ReadSettings, Record, read_documents
-from pipeline.readers_arrow import record_batch_bytes
-from pipeline.readers_compressed import ZSTD_LONGEST_WINDOW_BYTES
-from pipeline.readers_lines import split_lines
-from pipeline.readers_parquet import row_group_bytes
-from pipeline.units import SourceFile, cut_units
+from pipeline.corpus.discover import plan_units
+from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.readers.arrow import record_batch_bytes
+from pipeline.corpus.readers.compressed import ZSTD_LONGEST_WINDOW_BYTES
+from pipeline.corpus.readers.lines import split_lines
+from pipeline.corpus.readers.parquet import row_group_bytes
+from pipeline.corpus.units import SourceFile, cut_units
 from schemas.errors import SettingsError
 from schemas.rejects import EXCERPT_BYTES, REASONS, Reject
 from tests.pipeline.corpora import jsonl, table, texts, whole, write_arrow, write_parquet

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from pipeline.languages import language_of
+from pipeline.corpus.languages import language_of
+from pipeline.corpus.units import ARROW, JSONL, JSONL_GZIP, JSONL_ZSTD, PARQUET, TEXT
 from pipeline.storage.open import beam_file_systems, known_to_beam, one_line, open_binary, size_of
-from pipeline.units import ARROW, JSONL, JSONL_GZIP, JSONL_ZSTD, PARQUET, TEXT
 from schemas.errors import InputError
 from schemas.files import is_remote
 

@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.languages import language_of
-from pipeline.readers_columns import Row
-from pipeline.readers_lines import Line
+from pipeline.corpus.languages import language_of
+from pipeline.corpus.readers.columns import Row
+from pipeline.corpus.readers.lines import Line
+from pipeline.corpus.units import TEXT, Piece
 from pipeline.storage.open import one_line
-from pipeline.units import TEXT, Piece
 from schemas.errors import SettingsError
 from schemas.rejects import Reject, excerpt
 
@@ -40,7 +40,7 @@ class ReadSettings:
     max_document_bytes: int = 64 << 20
     """Longer documents are set aside, and lines of more than twice that plus 1 MiB are not even held."""
     split_bytes: int = 0
-    """Longer documents are cut into pieces of at most that many bytes, `pipeline.splitting`; 0: never."""
+    """Longer documents are cut into pieces of at most that many bytes, `pipeline.corpus.splitting`; 0: never."""
     max_expansion: int = 1000
     """A compressed file that expands more than this many times (beyond one longest line) is a bomb and cut off."""
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.inputs import plan_units
-from pipeline.read import ReadSettings, Record, read_documents
-from pipeline.splitting import split_text
+from pipeline.corpus.discover import plan_units
+from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.splitting import split_text
 from schemas.held_out import is_held_out, piece_id
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pipeline.readers_arrow import arrow_rows
-from pipeline.readers_check import Checker, ReadSettings, Record
-from pipeline.readers_compressed import decompressed_blocks, plain_blocks
-from pipeline.readers_lines import split_lines
-from pipeline.readers_parquet import parquet_rows
-from pipeline.splitting import split_records
+from pipeline.corpus.readers.arrow import arrow_rows
+from pipeline.corpus.readers.compressed import decompressed_blocks, plain_blocks
+from pipeline.corpus.readers.lines import split_lines
+from pipeline.corpus.readers.parquet import parquet_rows
+from pipeline.corpus.records import Checker, ReadSettings, Record
+from pipeline.corpus.splitting import split_records
+from pipeline.corpus.units import ARROW, JSONL, PARQUET, TEXT, Piece
 from pipeline.storage.open import BrokenInputError, one_line, open_binary, raise_if_transient
-from pipeline.units import ARROW, JSONL, PARQUET, TEXT, Piece
 from schemas.rejects import Reject
 
 __all__ = ["ReadSettings", "Record", "read_documents"]
