@@ -58,9 +58,9 @@ def add_tokenizer_options(options: argparse.ArgumentParser) -> None:
 
 
 def _run_tokenizer(options: argparse.Namespace, extra: Sequence[str]) -> int:
-    from pipeline.compressors.tokenizer import TokenizerCompressor
+    from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
+    from pipeline.compressors.tokenizer.training import train_tokenizer
     from pipeline.corpus.sample import draw_sample
-    from pipeline.tokenizer_training import train_tokenizer
 
     rows = draw_sample(inputs(options), read_settings(options), options.sample_bytes)
     make_room(options.out)

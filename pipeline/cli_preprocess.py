@@ -182,7 +182,7 @@ def read_settings(options: argparse.Namespace) -> ReadSettings:
 
 
 def _models(options: argparse.Namespace) -> ModelSettings:
-    from pipeline.neural_build import ThetaTarget
+    from pipeline.compressors.neural.build import ThetaTarget
     from pipeline.settings import ModelSettings
 
     context = options.entropy_context

@@ -19,8 +19,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
 from pipeline import runners
+from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.units import Unit
-from pipeline.loading import load_compressors
 from pipeline.publish import Publication, publish
 from pipeline.storage import files as storage
 from pipeline.unit import WORK_DIRECTORY, Commit, UnitCompressor, UnitJob

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kernels.byte_lm import PRESETS
-from pipeline.compressors.tokenizer import SENTENCEPIECE
+from pipeline.compressors.tokenizer.compressor import SENTENCEPIECE
 from pipeline.plan_rates import GPU, MODEL, Measured
 from schemas.errors import SettingsError
 

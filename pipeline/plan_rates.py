@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.compressors.growing_book import DEFAULT_CACHE_BYTES
-from pipeline.compressors.neural import BYTE_LM
-from pipeline.compressors.neural_files import CODEBOOK_NAME, ENTROPY_NAME, read_codebook, read_entropies
-from pipeline.loading import COMPRESSORS_DIRECTORY
+from pipeline.compressors.codebook_cache import DEFAULT_CACHE_BYTES
+from pipeline.compressors.neural.artifact import CODEBOOK_NAME, ENTROPY_NAME, read_codebook, read_entropies
+from pipeline.compressors.neural.compressor import BYTE_LM
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from pipeline.plan_growth import Growth, measure_growth
 from pipeline.publish import REPORT_NAME
 from schemas.byte_lm_files import read_byte_lm

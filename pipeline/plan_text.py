@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from pipeline.compressors.tokenizer import SENTENCEPIECE
+from pipeline.compressors.tokenizer.compressor import SENTENCEPIECE
 from pipeline.plan import (
     GPU_FLOPS,
     POLL_SECONDS,

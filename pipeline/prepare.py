@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.compressors.neural_files import COMPRESSOR_NAME, read_described
+from pipeline.compressors.neural.artifact import COMPRESSOR_NAME, read_described
 from pipeline.settings import LM_SIZES, ModelSettings, PreprocessSettings
 from pipeline.storage import files as storage
 from schemas.byte_lm_files import CONFIG_NAME, read_byte_lm
@@ -93,7 +93,7 @@ class Workshop:
             return
         lm_directory = self._lm()
         documents = read_sample(self.sample())
-        from pipeline.neural_build import build_neural
+        from pipeline.compressors.neural.build import build_neural
         from schemas.batches import Documents
 
         everything = Documents.from_bytes(
@@ -115,8 +115,8 @@ class Workshop:
         )
 
     def _tokenizer(self, directory: str) -> None:
-        from pipeline.compressors.tokenizer import TokenizerCompressor
-        from pipeline.tokenizer_training import train_tokenizer
+        from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
+        from pipeline.compressors.tokenizer.training import train_tokenizer
 
         models = self.settings.models
         path = os.path.join(directory, TOKENIZER_NAME)

@@ -9,9 +9,9 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, check_device, load_compressors
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.units import Unit
-from pipeline.loading import COMPRESSORS_DIRECTORY, check_device, load_compressors
 from pipeline.prepare import Workshop, artifacts_digest, check_request, check_tokenizer
 from pipeline.publish import REFUSED_NAME, Publication, add_to_report, manifest_settings, publish, versions
 from pipeline.settings import LOCAL_RUNNER, PreprocessSettings

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.compressors.base import Compressor
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, load_compressors
 from pipeline.corpus.find import format_of
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.records import DOC_ID_DIGITS
 from pipeline.corpus.units import TEXT
-from pipeline.loading import COMPRESSORS_DIRECTORY, load_compressors
 from schemas.batches import Documents, Spelling
 from schemas.errors import DatasetError, VerificationError
 from schemas.files import file_sha256, sha256_hex

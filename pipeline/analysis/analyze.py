@@ -27,7 +27,7 @@ from pipeline.analysis.statistics import Entropies, corpus_statistics
 from pipeline.analysis.tables import table_files
 from pipeline.analysis.texts import held_out_texts
 from pipeline.compressors.base import Compressor
-from pipeline.compressors.neural import NeuralCompressor
+from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.verify import dataset_compressors
 from schemas.errors import SettingsError
 from schemas.files import replace_file, sha256_hex

@@ -20,8 +20,8 @@ from kernels.string_table import distinct
 from pipeline.analysis.edits import edited
 from pipeline.analysis.stability import distances, median_interval, symbols_of
 from pipeline.analysis.texts import Texts
-from pipeline.compressors.neural import NeuralCompressor
-from pipeline.compressors.neural_files import NeuralSettings
+from pipeline.compressors.neural.artifact import NeuralSettings
+from pipeline.compressors.neural.compressor import NeuralCompressor
 from schemas.batches import Documents
 
 FRONTIER_TEXTS = 60

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.compressors.piece_table import PieceTable
-from pipeline.compressors.tokenizer import TokenizerCompressor
+from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
+from pipeline.compressors.tokenizer.piece_table import PieceTable
 from schemas.batches import Documents, Spelling
 from schemas.errors import SettingsError, VerificationError
 from schemas.files import canonical_json, sha256_hex

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from kernels.codebook import Codebook
-from pipeline.compressors.neural import NeuralCompressor
+from pipeline.compressors.neural.compressor import NeuralCompressor
 from tests.bench.common import dataset, documents, head, neural
 
 WINDOW_BYTES = 8 << 20

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.compressors.neural import NeuralCompressor
-from pipeline.compressors.tokenizer import TokenizerCompressor
+from pipeline.compressors.neural.compressor import NeuralCompressor
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
+from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
 from pipeline.corpus.sample import HELD_OUT_SHARE
-from pipeline.loading import COMPRESSORS_DIRECTORY
 from pipeline.prepare import TOKENIZER_NAME
 from schemas.batches import Documents
 from schemas.held_out import is_held_out

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from pipeline.__main__ import main as pipeline_main
-from pipeline.loading import COMPRESSORS_DIRECTORY
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from tests.bench.common import dataset
 
 TEXTS = 100_000

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipeline.loading import COMPRESSORS_DIRECTORY
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from pipeline.plan import Plan, PlanSettings, make_plan
 from pipeline.plan_rates import Measured, measured
 from tests.bench.common import dataset, documents

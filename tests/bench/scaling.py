@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.loading import COMPRESSORS_DIRECTORY
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from tests.bench.common import dataset
 from tests.bench.corpora import corpus, write_lines
 

@@ -7,7 +7,7 @@ import os
 import sentencepiece
 
 from pipeline.compressors.gzip import GzipCompressor
-from pipeline.loading import COMPRESSORS_DIRECTORY
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from pipeline.prepare import TOKENIZER_NAME
 from tests.bench.common import dataset, documents, head, neural, seconds, tokenizer
 

@@ -10,8 +10,8 @@ from kernels.entropy_memo import EntropyMemo, context_entropies
 from kernels.pair_surprisal import PairSurprisals
 from kernels.prefix_lm import PrefixReader
 from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_contexts
-from pipeline.compressors.neural import NeuralCompressor
-from pipeline.compressors.neural_files import NeuralSettings
+from pipeline.compressors.neural.artifact import NeuralSettings
+from pipeline.compressors.neural.compressor import NeuralCompressor
 from tests.bench.common import dataset, documents, head, neural
 
 QUANTILES = (0.70, 0.75, 0.80, 0.85)

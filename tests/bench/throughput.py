@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import sentencepiece
 
-from pipeline.loading import COMPRESSORS_DIRECTORY
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from schemas.batches import Documents
 from schemas.shards import documents_array, list_array
 from tests.bench.common import dataset

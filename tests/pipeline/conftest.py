@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tokenizer_training import train_tokenizer
+from pipeline.compressors.tokenizer.training import train_tokenizer
 from tests.pipeline.corpora import texts
 from tests.pipeline.runs import Models, Preprocess, preprocess_with, write_micro_lm, write_mixed
 

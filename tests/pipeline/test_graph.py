@@ -13,10 +13,10 @@ from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from pipeline import graph, runners
+from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings
 from pipeline.corpus.units import Unit
-from pipeline.loading import load_compressors
 from pipeline.publish import Publication
 from pipeline.storage.files import make_directory
 from pipeline.unit import Commit, UnitJob

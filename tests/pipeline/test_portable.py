@@ -19,9 +19,9 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.transforms.environments import DockerEnvironment
 
 from pipeline import cli, graph, runners
+from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings
-from pipeline.loading import load_compressors
 from pipeline.publish import Publication
 from pipeline.settings import PreprocessSettings
 from pipeline.storage import credentials, lock

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.compressors.base import Compressor
+from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings
 from pipeline.corpus.units import Unit
-from pipeline.loading import load_compressors
 from pipeline.publish import Publication, publish
 from pipeline.unit import Commit, UnitCompressor, UnitJob, commit_path
 from schemas.manifest import read_manifest

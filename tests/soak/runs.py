@@ -10,7 +10,7 @@ from pathlib import Path
 
 import zstandard
 
-from pipeline.tokenizer_training import train_tokenizer
+from pipeline.compressors.tokenizer.training import train_tokenizer
 from tests.kernels.micro_lm import CONFIG, micro_lm
 from tests.pipeline.corpora import jsonl, table, texts, write_arrow, write_parquet
 from tests.pipeline.runs import content

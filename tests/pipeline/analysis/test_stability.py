@@ -12,7 +12,7 @@ from pipeline.analysis.frontier import CONTEXTS, QUANTILES, frontier_rows, neura
 from pipeline.analysis.stability import distances, median_interval, spelled, stability_rows, symbols_of
 from pipeline.analysis.texts import head, held_out_texts
 from pipeline.compressors.gzip import GzipCompressor
-from pipeline.compressors.neural import NeuralCompressor
+from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.corpus.sample import HELD_OUT_SHARE
 from pipeline.verify import dataset_compressors
 from schemas.batches import Documents

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.compressors.token_bytes import TokenBytesCompressor, gray
-from pipeline.compressors.tokenizer import TokenizerCompressor
-from pipeline.tokenizer_training import train_tokenizer
+from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
+from pipeline.compressors.tokenizer.training import train_tokenizer
 from schemas.batches import Documents
 from schemas.errors import SettingsError, VerificationError
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import pipeline.compressors.tokenizer.training
 import pipeline.corpus.sample
-import pipeline.tokenizer_training
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings, Record, read_documents
 from pipeline.corpus.sample import HELD_OUT_SHARE, draw_sample
@@ -152,13 +152,13 @@ def test_the_tokenizer_is_trained_without_what_is_held_out(
     many: Path, tmp_path: Path, preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bytes] = []
-    train = pipeline.tokenizer_training.train_tokenizer
+    train = pipeline.compressors.tokenizer.training.train_tokenizer
 
     def spy(given: Iterator[bytes], *arguments: Any) -> None:
         seen.extend(given)
         train(iter(seen), *arguments)
 
-    monkeypatch.setattr(pipeline.tokenizer_training, "train_tokenizer", spy)
+    monkeypatch.setattr(pipeline.compressors.tokenizer.training, "train_tokenizer", spy)
     options = ("--compressors", "tokenizer", "--tokenizer", "", "--tokenizer-vocabulary", "300")
     assert preprocess(many / "0.jsonl", tmp_path / "out", *options) == 0
     held_out = {text for doc_id, text in documents(many / "0.jsonl").items() if is_held_out(doc_id, HELD_OUT_SHARE)}

@@ -18,8 +18,8 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.compressors.tokenizer import TokenizerCompressor
-from pipeline.tokenizer_training import CHUNK_BYTES, _chunks, _sample, train_tokenizer
+from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
+from pipeline.compressors.tokenizer.training import CHUNK_BYTES, _chunks, _sample, train_tokenizer
 from schemas.batches import Documents, Spelling
 from schemas.errors import ArtifactError, InputError, SettingsError, VerificationError
 
@@ -172,7 +172,7 @@ class TestAgainstSentencePiece:
     ) -> None:
         """A table that joins nothing stands for a model whose tokens reach across words; the probes find it."""
         nothing = np.zeros((256, 256), np.bool_)
-        monkeypatch.setattr("pipeline.compressors.tokenizer.joined_pairs", lambda *_: nothing)
+        monkeypatch.setattr("pipeline.compressors.tokenizer.compressor.joined_pairs", lambda *_: nothing)
         whole = TokenizerCompressor.load(model_path)
         assert whole.joined.all()
         oracle = sentencepiece.SentencePieceProcessor(model_proto=model_path.read_bytes())

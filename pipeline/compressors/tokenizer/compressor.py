@@ -28,8 +28,8 @@ import sentencepiece
 from kernels.codebook import Codebook
 from kernels.segmentation import ends_within
 from kernels.words import cut_words, joined_pairs
-from pipeline.compressors.growing_book import GrowingBook
-from pipeline.compressors.piece_table import SPACE_MARK_BYTES, PieceTable, read_pieces
+from pipeline.compressors.codebook_cache import GrowingBook
+from pipeline.compressors.tokenizer.piece_table import SPACE_MARK_BYTES, PieceTable, read_pieces
 from schemas.batches import Documents, Spelling
 from schemas.errors import ArtifactError, VerificationError
 

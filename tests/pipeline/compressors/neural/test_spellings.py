@@ -18,8 +18,8 @@ from kernels.entropy_memo import EntropyMemo, context_entropies
 from kernels.pair_surprisal import PairSurprisals, pair_surprisals
 from kernels.prefix_lm import PrefixReader
 from kernels.segmentation import dense_contexts
-from pipeline.compressors.neural import NeuralCompressor
-from pipeline.compressors.neural_files import NeuralSettings
+from pipeline.compressors.neural.artifact import NeuralSettings
+from pipeline.compressors.neural.compressor import NeuralCompressor
 from schemas.batches import Documents, Spelling
 from schemas.errors import SettingsError, VerificationError
 from tests.kernels.micro_lm import micro_lm

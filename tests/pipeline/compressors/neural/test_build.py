@@ -10,9 +10,9 @@ import pytest
 
 from kernels.codebook import Codebook
 from kernels.prefix_lm import PrefixReader
-from pipeline.compressors.neural import NeuralCompressor
-from pipeline.compressors.neural_files import NeuralSettings, read_codebook
-from pipeline.neural_build import ThetaTarget, build_neural
+from pipeline.compressors.neural.artifact import NeuralSettings, read_codebook
+from pipeline.compressors.neural.build import ThetaTarget, build_neural
+from pipeline.compressors.neural.compressor import NeuralCompressor
 from schemas.batches import Documents
 from schemas.byte_lm_files import write_byte_lm
 from schemas.errors import ArtifactError, SettingsError

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from kernels.pair_surprisal import pair_surprisals
 from kernels.prefix_lm import PrefixReader
 from kernels.segment_reader import SegmentReader
-from pipeline.compressors.neural import NeuralCompressor
-from pipeline.compressors.neural_files import NeuralSettings, read_entropies
-from pipeline.neural_build import ThetaTarget, build_neural
+from pipeline.compressors.neural.artifact import NeuralSettings, read_entropies
+from pipeline.compressors.neural.build import ThetaTarget, build_neural
+from pipeline.compressors.neural.compressor import NeuralCompressor
 from schemas.batches import Documents, Spelling
 from schemas.byte_lm_files import write_byte_lm
 from tests.kernels.micro_lm import micro_lm

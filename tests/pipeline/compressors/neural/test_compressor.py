@@ -14,8 +14,8 @@ from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo, context_entropies
 from kernels.prefix_lm import PrefixReader
 from kernels.segmentation import dense_contexts
-from pipeline.compressors.neural import NeuralCompressor
-from pipeline.compressors.neural_files import NeuralSettings
+from pipeline.compressors.neural.artifact import NeuralSettings
+from pipeline.compressors.neural.compressor import NeuralCompressor
 from schemas.batches import Documents, Spelling
 from schemas.errors import VerificationError
 from tests.kernels.micro_lm import micro_lm

@@ -24,8 +24,7 @@ from kernels.prefix_lm import PrefixReader
 from kernels.prefix_trie import sort_strings
 from kernels.segmentation import segment
 from kernels.string_table import distinct
-from pipeline.compressors.neural import NeuralCompressor, device_probe, load_model
-from pipeline.compressors.neural_files import (
+from pipeline.compressors.neural.artifact import (
     CODEBOOK_NAME,
     ENTROPY_NAME,
     NeuralSettings,
@@ -34,6 +33,7 @@ from pipeline.compressors.neural_files import (
     write_described,
     write_entropies,
 )
+from pipeline.compressors.neural.compressor import NeuralCompressor, device_probe, load_model
 from schemas.batches import Documents
 from schemas.byte_lm_files import CONFIG_NAME, WEIGHTS_NAME, read_byte_lm
 from schemas.errors import SettingsError

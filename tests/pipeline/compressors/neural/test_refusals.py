@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.segmentation import segment
-from pipeline.compressors.neural import NeuralCompressor, device_probe
-from pipeline.compressors.neural_files import (
+from pipeline.compressors.neural.artifact import (
     CODEBOOK_NAME,
     COMPRESSOR_NAME,
     ENTROPY_NAME,
     NeuralSettings,
     read_described,
 )
-from pipeline.neural_build import BISECTIONS, ThetaTarget, _head, build_neural
+from pipeline.compressors.neural.build import BISECTIONS, ThetaTarget, _head, build_neural
+from pipeline.compressors.neural.compressor import NeuralCompressor, device_probe
 from schemas.batches import Documents
 from schemas.byte_lm_files import CONFIG_NAME, WEIGHTS_NAME, read_byte_lm, write_byte_lm
 from schemas.errors import ArtifactError, SettingsError

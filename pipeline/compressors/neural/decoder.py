@@ -16,7 +16,7 @@ import numpy as np
 from kernels.codebook import CODE_KEY_BYTES, Codebook, code_keys
 from kernels.prefix_lm import PrefixReader
 from kernels.string_table import StringTable, distinct, span_indices
-from pipeline.compressors.neural_files import NeuralSettings
+from pipeline.compressors.neural.artifact import NeuralSettings
 from schemas.batches import Documents, Spelling, lengths_within
 from schemas.errors import VerificationError
 

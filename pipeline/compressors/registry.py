@@ -40,7 +40,7 @@ def load_compressors(
     for name in names:
         if name == "neural":
             check_device(device)
-            from pipeline.compressors.neural import NeuralCompressor
+            from pipeline.compressors.neural.compressor import NeuralCompressor
 
             loaded[name] = NeuralCompressor.load(
                 storage.local_copy(storage.join(directory, "neural")),
@@ -49,7 +49,7 @@ def load_compressors(
             )
         elif name in ("tokenizer", "token_bytes"):
             from pipeline.compressors.token_bytes import TokenBytesCompressor
-            from pipeline.compressors.tokenizer import TokenizerCompressor
+            from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
 
             path = storage.join(storage.local_copy(storage.join(directory, "tokenizer")), TOKENIZER_NAME)
             tokenizer = TokenizerCompressor.load(path)

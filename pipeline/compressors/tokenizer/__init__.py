@@ -1,0 +1,1 @@
+"""Text to symbols and back, a folder for each that has parts."""
