@@ -20,7 +20,7 @@ def add_verify_options(options: argparse.ArgumentParser) -> None:
 
 
 def _run_verify(options: argparse.Namespace, extra: Sequence[str]) -> int:
-    from pipeline.verify import verify
+    from pipeline.dataset.verify import verify
 
     result = None
     for result in verify(options.dataset, device=options.device, by_model=options.by_model):
@@ -44,7 +44,7 @@ def add_decode_options(options: argparse.ArgumentParser) -> None:
 
 
 def _run_decode(options: argparse.Namespace, extra: Sequence[str]) -> int:
-    from pipeline.verify import decode_to
+    from pipeline.dataset.verify import decode_to
 
     print(f"{decode_to(options.dataset, options.out, options.compressor):,} documents decoded to {options.out}")
     return 0
@@ -61,7 +61,7 @@ def add_show_options(options: argparse.ArgumentParser) -> None:
 
 
 def _run_show(options: argparse.Namespace, extra: Sequence[str]) -> int:
-    from pipeline.show import show
+    from pipeline.dataset.show import show
 
     for line in show(options.shard, options.view, options.head, options.compressor, options.width):
         print(line)

@@ -22,7 +22,7 @@ from pipeline.clock import Clock
 from pipeline.compressors.base import Compressor
 from pipeline.corpus.read import ReadSettings, Record, read_documents
 from pipeline.corpus.units import Unit
-from pipeline.shard_writer import ShardWriter
+from pipeline.dataset.shard_writer import ShardWriter
 from pipeline.storage import files as storage
 from schemas.batches import Documents
 from schemas.files import canonical_json

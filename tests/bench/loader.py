@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.shard_writer import ShardWriter
+from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents, Spelling
 from schemas.manifest import Manifest, ShardEntry, Totals, open_shards, read_manifest, write_manifest_atomically
 from schemas.shards import (

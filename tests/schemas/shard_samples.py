@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from pipeline.shard_writer import ShardSummary, ShardWriter
+from pipeline.dataset.shard_writer import ShardSummary, ShardWriter
 from schemas.batches import Documents, Spelling
 from schemas.shards import compressor_type, shard_schema
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import shard_writer
+from pipeline.dataset import shard_writer
 from schemas.views import comp_view, paired_view, raw_view, window_view
 from tests.schemas.shard_samples import SMALL, raw_of, read_table, spellings_of, write_shard
 

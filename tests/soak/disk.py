@@ -14,8 +14,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from pipeline import shard_writer
-from pipeline.spill import Spill
+from pipeline.dataset import shard_writer
+from pipeline.dataset.spill import Spill
 from tests.pipeline.runs import content
 from tests.soak.laws import check_finished, check_unfinished, law
 from tests.soak.runs import LIMIT_SECONDS, Subject

@@ -9,8 +9,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from pipeline import shard_writer
-from pipeline.shard_writer import ShardWriter
+from pipeline.dataset import shard_writer
+from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents, Spelling
 from schemas.manifest import Manifest, ShardEntry, Totals, write_manifest_atomically
 from schemas.shards import compressor_type, shard_name, shard_schema

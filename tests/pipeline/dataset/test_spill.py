@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.spill import Spill
+from pipeline.dataset.spill import Spill
 
 SCHEMA = pa.schema([("n", pa.int64())])
 

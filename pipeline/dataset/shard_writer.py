@@ -26,7 +26,7 @@ from typing import IO, Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 
-from pipeline.spill import Spill
+from pipeline.dataset.spill import Spill
 from schemas.batches import Documents, Spelling
 from schemas.errors import SettingsError
 from schemas.shards import (

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import shard_writer
-from pipeline.show import escape, show
+from pipeline.dataset import shard_writer
+from pipeline.dataset.show import escape, show
 from schemas.errors import DatasetError, SettingsError
 from schemas.shards import shard_name
 from tests.schemas.shard_samples import SMALL, write_shard

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import shard_writer
-from pipeline.shard_writer import BATCH_BYTES, ShardWriter
-from pipeline.spill import Spill
+from pipeline.dataset import shard_writer
+from pipeline.dataset.shard_writer import BATCH_BYTES, ShardWriter
+from pipeline.dataset.spill import Spill
 from schemas.batches import Documents, Spelling
 from schemas.errors import SettingsError
 from schemas.shards import compressor_type, open_shard, shard_schema
@@ -202,7 +202,7 @@ def test_a_file_of_beam_is_a_target(tmp_path: Path):
 
 
 def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pipeline.shard_writer.Spill", partial(Spill, memory_bytes=0))
+    monkeypatch.setattr("pipeline.dataset.shard_writer.Spill", partial(Spill, memory_bytes=0))
     before = pa.total_allocated_bytes()
     sink = OnlyWrites()
     with ShardWriter(sink, GZIP_SCHEMA, "none") as writer:
@@ -225,13 +225,13 @@ def test_an_exception_leaves_nothing(tmp_path: Path):
 
 def test_shards_from_memory_and_from_disk_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     in_memory = write_shard(tmp_path / "a", SMALL)
-    monkeypatch.setattr("pipeline.shard_writer.Spill", partial(Spill, memory_bytes=0))
+    monkeypatch.setattr("pipeline.dataset.shard_writer.Spill", partial(Spill, memory_bytes=0))
     assert write_shard(tmp_path / "b", SMALL) == in_memory
     assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
 
 
 def test_the_spill_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pipeline.shard_writer.Spill", partial(Spill, memory_bytes=0))
+    monkeypatch.setattr("pipeline.dataset.shard_writer.Spill", partial(Spill, memory_bytes=0))
     with ShardWriter(io.BytesIO(), SCHEMA, spill_dir=tmp_path) as writer:
         write_texts(writer, SMALL)
         assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.shard_writer import ShardWriter
+from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents
 from schemas.files import canonical_json
 from schemas.shards import compressor_names, documents_from_array, spelling_from_array

@@ -1,0 +1,1 @@
+"""A shard directory is written, verified, decoded, shown."""
