@@ -13,7 +13,7 @@ from schemas.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.corpus.read import ReadSettings
-    from pipeline.settings import ModelSettings
+    from pipeline.job.settings import ModelSettings
 
 DEFAULT_OUTPUT = "data/stdlib"
 
@@ -134,9 +134,9 @@ def add_preprocess_options(options: argparse.ArgumentParser) -> None:
 
 
 def _run_preprocess(options: argparse.Namespace, extra: Sequence[str]) -> int:
-    from pipeline.preprocess import preprocess
-    from pipeline.settings import PreprocessSettings
-    from pipeline.summary import summary
+    from pipeline.job.preprocess import preprocess
+    from pipeline.job.settings import PreprocessSettings
+    from pipeline.job.summary import summary
 
     settings = PreprocessSettings(
         inputs=inputs(options),
@@ -183,7 +183,7 @@ def read_settings(options: argparse.Namespace) -> ReadSettings:
 
 def _models(options: argparse.Namespace) -> ModelSettings:
     from pipeline.compressors.neural.build import ThetaTarget
-    from pipeline.settings import ModelSettings
+    from pipeline.job.settings import ModelSettings
 
     context = options.entropy_context
     sizes = {"none": None, "document": 0}

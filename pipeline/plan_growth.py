@@ -16,7 +16,7 @@ import numpy as np
 
 from kernels.prefix_trie import build_trie, sort_strings
 from kernels.string_table import distinct
-from pipeline.unit import WINDOW_BYTES
+from pipeline.job.compress_unit import WINDOW_BYTES
 from schemas.errors import DatasetError
 from schemas.held_out import hash_share
 from schemas.manifest import Manifest, open_shards

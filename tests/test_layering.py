@@ -102,8 +102,8 @@ def test_schemas_need_neither_torch_nor_beam(name: str) -> None:
 def test_only_the_graph_and_the_file_systems_know_beam(name: str) -> None:
     knows = any(module.startswith("apache_beam") for module, _ in imported(MODULES[name]))
     assert not knows or name in (
-        "pipeline.graph",
+        "pipeline.job.graph",
         "pipeline.storage.open",
-        "pipeline.runners",
+        "pipeline.job.runners",
         "pipeline.storage.files",
     )

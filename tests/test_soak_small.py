@@ -19,8 +19,8 @@ from pipeline.__main__ import main
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path
 from pipeline.storage import files as storage
-from pipeline.unit import Commit, UnitCompressor, UnitJob, commit_path
 from schemas.errors import SettingsError
 from tests.pipeline.corpora import jsonl, texts, whole
 from tests.pipeline.runs import content
@@ -187,7 +187,7 @@ def test_a_file_that_cannot_be_written_to_its_end_is_gone(tmp_path: Path) -> Non
 def test_what_a_kill_leaves_of_the_report_is_not_visible(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.publish import add_to_report
+    from pipeline.job.publish import add_to_report
 
     output = Path(shutil.copytree(made, tmp_path / "out"))
     (output / "_work").mkdir()

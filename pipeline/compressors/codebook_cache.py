@@ -17,7 +17,7 @@ import numpy as np
 
 from kernels.codebook import Codebook
 from kernels.string_table import distinct
-from pipeline.clock import apart
+from pipeline.timing import apart
 
 DEFAULT_CACHE_BYTES = 256 << 20
 

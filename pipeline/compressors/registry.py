@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.compressors.base import Compressor
 from pipeline.compressors.gzip import GzipCompressor
-from pipeline.prepare import TOKENIZER_NAME
+from pipeline.job.artifacts import TOKENIZER_NAME
 from pipeline.storage import files as storage
 from schemas.errors import DatasetError, SettingsError
 

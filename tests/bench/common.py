@@ -13,7 +13,7 @@ from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
 from pipeline.corpus.sample import HELD_OUT_SHARE
-from pipeline.prepare import TOKENIZER_NAME
+from pipeline.job.artifacts import TOKENIZER_NAME
 from schemas.batches import Documents
 from schemas.held_out import is_held_out
 from schemas.manifest import open_shards

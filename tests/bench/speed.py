@@ -8,7 +8,7 @@ import sentencepiece
 
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
-from pipeline.prepare import TOKENIZER_NAME
+from pipeline.job.artifacts import TOKENIZER_NAME
 from tests.bench.common import dataset, documents, head, neural, seconds, tokenizer
 
 

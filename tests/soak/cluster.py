@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tests.pipeline.portable import environment, job_service, worker_pool
+from tests.pipeline.job.portable import environment, job_service, worker_pool
 from tests.pipeline.runs import content
 from tests.soak.laws import check_finished, check_unfinished, law
 from tests.soak.runs import LIMIT_SECONDS, UNITS, Subject

@@ -14,8 +14,8 @@ from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings
 from pipeline.corpus.units import Unit
-from pipeline.publish import Publication, publish
-from pipeline.unit import Commit, UnitCompressor, UnitJob, commit_path
+from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path
+from pipeline.job.publish import Publication, publish
 from schemas.manifest import read_manifest
 from tests.pipeline.runs import content
 from tests.soak.damage import damaged_shard, missing_shard, truncated_shard

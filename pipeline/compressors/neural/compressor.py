@@ -25,7 +25,6 @@ from kernels.prefix_lm import PrefixReader
 from kernels.segment_reader import SegmentReader
 from kernels.segmentation import ends_within, segment
 from kernels.window_coder import encode_windows
-from pipeline.clock import apart
 from pipeline.compressors.codebook_cache import DEFAULT_CACHE_BYTES, GrowingBook
 from pipeline.compressors.neural.artifact import (
     CODEBOOK_NAME,
@@ -36,6 +35,7 @@ from pipeline.compressors.neural.artifact import (
     read_entropies,
 )
 from pipeline.compressors.neural.decoder import NeuralDecoder, block_ends
+from pipeline.timing import apart
 from schemas.batches import Documents, Spelling
 from schemas.byte_lm_files import ByteLMFiles, read_byte_lm
 from schemas.errors import ArtifactError

@@ -27,7 +27,7 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
-from pipeline.settings import LOCAL_RUNNER, PreprocessSettings
+from pipeline.job.settings import LOCAL_RUNNER, PreprocessSettings
 from pipeline.storage import credentials
 from pipeline.storage import files as storage
 from schemas import errors

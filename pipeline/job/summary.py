@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline.publish import REPORT_NAME
+from pipeline.job.compress_unit import REJECTS_DIRECTORY
+from pipeline.job.publish import REPORT_NAME
 from pipeline.storage import files as storage
-from pipeline.unit import REJECTS_DIRECTORY
 from schemas.manifest import MANIFEST_NAME, Manifest
 
 STAGES_IN_ORDER = (

@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-import pipeline.unit
+import pipeline.job.compress_unit
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings
 from pipeline.corpus.units import Unit
+from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path, finished_commit, staged_path
 from pipeline.storage.files import make_directory
-from pipeline.unit import Commit, UnitCompressor, UnitJob, commit_path, finished_commit, staged_path
 from schemas.batches import Documents, Spelling
 from schemas.manifest import ShardEntry
 from tests.pipeline.corpora import jsonl, texts, whole
@@ -106,7 +106,7 @@ def test_windows_do_not_show_in_the_shard(
     window_bytes: int, job: UnitJob, unit: Unit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = compressor(job).process(unit)
-    monkeypatch.setattr(pipeline.unit, "WINDOW_BYTES", window_bytes)
+    monkeypatch.setattr(pipeline.job.compress_unit, "WINDOW_BYTES", window_bytes)
     again = compressor(replace(job, identity="two")).process(unit)
     assert again.shard == expected.shard
     assert staged(job, again) == staged(job, expected)
@@ -153,7 +153,7 @@ def test_a_connection_that_breaks_is_no_reject(job: UnitJob, unit: Unit, monkeyp
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.unit, "read_documents", broken)
+        patch.setattr(pipeline.job.compress_unit, "read_documents", broken)
         with pytest.raises(ConnectionResetError):
             compressor(job).process(unit)
     assert finished_commit(job, unit) is None

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 from pipeline.corpus.units import Unit
+from pipeline.job.compress_unit import WORK_DIRECTORY
 from pipeline.storage import files as storage
-from pipeline.unit import WORK_DIRECTORY
 
 LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 10.0

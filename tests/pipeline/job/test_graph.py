@@ -12,14 +12,14 @@ import pytest
 from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipeline import graph, runners
 from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings
 from pipeline.corpus.units import Unit
-from pipeline.publish import Publication
+from pipeline.job import graph, runners
+from pipeline.job.compress_unit import Commit, UnitJob
+from pipeline.job.publish import Publication
 from pipeline.storage.files import make_directory
-from pipeline.unit import Commit, UnitJob
 from schemas.errors import SettingsError
 from schemas.manifest import read_manifest
 from tests.pipeline.corpora import jsonl, texts

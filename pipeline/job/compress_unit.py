@@ -18,12 +18,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.clock import Clock
 from pipeline.compressors.base import Compressor
 from pipeline.corpus.read import ReadSettings, Record, read_documents
 from pipeline.corpus.units import Unit
 from pipeline.dataset.shard_writer import ShardWriter
 from pipeline.storage import files as storage
+from pipeline.timing import Clock
 from schemas.batches import Documents
 from schemas.files import canonical_json
 from schemas.manifest import ShardEntry

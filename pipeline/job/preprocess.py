@@ -12,12 +12,12 @@ from typing import Any
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, check_device, load_compressors
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.units import Unit
-from pipeline.prepare import Workshop, artifacts_digest, check_request, check_tokenizer
-from pipeline.publish import REFUSED_NAME, Publication, add_to_report, manifest_settings, publish, versions
-from pipeline.settings import LOCAL_RUNNER, PreprocessSettings
+from pipeline.job.artifacts import Workshop, artifacts_digest, check_request, check_tokenizer
+from pipeline.job.compress_unit import WORK_DIRECTORY, UnitJob, finished_commit
+from pipeline.job.publish import REFUSED_NAME, Publication, add_to_report, manifest_settings, publish, versions
+from pipeline.job.settings import LOCAL_RUNNER, PreprocessSettings
 from pipeline.storage import credentials, lock
 from pipeline.storage import files as storage
-from pipeline.unit import WORK_DIRECTORY, UnitJob, finished_commit
 from schemas.errors import DatasetError, SettingsError, TooManyRejects
 from schemas.files import canonical_json, sha256_hex
 from schemas.manifest import MANIFEST_NAME, Manifest
@@ -33,7 +33,7 @@ def preprocess(settings: PreprocessSettings) -> bool:
     """Bring the output directory to a finished dataset; False if it was one already."""
     begin = time.monotonic()
     if settings.runner != LOCAL_RUNNER or settings.beam_options:
-        from pipeline import runners
+        from pipeline.job import runners
 
         runners.check(settings)
     credentials.check(settings.output, settings.beam_options)
@@ -102,8 +102,8 @@ def _compress(settings: PreprocessSettings, units: list[Unit]) -> None:
     if all(commits):
         publish([commit for commit in commits if commit], publication)
     else:
-        from pipeline import graph, runners
-        from pipeline.progress import progress_bar
+        from pipeline.job import graph, runners
+        from pipeline.job.progress import progress_bar
 
         logger.info("%d units, %d of them done before", len(units), sum(commit is not None for commit in commits))
         beam_options = runners.pipeline_options(settings)

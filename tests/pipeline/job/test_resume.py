@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.job.compress_unit import UnitCompressor
 from pipeline.storage import files as storage
-from pipeline.unit import UnitCompressor
 from schemas.errors import DatasetError
 from schemas.manifest import read_manifest
 from tests.pipeline.corpora import jsonl, texts

@@ -18,18 +18,19 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, StandardOpt
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.transforms.environments import DockerEnvironment
 
-from pipeline import cli, graph, runners
+from pipeline import cli
 from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings
-from pipeline.publish import Publication
-from pipeline.settings import PreprocessSettings
+from pipeline.job import graph, runners
+from pipeline.job.compress_unit import UnitJob
+from pipeline.job.publish import Publication
+from pipeline.job.settings import PreprocessSettings
 from pipeline.storage import credentials, lock
-from pipeline.unit import UnitJob
 from schemas.errors import ArtifactError, SettingsError, UserError
 from tests.pipeline.corpora import jsonl, texts
-from tests.pipeline.fake_google import fake_google, write_credentials
-from tests.pipeline.portable import ROOT, job_service, submit, worker_pool
+from tests.pipeline.job.fake_google import fake_google, write_credentials
+from tests.pipeline.job.portable import ROOT, job_service, submit, worker_pool
 from tests.pipeline.runs import ALL_COMPRESSORS, BucketFileSystem, Models, Preprocess, content, tree
 
 SHARDS = ("--shards", "4")

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.compressors.neural.artifact import COMPRESSOR_NAME, read_described
-from pipeline.settings import LM_SIZES, ModelSettings, PreprocessSettings
+from pipeline.job.settings import LM_SIZES, ModelSettings, PreprocessSettings
 from pipeline.storage import files as storage
 from schemas.byte_lm_files import CONFIG_NAME, read_byte_lm
 from schemas.errors import ArtifactError

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipeline.clock import Clock, apart
+from pipeline.timing import Clock, apart
 
 
 @pytest.fixture

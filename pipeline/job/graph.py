@@ -18,12 +18,12 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
-from pipeline import runners
 from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.units import Unit
-from pipeline.publish import Publication, publish
+from pipeline.job import runners
+from pipeline.job.compress_unit import WORK_DIRECTORY, Commit, UnitCompressor, UnitJob
+from pipeline.job.publish import Publication, publish
 from pipeline.storage import files as storage
-from pipeline.unit import WORK_DIRECTORY, Commit, UnitCompressor, UnitJob
 from schemas.errors import SettingsError
 
 logger = logging.getLogger(__name__)

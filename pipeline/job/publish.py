@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from typing import Any
 
+from pipeline.job.compress_unit import REJECTS_DIRECTORY, WORK_DIRECTORY, Commit, staged_path
 from pipeline.storage import files as storage
-from pipeline.unit import REJECTS_DIRECTORY, WORK_DIRECTORY, Commit, staged_path
 from schemas.files import canonical_json
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, Totals
 from schemas.shards import SHARD_PATTERN
