@@ -57,9 +57,9 @@ def add_plan_options(options: argparse.ArgumentParser) -> None:
 
 def run_plan(options: argparse.Namespace, extra: Sequence[str] = ()) -> int:
     """Print the plan; the exit status."""
-    from pipeline.plan import PlanSettings, make_plan
-    from pipeline.plan_rates import measured, parse_rates
-    from pipeline.plan_text import describe
+    from pipeline.planning.plan import PlanSettings, make_plan
+    from pipeline.planning.rates import measured, parse_rates
+    from pipeline.planning.text import describe
 
     try:
         corpus_bytes = float(options.bytes)

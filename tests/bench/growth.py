@@ -11,7 +11,7 @@ import numpy as np
 from kernels.prefix_trie import build_trie, sort_strings
 from kernels.string_table import distinct
 from kernels.words import cut_words
-from pipeline.plan_growth import PowerLaw
+from pipeline.planning.growth import PowerLaw
 from schemas.batches import Documents
 from tests.bench.common import dataset, documents, neural, tokenizer
 from tests.bench.corpora import corpus, part

@@ -3,7 +3,7 @@
     finished dataset ── measured() ──► rates, ratios, growth law ── make_plan(settings) ──► Plan ── describe() ──► lines
 
 Everything but the work of byte LM and SentencePiece is in proportion to the corpus. They see what a codebook lacks, and
-that grows like a vocabulary, as pipeline/plan_growth.py measures it on segments; words are taken to grow as these do.
+that grows like a vocabulary, as pipeline/planning/growth.py measures it on segments; words are taken to grow as these do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from kernels.byte_lm import PRESETS
 from pipeline.compressors.tokenizer.compressor import SENTENCEPIECE
-from pipeline.plan_rates import GPU, MODEL, Measured
+from pipeline.planning.rates import GPU, MODEL, Measured
 from schemas.errors import SettingsError
 
 MOST_SHARDS_PLANNED = 50_000

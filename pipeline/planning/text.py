@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pipeline.compressors.tokenizer.compressor import SENTENCEPIECE
-from pipeline.plan import (
+from pipeline.planning.plan import (
     GPU_FLOPS,
     POLL_SECONDS,
     REQUEST_BYTES,
@@ -18,7 +18,7 @@ from pipeline.plan import (
     flop_per_byte,
     model_rate,
 )
-from pipeline.plan_rates import GPU, MODEL, Measured
+from pipeline.planning.rates import GPU, MODEL, Measured
 
 HOUR_SECONDS = 3600
 LEAST_ROUNDED = 100_000

@@ -17,13 +17,13 @@ from pipeline.__main__ import main
 from pipeline.cli_plan import add_plan_options, run_plan
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.tokenizer.training import train_tokenizer
-from pipeline.plan import Plan, PlanSettings, make_plan
-from pipeline.plan_growth import Growth, PowerLaw, measure_growth
-from pipeline.plan_rates import Measured, measured, parse_rates
-from pipeline.plan_text import describe
+from pipeline.planning.growth import Growth, PowerLaw, measure_growth
+from pipeline.planning.plan import Plan, PlanSettings, make_plan
+from pipeline.planning.rates import Measured, measured, parse_rates
+from pipeline.planning.text import describe
 from schemas.errors import DatasetError, SettingsError
 from schemas.manifest import read_manifest
-from tests.pipeline.plan_corpus import pieces, write_corpora
+from tests.pipeline.planning.plan_corpus import pieces, write_corpora
 from tests.pipeline.runs import write_micro_lm
 
 TOLERANCE = 0.15

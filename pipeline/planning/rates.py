@@ -15,7 +15,7 @@ from pipeline.compressors.neural.artifact import CODEBOOK_NAME, ENTROPY_NAME, re
 from pipeline.compressors.neural.compressor import BYTE_LM
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from pipeline.job.publish import REPORT_NAME
-from pipeline.plan_growth import Growth, measure_growth
+from pipeline.planning.growth import Growth, measure_growth
 from schemas.byte_lm_files import read_byte_lm
 from schemas.errors import DatasetError, SettingsError
 from schemas.manifest import Manifest, read_manifest
