@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pipeline.analysis.collisions import LEVELS, collision_table, require_pandas
 from pipeline.analysis.frontier import frontier_rows
-from pipeline.analysis.report import Findings, report_html
+from pipeline.analysis.report.page import Findings, report_html
 from pipeline.analysis.samples import choose_samples
 from pipeline.analysis.stability import stability_rows
 from pipeline.analysis.statistics import Entropies, corpus_statistics

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from kernels.draws import draws, hash_strings, key
-from pipeline.analysis.markup import visible
+from pipeline.analysis.report.markup import visible
 from pipeline.analysis.statistics import score_name
 from schemas.batches import Documents
 from schemas.manifest import Manifest, open_shards

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
-from pipeline.analysis.report import Findings
+from pipeline.analysis.report.page import Findings
 from schemas.files import canonical_json
 
 DIGITS = 6

@@ -27,7 +27,7 @@ from pipeline.analysis.samples import (
 from schemas.batches import Documents
 from schemas.manifest import read_manifest
 from tests.pipeline.analysis.corpora import HOSTILE, hostile_dataset
-from tests.pipeline.analysis.test_markup_and_plots import Tags
+from tests.pipeline.analysis.report.test_markup_and_svg import Tags
 from tests.pipeline.runs import Preprocess, rows
 
 CELL = re.compile(r'<i class="([a-z0-9 ]*)"(?: tabindex="0")?>([^<]*)</i>\n?')

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.analysis.report import Findings, report_html
+from pipeline.analysis.report.page import Findings, report_html
 from schemas.files import replace_file
-from tests.pipeline.analysis.browsers import chromium, size_to
 from tests.pipeline.analysis.corpora import hostile_dataset
-from tests.pipeline.analysis.findings import LINES, SPELLINGS, findings
+from tests.pipeline.analysis.report.browsers import chromium, size_to
+from tests.pipeline.analysis.report.findings import LINES, SPELLINGS, findings
 from tests.pipeline.runs import Preprocess
 
 HEADINGS = ["Stability", "Corpus", "Compressors", "Distributions", "Samples"]

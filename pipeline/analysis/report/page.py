@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from pipeline.analysis import report_distances, report_samples
 from pipeline.analysis.collisions import CollisionTable
-from pipeline.analysis.figures import SCORES, histogram, key_mark, languages
 from pipeline.analysis.frontier import FrontierRow
-from pipeline.analysis.markup import Column, count, decimal, element, percent, table, text
-from pipeline.analysis.report_collisions import collision_section
+from pipeline.analysis.report import samples as report_samples
+from pipeline.analysis.report import stability as report_distances
+from pipeline.analysis.report.collisions import collision_section
+from pipeline.analysis.report.figures import SCORES, histogram, key_mark, languages
+from pipeline.analysis.report.markup import Column, count, decimal, element, percent, table, text
 from pipeline.analysis.samples import Sample
 from pipeline.analysis.stability import StabilityRow
 from pipeline.analysis.statistics import LanguageRow, Statistics, score_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.analysis.frontier import FrontierRow
-from pipeline.analysis.report import Findings
+from pipeline.analysis.report.page import Findings
 from pipeline.analysis.samples import choose_samples
 from pipeline.analysis.stability import StabilityRow
 from pipeline.analysis.statistics import corpus_statistics

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis.markup import Column, decimal, element, percent, table, text
-from pipeline.analysis.plots import Plot, Scale, pixel, spread
+from pipeline.analysis.report.markup import Column, decimal, element, percent, table, text
+from pipeline.analysis.report.svg import Plot, Scale, pixel, spread
 
 
 class Tags(HTMLParser):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pipeline.analysis.markup import count, decimal, element, text
-from pipeline.analysis.plots import MARKERS, Plot, line
+from pipeline.analysis.report.markup import count, decimal, element, text
+from pipeline.analysis.report.svg import MARKERS, Plot, line
 from pipeline.analysis.statistics import Histogram, LanguageRow
 
 MARKS = {"raw": "cross", "neural": "circle", "tokenizer": "diamond", "gzip": "square", "token_bytes": "triangle"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.analysis.markup import count, element, text
+from pipeline.analysis.report.markup import count, element, text
 from pipeline.analysis.samples import SHADES, THETA_SHADE, Sample, cells, data, step_bits
 
 

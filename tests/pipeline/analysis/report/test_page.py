@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.analysis.report import Findings, report_html
-from pipeline.analysis.report_distances import main_rows
+from pipeline.analysis.report.page import Findings, report_html
+from pipeline.analysis.report.stability import main_rows
 from pipeline.analysis.tables import rows_csv, table_files
 from tests.pipeline.analysis.corpora import hostile_dataset
-from tests.pipeline.analysis.findings import findings, stability_rows
-from tests.pipeline.analysis.test_markup_and_plots import Tags
+from tests.pipeline.analysis.report.findings import findings, stability_rows
+from tests.pipeline.analysis.report.test_markup_and_svg import Tags
 from tests.pipeline.runs import Preprocess
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "source"}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from pipeline.analysis.collisions import CollisionTable
 from pipeline.analysis.common_prefix import LONG_SHARE, PrefixShares
-from pipeline.analysis.figures import categories
-from pipeline.analysis.markup import Column, count, decimal, element, percent, table, text
+from pipeline.analysis.report.figures import categories
+from pipeline.analysis.report.markup import Column, count, decimal, element, percent, table, text
 from pipeline.analysis.samples import faces
 
 INTRODUCTION = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.analysis.distance_figures import KINDS, context_words, edits, frontier
 from pipeline.analysis.frontier import FRONTIER_BYTES, FRONTIER_TEXTS, FrontierRow
-from pipeline.analysis.markup import Column, decimal, element, interval, percent, table, text
+from pipeline.analysis.report.distance_figures import KINDS, context_words, edits, frontier
+from pipeline.analysis.report.markup import Column, decimal, element, interval, percent, table, text
 from pipeline.analysis.stability import StabilityRow
 
 MAIN_KIND, MAIN_SHARE = "delete", 0.10

@@ -1,0 +1,1 @@
+"""Only draws what analysis measured."""
