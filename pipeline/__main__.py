@@ -14,7 +14,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
-    from pipeline import cli
+    from pipeline.cli import parser as cli
 
     parser = cli.parser()
     options, extra = parser.parse_known_args(arguments)

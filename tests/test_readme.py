@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from kernels.byte_lm import ByteLM, ByteLMConfig
-from pipeline import cli
 from pipeline.__main__ import main
+from pipeline.cli import parser as cli
 from schemas.byte_lm_files import write_byte_lm
 from trainer import cli as trainer_cli
 

@@ -18,7 +18,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, StandardOpt
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.transforms.environments import DockerEnvironment
 
-from pipeline import cli
+from pipeline.cli import parser as cli
 from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.__main__ import main
-from pipeline.cli_plan import add_plan_options, run_plan
+from pipeline.cli.plan import add_plan_options, run_plan
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.tokenizer.training import train_tokenizer
 from pipeline.planning.growth import Growth, PowerLaw, measure_growth

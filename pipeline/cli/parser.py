@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Callable
 from typing import NoReturn
 
-from pipeline.cli_dataset import add_analyze_options, add_decode_options, add_show_options, add_verify_options
-from pipeline.cli_models import add_sample_options, add_tokenizer_options
-from pipeline.cli_plan import add_plan_options
-from pipeline.cli_preprocess import add_preprocess_options
-from pipeline.cli_reformat import add_reformat_options
+from pipeline.cli.dataset import add_analyze_options, add_decode_options, add_show_options, add_verify_options
+from pipeline.cli.models import add_sample_options, add_tokenizer_options
+from pipeline.cli.plan import add_plan_options
+from pipeline.cli.preprocess import add_preprocess_options
+from pipeline.cli.reformat import add_reformat_options
 
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "preprocess": (add_preprocess_options, "a corpus becomes verified Arrow shards"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from pipeline.cli_models import make_room
+from pipeline.cli.models import make_room
 
 
 def add_reformat_options(options: argparse.ArgumentParser) -> None:

@@ -16,8 +16,8 @@ import pytest
 import sentencepiece
 import torch
 
-from pipeline import cli
 from pipeline.__main__ import main
+from pipeline.cli import parser as cli
 from schemas.byte_lm_files import CONFIG_NAME
 from tests.pipeline.corpora import jsonl, texts
 from tests.pipeline.runs import Models, Preprocess, manifest, times, write_micro_lm

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from pipeline.cli_preprocess import add_input_options, inputs, read_settings
+from pipeline.cli.preprocess import add_input_options, inputs, read_settings
 from schemas.errors import SettingsError
 
 

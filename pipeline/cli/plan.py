@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.cli_preprocess import DEFAULT_OUTPUT
+from pipeline.cli.preprocess import DEFAULT_OUTPUT
 from schemas.errors import SettingsError
 
 
