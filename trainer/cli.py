@@ -206,7 +206,7 @@ def _export(options: argparse.ArgumentParser) -> None:
 
 
 def _run_export(options: argparse.Namespace) -> int:
-    from trainer.export import export_model
+    from trainer.model.hf_export import export_model
     from trainer.trained import load_trained
 
     model, settings = load_trained(options.model)

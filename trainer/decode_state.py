@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.eva import summarise
-from trainer.model import EvaByte, rotation
+from trainer.model.evabyte import EvaByte, rotation
 
 
 class DecodeState:

@@ -22,7 +22,7 @@ from torch import Tensor
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, RAW_BASE, RAW_OPEN
 from trainer.decode_state import DecodeState
-from trainer.model import EvaByte
+from trainer.model.evabyte import EvaByte
 from trainer.sampling import ENDS, Sampling, choose
 
 

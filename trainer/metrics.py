@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from trainer.heads import REPRESENTATIONS
+from trainer.model.heads import REPRESENTATIONS
 
 METRICS_NAME = "metrics.jsonl"
 PEAK_FLOP_PER_SECOND = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L4": 121e12}

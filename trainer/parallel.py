@@ -21,7 +21,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from schemas.errors import SettingsError
-from trainer.model import EvaByte, initialise
+from trainer.model.evabyte import EvaByte, initialise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.errors import SettingsError
 from trainer.mixing import Mixing
-from trainer.model_config import SIZES
+from trainer.model.config import SIZES
 
 SHARDINGS = ("ddp", "fsdp")
 

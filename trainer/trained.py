@@ -7,9 +7,9 @@ from typing import Any
 
 from schemas.errors import ArtifactError
 from trainer import checkpoint
-from trainer.export import import_model
-from trainer.model import EvaByte, meta_model
-from trainer.model_config import EvaByteConfig
+from trainer.model.config import EvaByteConfig
+from trainer.model.evabyte import EvaByte, meta_model
+from trainer.model.hf_export import import_model
 
 
 def load_trained(path: str, *, device: str = "cpu") -> tuple[EvaByte, dict[str, Any]]:

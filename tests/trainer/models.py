@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from schemas.vocabulary import COMP_BASE, RAW_BASE
-from trainer.model import EvaByte, build_model
-from trainer.model_config import EvaByteConfig
+from trainer.model.config import EvaByteConfig
+from trainer.model.evabyte import EvaByte, build_model
 
 
 def small_config(**changes: int) -> EvaByteConfig:

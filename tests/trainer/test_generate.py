@@ -11,7 +11,7 @@ from schemas.vocabulary import BOS, COMP_BASE, EOS, RAW_BASE, RAW_CLOSE, RAW_OPE
 from tests.trainer.models import random_ids, small_config, small_model
 from trainer.decode_state import DecodeState
 from trainer.generate import Generation, generate
-from trainer.model import EvaByte, build_model
+from trainer.model.evabyte import EvaByte, build_model
 from trainer.sampling import ALLOWED, Sampling, choose
 
 PROMPTS = [

@@ -17,7 +17,7 @@ import torch
 from schemas.batches import Documents
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, PAD, RAW_BASE, RAW_OPEN
-from trainer.model import EvaByte
+from trainer.model.evabyte import EvaByte
 
 HEAD = (BOS, RAW_OPEN)
 

@@ -19,7 +19,7 @@ from schemas.manifest import open_shards
 from schemas.shards import DOC_ID, RAW, documents_from_array, spelling_from_array
 from schemas.vocabulary import BOS, COMP_BASE, COMP_OPEN, RAW_BASE, RAW_OPEN
 from trainer.evaluation.translation import bits_per_symbol
-from trainer.model import EvaByte
+from trainer.model.evabyte import EvaByte
 
 Ids = tuple[int, ...]
 

@@ -21,7 +21,7 @@ from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, RAW_OPEN
 from trainer.evaluation.problems import Problem, ProblemSet
 from trainer.generate import generate
-from trainer.model import EvaByte
+from trainer.model.evabyte import EvaByte
 from trainer.sampling import Sampling
 
 STOPS = {

@@ -15,7 +15,7 @@ from tests.trainer.evaluation.trained import knows_one
 from trainer import cli
 from trainer.__main__ import main
 from trainer.evaluation import samples
-from trainer.export import export_model
+from trainer.model.hf_export import export_model
 
 PROBLEMS = ["--data-dir", "--task", "--limit", "--seed", "--overwrite"]
 EXECUTION = ["--allow-code-execution", "--suite", "--sandbox", "--workers", "--exclude"]

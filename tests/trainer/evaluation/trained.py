@@ -9,7 +9,7 @@ import torch
 from schemas.vocabulary import BOS, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from tests.trainer.evaluation.files import HUMANEVAL
 from tests.trainer.models import small_config
-from trainer.model import EvaByte, build_model
+from trainer.model.evabyte import EvaByte, build_model
 
 TEXT = HUMANEVAL[0]["prompt"] + HUMANEVAL[0]["canonical_solution"]
 

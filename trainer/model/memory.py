@@ -8,7 +8,7 @@ every GPU, FSDP2 an n-th. Beside it, with every block recomputed and bf16 comput
     DDP bf16 copy      2 · N                   autocast's copies of the weights
     FSDP gathered      8 · block + 2 · (embedding + heads)
     heads' gradient    6 · heads               fp32 sum and its bf16 copy
-    logits             12 bytes each           `trainer.heads.LOGITS_AT_ONCE` of them, or all if fewer
+    logits             12 bytes each           `trainer.model.heads.LOGITS_AT_ONCE` of them, or all if fewer
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.errors import SettingsError
-from trainer.heads import LOGITS_AT_ONCE
-from trainer.model_config import EvaByteConfig
+from trainer.model.config import EvaByteConfig
+from trainer.model.heads import LOGITS_AT_ONCE
 
 STATE_BYTES_PER_PARAMETER = 16
 USABLE_SHARE = 0.95

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from schemas.vocabulary import BOS, COMP_BASE, EOS, PAD, RAW_BASE, RAW_CLOSE, RAW_OPEN
-from trainer.heads import Heads, targets
+from trainer.model.heads import Heads, targets
 
 A, B, COMP = RAW_BASE, RAW_BASE + 1, COMP_BASE + 5
 

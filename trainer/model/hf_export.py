@@ -26,8 +26,8 @@ from torch import Tensor
 from schemas.errors import ArtifactError, SettingsError
 from schemas.files import canonical_json, replace_file
 from schemas.vocabulary import BOS, COMP_BASE, EOS, PAD
-from trainer.model import EvaByte, meta_model
-from trainer.model_config import EvaByteConfig
+from trainer.model.config import EvaByteConfig
+from trainer.model.evabyte import EvaByte, meta_model
 
 CONFIG_NAME = "config.json"
 INDEX_NAME = "model.safetensors.index.json"

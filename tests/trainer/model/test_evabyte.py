@@ -8,9 +8,9 @@ import torch
 from schemas.errors import SettingsError
 from schemas.vocabulary import vocabulary_size
 from tests.trainer.models import random_ids, small_config, small_model
-from trainer.model import build_model, initial_weight, meta_model
-from trainer.model_config import SIZES, EvaByteConfig, sized_config
-from trainer.sizing import check_fits, describe, estimate_memory, fewest_gpus, where_it_fits
+from trainer.model.config import SIZES, EvaByteConfig, sized_config
+from trainer.model.evabyte import build_model, initial_weight, meta_model
+from trainer.model.memory import check_fits, describe, estimate_memory, fewest_gpus, where_it_fits
 
 UNFUSED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 

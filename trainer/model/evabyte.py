@@ -3,7 +3,7 @@
     ids [rows, T] ─ embedding ─ L × (x += EVA(norm x); x += SwiGLU(norm x)) ─ norm ─ heads ─ HeadLosses
 
 No biases, no dropout, an untied head. A model is made on the meta device, where it takes no memory;
-`trainer.model_config` and `trainer.sizing` know its size before that. `initialise` fills it, sharded or not, with
+`trainer.model.config` and `trainer.model.memory` know its size before that. `initialise` fills it, sharded or not, with
 weights that depend on the seed, each parameter's name and the device type alone.
 """
 
@@ -22,8 +22,8 @@ from torch.nn.attention.flex_attention import BlockMask
 from torch.utils.checkpoint import checkpoint
 
 from kernels.eva import document_starts, eva_block_mask, eva_flex, eva_sdpa
-from trainer.heads import HeadLosses, Heads
-from trainer.model_config import EvaByteConfig
+from trainer.model.config import EvaByteConfig
+from trainer.model.heads import HeadLosses, Heads
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

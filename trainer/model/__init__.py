@@ -1,0 +1,1 @@
+"""EvaByte, its heads, its memory, its export."""
