@@ -76,8 +76,8 @@ TRAIN_OPTIONS = (
 
 
 def _run_train(options: argparse.Namespace) -> int:
+    from trainer.data.mixing import Mixing
     from trainer.loop import train
-    from trainer.mixing import Mixing
     from trainer.parallel import world
     from trainer.settings import TrainSettings
 

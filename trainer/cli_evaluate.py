@@ -42,9 +42,9 @@ def _bpb(options: argparse.ArgumentParser) -> None:
 
 
 def _run_bpb(options: argparse.Namespace) -> int:
+    from trainer.data.dataset import Dataset, HeldOut
     from trainer.evaluation.bits_per_byte import score
     from trainer.parallel import training_device
-    from trainer.shards import Dataset, HeldOut
     from trainer.trained import load_trained
 
     model, settings = load_trained(options.model, device=training_device(options.device))

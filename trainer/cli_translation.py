@@ -25,9 +25,9 @@ def add(options: argparse.ArgumentParser, *, model_help: str) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from schemas.files import canonical_json, replace_file
+    from trainer.data.dataset import Dataset, HeldOut
     from trainer.evaluation.translation import first_pairs, translate
     from trainer.parallel import training_device
-    from trainer.shards import Dataset, HeldOut
     from trainer.trained import load_trained
 
     if options.documents < 2 or (options.positions or 1) < 1:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from schemas.errors import SettingsError
-from trainer.mixing import Mixing
+from trainer.data.mixing import Mixing
 from trainer.model.config import SIZES
 
 SHARDINGS = ("ddp", "fsdp")

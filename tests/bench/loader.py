@@ -30,9 +30,9 @@ from schemas.shards import (
     spelling_from_array,
 )
 from schemas.vocabulary import BOS, COMP_BASE, COMP_CLOSE, COMP_OPEN, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
-from trainer.data import Loader, LoaderSettings
-from trainer.mixing import Mixing
-from trainer.shards import Dataset
+from trainer.data.dataset import Dataset
+from trainer.data.loader import Loader, LoaderSettings
+from trainer.data.mixing import Mixing
 
 COMPRESSOR = "neural"
 ROW_SYMBOLS = 16_384

@@ -106,7 +106,7 @@ def warm_up() -> None:
     """Import all that runs import, so that children need not."""
     import sentencepiece  # noqa: F401
 
-    import trainer.shards  # noqa: F401
+    import trainer.data.dataset  # noqa: F401
 
 
 def _become(work: Callable[[], int], log: Path) -> None:

@@ -11,7 +11,7 @@ from schemas.errors import UserError
 from tests.soak.child import Child, pipeline_child
 from tests.soak.laws import law
 from tests.soak.runs import LIMIT_SECONDS, Subject
-from trainer.shards import Dataset
+from trainer.data.dataset import Dataset
 
 NAMED = "names it"
 UNHARMED = "reads the right data (the damage is in what it does not read)"

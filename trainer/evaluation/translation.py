@@ -22,11 +22,11 @@ from rapidfuzz.distance import Levenshtein
 
 from schemas.errors import DatasetError, SettingsError
 from schemas.vocabulary import BOS, COMP_BASE, COMP_CLOSE, COMP_OPEN, PAD, RAW_BASE, RAW_CLOSE, RAW_OPEN
+from trainer.data.dataset import Dataset
 from trainer.decode_state import DecodeState
 from trainer.generate import continue_ids
 from trainer.model.evabyte import EvaByte
 from trainer.sampling import Sampling
-from trainer.shards import Dataset
 
 SHAPE_STEP = 64
 SEAMS = 6

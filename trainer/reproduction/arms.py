@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from schemas.errors import SettingsError
-from trainer.mixing import Mixing
+from trainer.data.mixing import Mixing
 from trainer.settings import TrainSettings
 
 WARMUP_SHARE = 0.2

@@ -10,10 +10,10 @@ import os
 
 from schemas.errors import ArtifactError, DatasetError
 from schemas.files import canonical_json, replace_file, sha256_hex
+from trainer.data.dataset import Dataset
 from trainer.evaluation.formatting import format_bits, read_reformatted
 from trainer.reproduction.arms import Job
 from trainer.reproduction.run import identity
-from trainer.shards import Dataset
 from trainer.trained import load_trained
 
 FORMATS_NAME = "formats.json"

@@ -12,6 +12,7 @@ from schemas.errors import DatasetError, SettingsError
 from schemas.vocabulary import BOS, COMP_BASE, COMP_CLOSE, COMP_OPEN, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from tests.trainer.datasets import make_texts, write_dataset
 from tests.trainer.models import small_model
+from trainer.data.dataset import Dataset, HeldOut
 from trainer.evaluation.translation import (
     Pair,
     bits_per_symbol,
@@ -23,7 +24,6 @@ from trainer.evaluation.translation import (
     translate,
 )
 from trainer.sampling import ALLOWED
-from trainer.shards import Dataset, HeldOut
 
 VOCABULARY = COMP_BASE + 65536
 PAIRS = [

@@ -13,9 +13,9 @@ from schemas.errors import ArtifactError, DatasetError
 from schemas.formats import AS_IS
 from schemas.vocabulary import COMP_BASE, RAW_BASE
 from trainer.__main__ import main
-from trainer.data import Loader
+from trainer.data.loader import Loader
+from trainer.data.mixing import Mixing
 from trainer.loop import loader_settings, open_dataset
-from trainer.mixing import Mixing
 from trainer.reproduction.arms import SCALES, Arm, Job, arms, jobs, proxy_raw_share
 from trainer.reproduction.claims import (
     NOT_MEASURED,

@@ -11,7 +11,7 @@ import pytest
 from kernels.draws import draws, hash_strings, key
 from kernels.packing import COMP, COMP_RAW, RAW, RAW_COMP, Block, Choice, Cursor, Rows, pack_row
 from schemas.errors import SettingsError
-from trainer.mixing import MODES, Mixing, pair_draw_probability
+from trainer.data.mixing import MODES, Mixing, pair_draw_probability
 
 DOCUMENTS = 10_000
 

@@ -18,10 +18,10 @@ from tests.kernels.spelled import slow_spell
 from tests.kernels.test_draws import slow_draw, slow_hash, slow_mix
 from tests.kernels.test_packing import slow_representation
 from tests.trainer.datasets import COMPRESSOR, Text, make_texts, write_dataset
-from trainer.data import Loader, LoaderSettings, PackedBatch, merge_states
-from trainer.lanes import MIX
-from trainer.mixing import Mixing
-from trainer.shards import Dataset, HeldOut
+from trainer.data.dataset import Dataset, HeldOut
+from trainer.data.lanes import MIX
+from trainer.data.loader import Loader, LoaderSettings, PackedBatch, merge_states
+from trainer.data.mixing import Mixing
 
 MIXING = Mixing(warmup_steps=20)
 SETTINGS = LoaderSettings(row_symbols=64, batch_rows=12, mixing=MIXING, lanes=4, interleave=3, seed=5, lookahead=4)
@@ -142,8 +142,8 @@ def test_states_are_those_of_the_batches_given_not_of_the_batches_made(dataset: 
 def test_neither_order_nor_states_depend_on_the_size_of_blocks(dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
     whole, _ = take(dataset, SETTINGS, 30)
     first, state = take(dataset, SETTINGS, 11)
-    monkeypatch.setattr("trainer.lanes.BLOCK_BYTES", 100)
-    monkeypatch.setattr("trainer.lanes.BLOCK_DOCUMENTS", 5)
+    monkeypatch.setattr("trainer.data.lanes.BLOCK_BYTES", 100)
+    monkeypatch.setattr("trainer.data.lanes.BLOCK_DOCUMENTS", 5)
     assert same(whole, take(dataset, SETTINGS, 30)[0])
     assert same(whole, first + take(dataset, SETTINGS, 19, state=state)[0])
     first, state = take(dataset, SETTINGS, 12)
@@ -242,7 +242,7 @@ def test_memory_does_not_grow(tmp_path: Path):
     settings = given(SETTINGS, batch_rows=96, prefetch=0)
     units_per_lane, record_batches = 3, 48
     with pytest.MonkeyPatch.context() as patch, Loader(dataset, settings) as loader:
-        patch.setattr("trainer.shards.RECENT_BATCH_BYTES", 1)
+        patch.setattr("trainer.data.dataset.RECENT_BATCH_BYTES", 1)
         held, buffers = [], []
         for _ in range(120):
             next(loader)

@@ -20,11 +20,11 @@ import numpy as np
 
 from kernels.packing import REPRESENTATIONS, Rows
 from schemas.errors import SettingsError
-from trainer.lanes import Lane, LanePosition
-from trainer.mixing import Mixing
-from trainer.prefetch import Prefetcher
-from trainer.shards import Dataset
-from trainer.units import Units
+from trainer.data.dataset import Dataset
+from trainer.data.lanes import Lane, LanePosition
+from trainer.data.mixing import Mixing
+from trainer.data.prefetch import Prefetcher
+from trainer.data.row_ranges import Units
 
 STATE_VERSION = 1
 """Raise it when equal settings give other batches than before."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainer.prefetch import Prefetcher
+from trainer.data.prefetch import Prefetcher
 
 
 def loader_threads() -> int:

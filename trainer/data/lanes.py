@@ -20,12 +20,12 @@ import numpy as np
 from kernels.draws import draws, key
 from kernels.packing import Block, Choice, Cursor, Rows, gather, pack_row
 from schemas.errors import DatasetError
-from trainer.shard_reader import DecodedBatch, Reader
-from trainer.shards import Dataset
-from trainer.units import Units
+from trainer.data.dataset import Dataset
+from trainer.data.row_ranges import Units
+from trainer.data.shard_reader import DecodedBatch, Reader
 
 INTERLEAVE, MIX = 2, 3
-"""What a key is for, beside `trainer.units.ORDER`."""
+"""What a key is for, beside `trainer.data.row_ranges.ORDER`."""
 BLOCK_BYTES = 1 << 19
 BLOCK_DOCUMENTS = 1024
 """A block ends with the document that reaches either limit. The order does not depend on them: draws are numbered, and

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import DatasetError, SettingsError
+from tests.trainer.data.test_loader import SETTINGS, given, same, take
 from tests.trainer.datasets import COMPRESSOR, make_texts, write_dataset
-from tests.trainer.test_data import SETTINGS, given, same, take
-from trainer.data import Loader
-from trainer.shard_cache import ShardCache
-from trainer.shards import Dataset
+from trainer.data.dataset import Dataset
+from trainer.data.loader import Loader
+from trainer.data.shard_cache import ShardCache
 
 ROWS = [30, 40, 35, 30, 25, 45, 30, 30]
 TWO_OPEN = given(SETTINGS, lanes=1, interleave=2, prefetch=1)

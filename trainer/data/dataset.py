@@ -28,8 +28,8 @@ from schemas.held_out import is_held_out
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
 from schemas.shards import DOC_ID, RAW, documents_from_array, spelling_from_array
 from schemas.vocabulary import vocabulary_size
-from trainer.shard_cache import ShardCache, read_remote
-from trainer.shard_reader import DecodedBatch, Reader, check_digest
+from trainer.data.shard_cache import ShardCache, read_remote
+from trainer.data.shard_reader import DecodedBatch, Reader, check_digest
 
 RECENT_BATCH_BYTES = 64 << 20
 
