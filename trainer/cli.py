@@ -77,9 +77,9 @@ TRAIN_OPTIONS = (
 
 def _run_train(options: argparse.Namespace) -> int:
     from trainer.data.mixing import Mixing
-    from trainer.loop import train
-    from trainer.parallel import world
-    from trainer.settings import TrainSettings
+    from trainer.training.loop import train
+    from trainer.training.parallel import world
+    from trainer.training.settings import TrainSettings
 
     own = {name.replace("-", "_") for name, _, _ in TRAIN_OPTIONS} - {"mixing_warmup_steps", "comp_share"}
     given = {name: getattr(options, name) for name in sorted(own) if getattr(options, name) is not None}
@@ -132,7 +132,7 @@ def _run_lm(options: argparse.Namespace) -> int:
 
     from schemas.byte_lm_files import read_byte_lm
     from schemas.sample import read_sample
-    from trainer.byte_lm import DEFAULTS, train_byte_lm
+    from trainer.training.byte_lm import DEFAULTS, train_byte_lm
 
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise SettingsError(f"--device is {options.device}, but torch sees no GPU; use --device cpu")
@@ -170,9 +170,9 @@ def _generate(options: argparse.ArgumentParser) -> None:
 
 def _run_generate(options: argparse.Namespace) -> int:
     from trainer.generate import generate
-    from trainer.parallel import training_device
     from trainer.sampling import Sampling
-    from trainer.trained import load_trained
+    from trainer.training.load_model import load_trained
+    from trainer.training.parallel import training_device
 
     model, _ = load_trained(options.model, device=training_device(options.device))
     prompt = options.prompt.encode()
@@ -207,7 +207,7 @@ def _export(options: argparse.ArgumentParser) -> None:
 
 def _run_export(options: argparse.Namespace) -> int:
     from trainer.model.hf_export import export_model
-    from trainer.trained import load_trained
+    from trainer.training.load_model import load_trained
 
     model, settings = load_trained(options.model)
     export_model(model, options.out, mode=options.mode, positions=settings.get("row_symbols", 16_384))

@@ -44,8 +44,8 @@ def _bpb(options: argparse.ArgumentParser) -> None:
 def _run_bpb(options: argparse.Namespace) -> int:
     from trainer.data.dataset import Dataset, HeldOut
     from trainer.evaluation.bits_per_byte import score
-    from trainer.parallel import training_device
-    from trainer.trained import load_trained
+    from trainer.training.load_model import load_trained
+    from trainer.training.parallel import training_device
 
     model, settings = load_trained(options.model, device=training_device(options.device))
     share = settings.get("held_out_share", 0.05) if options.held_out_share is None else options.held_out_share
@@ -91,9 +91,9 @@ def _code(options: argparse.ArgumentParser) -> None:
 def _run_code(options: argparse.Namespace) -> int:
     from trainer.evaluation import samples
     from trainer.evaluation.sample_files import SampleFile, sample_lines
-    from trainer.parallel import training_device
     from trainer.sampling import Sampling
-    from trainer.trained import load_trained
+    from trainer.training.load_model import load_trained
+    from trainer.training.parallel import training_device
 
     out = options.out or os.path.join(options.model, "evaluation", options.task)
     problems = _problems(options)

@@ -27,8 +27,8 @@ def _run(options: argparse.Namespace) -> int:
     from schemas.files import canonical_json, replace_file
     from trainer.data.dataset import Dataset, HeldOut
     from trainer.evaluation.translation import first_pairs, translate
-    from trainer.parallel import training_device
-    from trainer.trained import load_trained
+    from trainer.training.load_model import load_trained
+    from trainer.training.parallel import training_device
 
     if options.documents < 2 or (options.positions or 1) < 1:
         raise SettingsError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from schemas.errors import SettingsError
 from trainer.data.mixing import Mixing
-from trainer.settings import TrainSettings
+from trainer.training.settings import TrainSettings
 
 WARMUP_SHARE = 0.2
 """Of the steps; 10,000 of 50,000 in the paper."""

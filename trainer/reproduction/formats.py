@@ -14,7 +14,7 @@ from trainer.data.dataset import Dataset
 from trainer.evaluation.formatting import format_bits, read_reformatted
 from trainer.reproduction.arms import Job
 from trainer.reproduction.run import identity
-from trainer.trained import load_trained
+from trainer.training.load_model import load_trained
 
 FORMATS_NAME = "formats.json"
 

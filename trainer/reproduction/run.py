@@ -24,10 +24,10 @@ from schemas.files import canonical_json, replace_file, sha256_hex
 from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
 from trainer.data.dataset import Dataset, HeldOut
 from trainer.evaluation.translation import Pair, bits_per_symbol, held_out_pairs, translate
-from trainer.loop import train
-from trainer.parallel import world
 from trainer.reproduction.arms import Job, Scale
-from trainer.trained import load_trained
+from trainer.training.load_model import load_trained
+from trainer.training.loop import train
+from trainer.training.parallel import world
 
 RESULT_NAME = "result.json"
 

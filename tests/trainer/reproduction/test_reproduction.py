@@ -15,7 +15,6 @@ from schemas.vocabulary import COMP_BASE, RAW_BASE
 from trainer.__main__ import main
 from trainer.data.loader import Loader
 from trainer.data.mixing import Mixing
-from trainer.loop import loader_settings, open_dataset
 from trainer.reproduction.arms import SCALES, Arm, Job, arms, jobs, proxy_raw_share
 from trainer.reproduction.claims import (
     NOT_MEASURED,
@@ -30,6 +29,7 @@ from trainer.reproduction.findings import Findings, read_findings
 from trainer.reproduction.formats import FORMATS_NAME, job_format_bits
 from trainer.reproduction.report import markdown
 from trainer.reproduction.run import RESULT_NAME, Result, raw_per_comp, read_result, run_job, scored_pairs
+from trainer.training.loop import loader_settings, open_dataset
 
 RATIO = 3.0
 SMOKE = replace(SCALES["smoke"], compressors=("gzip",), steps=2, scored_bytes=300, translated_documents=2)

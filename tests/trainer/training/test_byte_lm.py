@@ -15,8 +15,8 @@ from schemas.byte_lm_files import read_byte_lm
 from schemas.errors import ArtifactError, SettingsError
 from schemas.sample import Sample
 from tests.kernels.micro_lm import CONFIG, micro_lm
-from trainer import byte_lm
-from trainer.byte_lm import IGNORE, ByteLMTraining, held_out_bits_per_byte, lr_share, train_byte_lm, windows
+from trainer.training import byte_lm
+from trainer.training.byte_lm import IGNORE, ByteLMTraining, held_out_bits_per_byte, lr_share, train_byte_lm, windows
 
 TEXTS = [b"ab" * 40, b"x", b"hello world, hello"]
 SAMPLE = Sample(train=Documents.from_bytes(TEXTS), held_out=Documents.from_bytes([b"abab" * 30]))

@@ -6,10 +6,10 @@ import os
 from typing import Any
 
 from schemas.errors import ArtifactError
-from trainer import checkpoint
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import EvaByte, meta_model
 from trainer.model.hf_export import import_model
+from trainer.training import checkpoint
 
 
 def load_trained(path: str, *, device: str = "cpu") -> tuple[EvaByte, dict[str, Any]]:

@@ -23,7 +23,7 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceSt
 
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, replace_file
-from trainer.parallel import World
+from trainer.training.parallel import World
 
 STATE_NAME = "state.json"
 CHECKPOINT_VERSION = 1

@@ -25,18 +25,18 @@ from torch import Tensor, nn
 from schemas.errors import ArtifactError, TrainingError
 from schemas.files import canonical_json, replace_file
 from schemas.vocabulary import vocabulary_size
-from trainer import checkpoint
 from trainer.data.dataset import Dataset, HeldOut
 from trainer.data.loader import Loader, LoaderSettings, PackedBatch, merge_states
 from trainer.data.shard_cache import ShardCache
-from trainer.metrics import MetricsLog, bits_per_label, one_line, peak_flop_per_second
 from trainer.model.config import EvaByteConfig, sized_config
 from trainer.model.evabyte import meta_model
 from trainer.model.heads import HeadLosses, targets
 from trainer.model.memory import check_fits, describe
-from trainer.optim import learning_rate, make_optimizer, set_learning_rate
-from trainer.parallel import World, deal_out, loss_scale, synchronised
-from trainer.settings import TrainSettings
+from trainer.training import checkpoint
+from trainer.training.metrics import MetricsLog, bits_per_label, one_line, peak_flop_per_second
+from trainer.training.optim import learning_rate, make_optimizer, set_learning_rate
+from trainer.training.parallel import World, deal_out, loss_scale, synchronised
+from trainer.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 

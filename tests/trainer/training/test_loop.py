@@ -12,7 +12,7 @@ import pytest
 
 from tests.trainer.runs import command, environment, losses, make_dataset, metrics, train
 from trainer.__main__ import main
-from trainer.checkpoint import checkpoints, read_state
+from trainer.training.checkpoint import checkpoints, read_state
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import torch
 
 from schemas.errors import ArtifactError
 from tests.trainer.models import small_model
-from trainer import checkpoint
-from trainer.optim import learning_rate, make_optimizer
-from trainer.parallel import World
-from trainer.settings import TrainSettings
+from trainer.training import checkpoint
+from trainer.training.optim import learning_rate, make_optimizer
+from trainer.training.parallel import World
+from trainer.training.settings import TrainSettings
 
 HERE = World(rank=0, size=1, device=torch.device("cpu"))
 SETTINGS = TrainSettings.for_size("tiny", data="d", run="r")

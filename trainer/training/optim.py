@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from trainer.settings import TrainSettings
+from trainer.training.settings import TrainSettings
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
