@@ -169,8 +169,8 @@ def _generate(options: argparse.ArgumentParser) -> None:
 
 
 def _run_generate(options: argparse.Namespace) -> int:
-    from trainer.generate import generate
-    from trainer.sampling import Sampling
+    from trainer.generation.generate import generate
+    from trainer.generation.sampling import Sampling
     from trainer.training.load_model import load_trained
     from trainer.training.parallel import training_device
 

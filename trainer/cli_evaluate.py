@@ -91,7 +91,7 @@ def _code(options: argparse.ArgumentParser) -> None:
 def _run_code(options: argparse.Namespace) -> int:
     from trainer.evaluation import samples
     from trainer.evaluation.sample_files import SampleFile, sample_lines
-    from trainer.sampling import Sampling
+    from trainer.generation.sampling import Sampling
     from trainer.training.load_model import load_trained
     from trainer.training.parallel import training_device
 

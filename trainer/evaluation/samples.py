@@ -20,9 +20,9 @@ import torch
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, RAW_OPEN
 from trainer.evaluation.problems import Problem, ProblemSet
-from trainer.generate import generate
+from trainer.generation.generate import generate
+from trainer.generation.sampling import Sampling
 from trainer.model.evabyte import EvaByte
-from trainer.sampling import Sampling
 
 STOPS = {
     "humaneval": (b"\nclass", b"\ndef", b"\n#", b"\n@", b"\nprint", b"\nif", b"\n```"),

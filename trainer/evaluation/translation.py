@@ -23,10 +23,10 @@ from rapidfuzz.distance import Levenshtein
 from schemas.errors import DatasetError, SettingsError
 from schemas.vocabulary import BOS, COMP_BASE, COMP_CLOSE, COMP_OPEN, PAD, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from trainer.data.dataset import Dataset
-from trainer.decode_state import DecodeState
-from trainer.generate import continue_ids
+from trainer.generation.generate import continue_ids
+from trainer.generation.kv_cache import DecodeState
+from trainer.generation.sampling import Sampling
 from trainer.model.evabyte import EvaByte
-from trainer.sampling import Sampling
 
 SHAPE_STEP = 64
 SEAMS = 6

@@ -26,8 +26,8 @@ from trainer.evaluation.samples import (
     plan,
     sample_seed,
 )
-from trainer.generate import generate
-from trainer.sampling import Sampling
+from trainer.generation.generate import generate
+from trainer.generation.sampling import Sampling
 
 GREEDY = SampleSettings(sampling=Sampling(), max_new_bytes=24, context=2048)
 SAMPLED = replace(GREEDY, samples=3, sampling=Sampling(temperature=0.9, top_p=0.95), seed=5)

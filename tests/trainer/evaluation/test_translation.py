@@ -23,7 +23,7 @@ from trainer.evaluation.translation import (
     raw_answers,
     translate,
 )
-from trainer.sampling import ALLOWED
+from trainer.generation.sampling import ALLOWED
 
 VOCABULARY = COMP_BASE + 65536
 PAIRS = [

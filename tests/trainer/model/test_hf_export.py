@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from schemas.errors import ArtifactError, SettingsError
 from schemas.vocabulary import COMP_BASE
 from tests.trainer.models import random_ids, small_model
-from trainer.generate import generate
+from trainer.generation.generate import generate
 from trainer.model.evabyte import EvaByte
 from trainer.model.hf_export import export_model, import_model
 

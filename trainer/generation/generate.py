@@ -21,9 +21,9 @@ from torch import Tensor
 
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, RAW_BASE, RAW_OPEN
-from trainer.decode_state import DecodeState
+from trainer.generation.kv_cache import DecodeState
+from trainer.generation.sampling import ENDS, Sampling, choose
 from trainer.model.evabyte import EvaByte
-from trainer.sampling import ENDS, Sampling, choose
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,10 +9,10 @@ import torch
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, COMP_BASE, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from tests.trainer.models import random_ids, small_config, small_model
-from trainer.decode_state import DecodeState
-from trainer.generate import Generation, generate
+from trainer.generation.generate import Generation, generate
+from trainer.generation.kv_cache import DecodeState
+from trainer.generation.sampling import ALLOWED, Sampling, choose
 from trainer.model.evabyte import EvaByte, build_model
-from trainer.sampling import ALLOWED, Sampling, choose
 
 PROMPTS = [
     b"",
