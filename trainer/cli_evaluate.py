@@ -12,8 +12,8 @@ from schemas.errors import SettingsError
 from trainer import cli_translation
 
 if TYPE_CHECKING:
-    from trainer.evaluation.problems import ProblemSet
-    from trainer.evaluation.sandbox import Sandbox
+    from trainer.evaluation.code.problems import ProblemSet
+    from trainer.evaluation.code.sandbox import Sandbox
 
 MODEL_HELP = "run, checkpoint or export (default: runs/tiny)"
 
@@ -89,8 +89,8 @@ def _code(options: argparse.ArgumentParser) -> None:
 
 
 def _run_code(options: argparse.Namespace) -> int:
-    from trainer.evaluation import samples
-    from trainer.evaluation.sample_files import SampleFile, sample_lines
+    from trainer.evaluation.code import completions as samples
+    from trainer.evaluation.code.sample_files import SampleFile, sample_lines
     from trainer.generation.sampling import Sampling
     from trainer.training.load_model import load_trained
     from trainer.training.parallel import training_device
@@ -153,10 +153,10 @@ def _run_score(options: argparse.Namespace) -> int:
 def _score_file(options: argparse.Namespace, path: str, sandbox: Sandbox) -> int:
     """Run every sample of a file and write results.json beside it."""
     from schemas.files import canonical_json, replace_file
-    from trainer.evaluation.problems import load_problems
-    from trainer.evaluation.results import arguments, summary
-    from trainer.evaluation.sample_files import read_samples
-    from trainer.evaluation.score import Scorer, report
+    from trainer.evaluation.code.problems import load_problems
+    from trainer.evaluation.code.results import arguments, summary
+    from trainer.evaluation.code.sample_files import read_samples
+    from trainer.evaluation.code.score import Scorer, report
 
     problems, suites = _problems(options), _suites(options)
     known = load_problems(options.data_dir, options.task).task_ids if options.limit else problems.task_ids
@@ -181,7 +181,7 @@ def _results_path(samples: str) -> str:
 
 def _sandbox(options: argparse.Namespace, samples: str) -> Sandbox:
     """The sandbox that was asked for, tried out; SettingsError where the results are there already."""
-    from trainer.evaluation.sandbox import open_sandbox
+    from trainer.evaluation.code.sandbox import open_sandbox
 
     if options.workers < 0:
         raise SettingsError(f"workers {options.workers} must be 1 or more, or 0 for half of the cores")
@@ -235,7 +235,7 @@ def _suites(options: argparse.Namespace) -> tuple[str, ...]:
 
 def _problems(options: argparse.Namespace) -> ProblemSet:
     """The problems; without execution only what sampling needs of them."""
-    from trainer.evaluation.problems import load_problems
+    from trainer.evaluation.code.problems import load_problems
 
     suites = _suites(options) if options.allow_code_execution else ("base",)
     return load_problems(options.data_dir, options.task, suites=suites, limit=options.limit)

@@ -10,11 +10,11 @@ from unittest.mock import patch
 import pytest
 
 from tests.trainer.datasets import make_texts, write_dataset
-from tests.trainer.evaluation.files import HUMANEVAL, lines, write_files
+from tests.trainer.evaluation.code.files import HUMANEVAL, lines, write_files
 from tests.trainer.evaluation.trained import knows_one
 from trainer import cli
 from trainer.__main__ import main
-from trainer.evaluation import samples
+from trainer.evaluation.code import completions as samples
 from trainer.model.hf_export import export_model
 
 PROBLEMS = ["--data-dir", "--task", "--limit", "--seed", "--overwrite"]
@@ -98,7 +98,7 @@ def test_from_model_to_results(model: Path, data: Path, tmp_path: Path, capsys: 
 def test_no_code_runs_unless_it_is_allowed(
     model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with patch("trainer.evaluation.sandbox.subprocess.Popen", side_effect=AssertionError("something was run")):
+    with patch("trainer.evaluation.code.sandbox.subprocess.Popen", side_effect=AssertionError("something was run")):
         assert evaluate(*sampled(model, data, tmp_path / "out")) == 0
         capsys.readouterr()
         line = refused(capsys, "score", tmp_path / "out" / "samples.jsonl", "--data-dir", data)

@@ -7,7 +7,7 @@ from functools import cache
 import torch
 
 from schemas.vocabulary import BOS, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
-from tests.trainer.evaluation.files import HUMANEVAL
+from tests.trainer.evaluation.code.files import HUMANEVAL
 from tests.trainer.models import small_config
 from trainer.model.evabyte import EvaByte, build_model
 

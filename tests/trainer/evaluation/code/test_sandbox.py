@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import SettingsError
-from trainer.evaluation.sandbox import OUTPUT_BYTES, Outcome, Sandbox, open_sandbox
+from trainer.evaluation.code.sandbox import OUTPUT_BYTES, Outcome, Sandbox, open_sandbox
 
 ROOT = Path(__file__).parents[3]
 RIGHT = "def one():\n    return 1\n"
@@ -293,7 +293,7 @@ def test_no_directory_is_left(sandbox: Sandbox, tmp_path: Path, monkeypatch: pyt
 def test_samples_die_with_the_one_who_asked(sandbox: Sandbox) -> None:
     code, tag = tagged("time.sleep(1000)")
     asker = f"""
-from trainer.evaluation.sandbox import Sandbox
+from trainer.evaluation.code.sandbox import Sandbox
 Sandbox(namespaces={sandbox.namespaces}).run({code!r}, "", limit_seconds=60)
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

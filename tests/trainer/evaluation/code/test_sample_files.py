@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from schemas.errors import InputError, SettingsError
-from tests.trainer.evaluation.files import lines, write_files
-from trainer.evaluation.problems import ProblemSet, load_problems
-from trainer.evaluation.sample_files import SampleFile, read_samples, sample_lines
-from trainer.evaluation.samples import Completion, Request
+from tests.trainer.evaluation.code.files import lines, write_files
+from trainer.evaluation.code.completions import Completion, Request
+from trainer.evaluation.code.problems import ProblemSet, load_problems
+from trainer.evaluation.code.sample_files import SampleFile, read_samples, sample_lines
 
 
 @pytest.fixture

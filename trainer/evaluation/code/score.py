@@ -18,11 +18,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from schemas.errors import InputError
-from trainer.evaluation.pass_at_k import bootstrap, estimate
-from trainer.evaluation.problems import BASE, PLUS, Problem, ProblemSet
-from trainer.evaluation.robustness import robustness
-from trainer.evaluation.sample_files import Sample
-from trainer.evaluation.sandbox import PASSED, Sandbox
+from trainer.evaluation.code.pass_at_k import bootstrap, estimate
+from trainer.evaluation.code.problems import BASE, PLUS, Problem, ProblemSet
+from trainer.evaluation.code.robustness import robustness
+from trainer.evaluation.code.sample_files import Sample
+from trainer.evaluation.code.sandbox import PASSED, Sandbox
 
 LEAST_SECONDS, MOST_SECONDS, FACTOR = 4.0, 60.0, 4.0
 KS = (1, 10, 100)

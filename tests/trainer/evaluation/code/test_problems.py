@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import InputError, SettingsError, UserError
-from tests.trainer.evaluation.files import HUMANEVAL, REAL, lines, needs_real, published, write_files
-from trainer.evaluation.problems import BASE, MENDED, PLUS, load_problems, mended
-from trainer.evaluation.records import read_records
+from tests.trainer.evaluation.code.files import HUMANEVAL, REAL, lines, needs_real, published, write_files
+from trainer.evaluation.code.problems import BASE, MENDED, PLUS, load_problems, mended
+from trainer.evaluation.code.records import read_records
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from schemas.errors import InputError, SettingsError
-from trainer.evaluation.records import Record, read_records
+from trainer.evaluation.code.records import Record, read_records
 
 logger = logging.getLogger(__name__)
 Found = TypeVar("Found")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.evaluation.problems import Problem
+from trainer.evaluation.code.problems import Problem
 
 NOMINAL_OF = {
     "func_name": "nominal_full",

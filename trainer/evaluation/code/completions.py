@@ -19,7 +19,7 @@ import torch
 
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, RAW_OPEN
-from trainer.evaluation.problems import Problem, ProblemSet
+from trainer.evaluation.code.problems import Problem, ProblemSet
 from trainer.generation.generate import generate
 from trainer.generation.sampling import Sampling
 from trainer.model.evabyte import EvaByte

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, RAW_OPEN
-from tests.trainer.evaluation.files import HUMANEVAL, REAL, needs_real, write_files
+from tests.trainer.evaluation.code.files import HUMANEVAL, REAL, needs_real, write_files
 from tests.trainer.evaluation.trained import knows_one
 from tests.trainer.models import small_model
-from trainer.evaluation.problems import ProblemSet, load_problems
-from trainer.evaluation.samples import (
+from trainer.evaluation.code.completions import (
     STOPS,
     Completion,
     SampleSettings,
@@ -26,6 +25,7 @@ from trainer.evaluation.samples import (
     plan,
     sample_seed,
 )
+from trainer.evaluation.code.problems import ProblemSet, load_problems
 from trainer.generation.generate import generate
 from trainer.generation.sampling import Sampling
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from schemas.errors import InputError, SettingsError
 from schemas.files import replace_file
-from trainer.evaluation.problems import Problem, ProblemSet
-from trainer.evaluation.records import Record, read_records
-from trainer.evaluation.samples import Completion, Request
+from trainer.evaluation.code.completions import Completion, Request
+from trainer.evaluation.code.problems import Problem, ProblemSet
+from trainer.evaluation.code.records import Record, read_records
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import InputError
-from tests.trainer.evaluation.files import REAL, needs_real, published, write_files
-from trainer.evaluation.problems import BASE, MENDED, PLUS, Problem, ProblemSet, load_problems, mended
-from trainer.evaluation.sample_files import Sample
-from trainer.evaluation.sandbox import Outcome, Sandbox, open_sandbox
-from trainer.evaluation.score import Run, Scorer, Verdict, report
+from tests.trainer.evaluation.code.files import REAL, needs_real, published, write_files
+from trainer.evaluation.code.problems import BASE, MENDED, PLUS, Problem, ProblemSet, load_problems, mended
+from trainer.evaluation.code.sample_files import Sample
+from trainer.evaluation.code.sandbox import Outcome, Sandbox, open_sandbox
+from trainer.evaluation.code.score import Run, Scorer, Verdict, report
 
 BOTH = (BASE, PLUS)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.evaluation.problems import MENDED, PLUS, ProblemSet
+from trainer.evaluation.code.problems import MENDED, PLUS, ProblemSet
 
 SHOWN = ("task", "limit", "seed", "exclude")
 VARIABLES = {"humaneval": "HUMANEVAL_OVERRIDE_PATH", "mbpp": "MBPP_OVERRIDE_PATH"}

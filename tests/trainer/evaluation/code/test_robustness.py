@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.evaluation.problems import Problem
-from trainer.evaluation.robustness import robustness
+from trainer.evaluation.code.problems import Problem
+from trainer.evaluation.code.robustness import robustness
 
 VARIANTS = ["func_name/A/0", "func_name/A/1", "func_name/B/0", "format/C/0"]
 BROKEN = {("p1", "func_name/A/1"), ("p2", "func_name/A/0"), ("p2", "func_name/A/1")}

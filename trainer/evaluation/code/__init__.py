@@ -1,0 +1,1 @@
+"""Problems, completions, sandbox, scores."""
