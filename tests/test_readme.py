@@ -15,7 +15,7 @@ from kernels.byte_lm import ByteLM, ByteLMConfig
 from pipeline.__main__ import main
 from pipeline.cli import parser as cli
 from schemas.byte_lm_files import write_byte_lm
-from trainer import cli as trainer_cli
+from trainer.cli import parser as trainer_cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

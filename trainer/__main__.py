@@ -11,7 +11,7 @@ from schemas.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
-    from trainer import cli
+    from trainer.cli import parser as cli
 
     options = cli.parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

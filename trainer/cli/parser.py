@@ -9,7 +9,8 @@ import sys
 from typing import NoReturn
 
 from schemas.errors import SettingsError
-from trainer import cli_evaluate, cli_reproduce
+from trainer.cli import evaluate as cli_evaluate
+from trainer.cli import reproduce as cli_reproduce
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import SettingsError
-from trainer import cli_translation
+from trainer.cli import translation as cli_translation
 
 if TYPE_CHECKING:
     from trainer.evaluation.code.problems import ProblemSet

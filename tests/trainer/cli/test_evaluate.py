@@ -12,8 +12,8 @@ import pytest
 from tests.trainer.datasets import make_texts, write_dataset
 from tests.trainer.evaluation.code.files import HUMANEVAL, lines, write_files
 from tests.trainer.evaluation.trained import knows_one
-from trainer import cli
 from trainer.__main__ import main
+from trainer.cli import parser as cli
 from trainer.evaluation.code import completions as samples
 from trainer.model.hf_export import export_model
 
