@@ -28,7 +28,7 @@ from pipeline.analysis.tables import table_files
 from pipeline.analysis.texts import held_out_texts
 from pipeline.compressors.base import Compressor
 from pipeline.compressors.neural.compressor import NeuralCompressor
-from pipeline.dataset.verify import dataset_compressors
+from pipeline.compressors.registry import dataset_compressors
 from schemas.errors import SettingsError
 from schemas.files import replace_file, sha256_hex
 from schemas.manifest import MANIFEST_NAME, read_manifest

@@ -44,7 +44,7 @@ def add_decode_options(options: argparse.ArgumentParser) -> None:
 
 
 def _run_decode(options: argparse.Namespace, extra: Sequence[str]) -> int:
-    from pipeline.dataset.verify import decode_to
+    from pipeline.dataset.decode import decode_to
 
     print(f"{decode_to(options.dataset, options.out, options.compressor):,} documents decoded to {options.out}")
     return 0

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from pipeline.compressors.base import Compressor
 from pipeline.compressors.gzip import GzipCompressor
-from pipeline.job.artifacts import TOKENIZER_NAME
 from pipeline.storage import files as storage
 from schemas.errors import DatasetError, SettingsError
+from schemas.manifest import Manifest
 
 COMPRESSORS_DIRECTORY = "compressors"
+TOKENIZER_NAME = "tokenizer.model"
 
 
 def check_device(device: str) -> None:
@@ -63,3 +65,23 @@ def load_compressors(
         else:
             raise DatasetError(f"compressor {name!r} is not known to this version; use the one that wrote the dataset")
     return loaded
+
+
+def dataset_compressors(directory: str, manifest: Manifest, *, device: str = "cpu") -> dict[str, Compressor]:
+    """The compressors that wrote a dataset; DatasetError where an artifact is not the one the manifest names."""
+    settings = manifest.settings
+    compressors = load_compressors(
+        os.path.join(directory, COMPRESSORS_DIRECTORY),
+        list(manifest.compressors),
+        device=device,
+        allow_other_device=True,
+        token_width_bytes=settings["token_width_bytes"],
+        token_code=settings["token_code"],
+    )
+    for name, compressor in compressors.items():
+        # Any zlib decodes what another has written, so gzip's digest may differ here.
+        if name != "gzip" and compressor.digest != manifest.compressors[name]["digest"]:
+            raise DatasetError(
+                f"the {name} compressor in {directory} is not the one that wrote the shards; put that one back"
+            )
+    return compressors

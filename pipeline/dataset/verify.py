@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,20 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.compressors.base import Compressor
-from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, load_compressors
-from pipeline.corpus.find import format_of
-from pipeline.corpus.languages import language_of
-from pipeline.corpus.records import DOC_ID_DIGITS
-from pipeline.corpus.units import TEXT
+from pipeline.compressors.registry import dataset_compressors
 from schemas.batches import Documents, Spelling
-from schemas.errors import DatasetError, VerificationError
-from schemas.files import file_sha256, sha256_hex
-from schemas.manifest import Manifest, ShardEntry, read_manifest
+from schemas.errors import VerificationError
+from schemas.files import file_sha256
+from schemas.manifest import ShardEntry, read_manifest
 from schemas.shards import (
     DOC_ID,
-    LANGUAGE,
     RAW,
-    SOURCE,
     documents_from_array,
     open_shard,
     read_batch,
@@ -42,26 +35,6 @@ class Verified:
     compressors: tuple[str, ...]
 
 
-def dataset_compressors(directory: str, manifest: Manifest, *, device: str = "cpu") -> dict[str, Compressor]:
-    """The compressors that wrote a dataset; DatasetError where an artifact is not the one the manifest names."""
-    settings = manifest.settings
-    compressors = load_compressors(
-        os.path.join(directory, COMPRESSORS_DIRECTORY),
-        list(manifest.compressors),
-        device=device,
-        allow_other_device=True,
-        token_width_bytes=settings["token_width_bytes"],
-        token_code=settings["token_code"],
-    )
-    for name, compressor in compressors.items():
-        # Any zlib decodes what another has written, so gzip's digest may differ here.
-        if name != "gzip" and compressor.digest != manifest.compressors[name]["digest"]:
-            raise DatasetError(
-                f"the {name} compressor in {directory} is not the one that wrote the shards; put that one back"
-            )
-    return compressors
-
-
 def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> Iterator[Verified]:
     """Check digests and decode everything; yields what is verified so far, after every shard.
 
@@ -77,7 +50,7 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
         _check_digest(path, shard)
         rows = shard_bytes = 0
         symbols = dict.fromkeys(names, 0)
-        for batch in _batches(path):
+        for batch in batches(path):
             counts = _check_batch(path, batch, compressors, by_model)
             rows += batch.num_rows
             shard_bytes += int(documents_from_array(batch[RAW]).raw.size)
@@ -89,30 +62,6 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
         yield Verified(shards=number, documents=documents, raw_bytes=raw_bytes, compressors=names)
 
 
-def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
-    """Write every document, decoded from `compressor` (or neural, or the first), below `out`; returns how many.
-
-    A source file comes back as the file that it was. Records of a JSON lines, Parquet or Arrow source become lines
-    {"doc_id": …, "text": …} of one JSON lines file named after it.
-    """
-    manifest = read_manifest(directory)
-    compressors = dataset_compressors(directory, manifest)
-    name = compressor or ("neural" if "neural" in compressors else next(iter(compressors)))
-    if name not in compressors:
-        raise DatasetError(f"{directory} has no compressor {name!r}; it has {', '.join(compressors)}")
-    if os.path.isfile(out) or (os.path.isdir(out) and os.listdir(out)):
-        raise DatasetError(f"{out} is not an empty directory; give another --out")
-    documents = 0
-    for shard in manifest.shards:
-        for batch in _batches(os.path.join(directory, shard.name)):
-            decoded = decode(compressors[name], spelling_from_array(batch[name]), by_model=False)
-            rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
-            for i, (source, doc_id, language) in enumerate(rows):
-                _append(out, source, doc_id, decoded.text(i), whole=_is_whole_file(source, doc_id, language))
-                documents += 1
-    return documents
-
-
 def decode(compressor: Compressor, spelling: Spelling, *, by_model: bool) -> Documents:
     """Decode a spelling; `by_model` matters to the neural compressor only."""
     if compressor.name == "neural" and by_model:
@@ -120,7 +69,8 @@ def decode(compressor: Compressor, spelling: Spelling, *, by_model: bool) -> Doc
     return compressor.decode(spelling)
 
 
-def _batches(path: str) -> Iterator[pa.RecordBatch]:
+def batches(path: str) -> Iterator[pa.RecordBatch]:
+    """The record batches of a shard."""
     reader = open_shard(path)
     for i in range(reader.num_record_batches):
         yield read_batch(reader, i, path)
@@ -167,24 +117,3 @@ def _first_difference(path: str, name: str, batch: pa.RecordBatch, raw: Document
                 f"raw has {want[at : at + 20]!r}"
             )
     raise AssertionError("batches differ, documents do not")
-
-
-def _is_whole_file(source: str, doc_id: str, language: str) -> bool:
-    """Whether a document was a file of a source tree, and not a record."""
-    if format_of(source) == TEXT:
-        return True
-    # .json is both; a file of a tree is the document at position 0 and has its language from its suffix.
-    made_id = sha256_hex(f"{source}:0".encode())[:DOC_ID_DIGITS]
-    return source.lower().endswith(".json") and doc_id == made_id and language == language_of(source)
-
-
-def _append(out: str, source: str, doc_id: str, text: bytes, *, whole: bool) -> None:
-    parts = [part for part in source.replace("://", "/").split("/") if part not in ("", ".", "..")]
-    path = os.path.join(out, *parts)
-    if not whole:
-        path = path.removesuffix(".gz").removesuffix(".zst")
-        path += "" if path.endswith(".jsonl") else ".jsonl"
-        text = (json.dumps({"doc_id": doc_id, "text": text.decode()}, ensure_ascii=False) + "\n").encode()
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "ab") as file:
-        file.write(text)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.compressors.neural.artifact import COMPRESSOR_NAME, read_described
+from pipeline.compressors.registry import TOKENIZER_NAME
 from pipeline.job.settings import LM_SIZES, ModelSettings, PreprocessSettings
 from pipeline.storage import files as storage
 from schemas.byte_lm_files import CONFIG_NAME, read_byte_lm
@@ -27,7 +28,6 @@ from schemas.sample import read_sample, write_sample
 
 logger = logging.getLogger(__name__)
 
-TOKENIZER_NAME = "tokenizer.model"
 REQUEST_NAME = "request.json"
 
 

@@ -3,7 +3,7 @@
     finished dataset ── measured() ──► rates, ratios, growth law ── make_plan(settings) ──► Plan ── describe() ──► lines
 
 Everything but the work of byte LM and SentencePiece is in proportion to the corpus. They see what a codebook lacks, and
-that grows like a vocabulary, as pipeline/planning/growth.py measures it on segments; words are taken to grow as these do.
+that grows like a vocabulary, as growth.py measures it on segments; words are taken to grow as these do.
 """
 
 from __future__ import annotations

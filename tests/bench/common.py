@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.compressors.neural.compressor import NeuralCompressor
-from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, TOKENIZER_NAME
 from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
 from pipeline.corpus.sample import HELD_OUT_SHARE
-from pipeline.job.artifacts import TOKENIZER_NAME
 from schemas.batches import Documents
 from schemas.held_out import is_held_out
 from schemas.manifest import open_shards

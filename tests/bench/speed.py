@@ -7,8 +7,7 @@ import os
 import sentencepiece
 
 from pipeline.compressors.gzip import GzipCompressor
-from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
-from pipeline.job.artifacts import TOKENIZER_NAME
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, TOKENIZER_NAME
 from tests.bench.common import dataset, documents, head, neural, seconds, tokenizer
 
 

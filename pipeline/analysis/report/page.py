@@ -53,7 +53,7 @@ class Findings:
 def report_html(findings: Findings) -> bytes:
     """The page as UTF-8; equal findings give equal bytes."""
     here = Path(__file__).parent
-    style, script = ((here / f"report_page.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    style, script = ((here / f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
     sections = {
         "Stability": report_distances.section(findings.stability, findings.frontier, findings.texts_note),
         "Collisions": collision_section(findings.collisions),
@@ -63,7 +63,7 @@ def report_html(findings: Findings) -> bytes:
         "Samples": report_samples.section(findings.samples),
     }
     sections = {title: content for title, content in sections.items() if content}
-    page = Template((here / "report_page.html").read_text("utf-8")).substitute(
+    page = Template((here / "page.html").read_text("utf-8")).substitute(
         title=text(f"What the compressors do to {findings.dataset}"),
         lead=_lead(findings),
         provenance=_provenance(findings),

@@ -13,8 +13,8 @@ from pipeline.analysis.stability import distances, median_interval, spelled, sta
 from pipeline.analysis.texts import head, held_out_texts
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.compressors.neural.compressor import NeuralCompressor
+from pipeline.compressors.registry import dataset_compressors
 from pipeline.corpus.sample import HELD_OUT_SHARE
-from pipeline.dataset.verify import dataset_compressors
 from schemas.batches import Documents
 from schemas.errors import DatasetError, SettingsError
 from schemas.held_out import is_held_out

@@ -22,7 +22,7 @@ from schemas.byte_lm_files import CONFIG_NAME
 from tests.pipeline.corpora import jsonl, texts
 from tests.pipeline.runs import Models, Preprocess, manifest, times, write_micro_lm
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 READ = ["--input", "--text-field", "--id-field", "--max-document-bytes", "--split-bytes"]
 OPTIONS = {

@@ -25,7 +25,7 @@ from schemas.manifest import read_manifest
 from tests.pipeline.corpora import jsonl, texts
 from tests.pipeline.runs import Models, Preprocess, content, manifest, times
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 SHARDS = ("--shards", "4")
 SMALL = ("--shards", "2")
 

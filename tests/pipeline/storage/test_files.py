@@ -14,7 +14,7 @@ from pipeline.storage import files as storage
 from schemas.errors import SettingsError
 from tests.pipeline.runs import BucketFileSystem
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(params=["local", "bucket"])

@@ -9,7 +9,7 @@ from pipeline.analysis.report.page import Findings
 from pipeline.analysis.samples import choose_samples
 from pipeline.analysis.stability import StabilityRow
 from pipeline.analysis.statistics import corpus_statistics
-from pipeline.dataset.verify import dataset_compressors
+from pipeline.compressors.registry import dataset_compressors
 from schemas.files import sha256_hex
 from schemas.manifest import read_manifest
 

@@ -19,7 +19,7 @@ from schemas.errors import ArtifactError, SettingsError
 from tests.kernels.micro_lm import micro_lm
 
 DOCUMENTS = Documents.from_bytes(
-    [Path(__file__).read_bytes(), Path(__file__).with_name("test_show.py").read_bytes(), b"tail"]
+    [Path(__file__).read_bytes(), Path(__file__).with_name("test_pairs.py").read_bytes(), b"tail"]
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-REAL = Path(__file__).parents[4] / "shared" / "data"
+REAL = Path(__file__).parents[5] / "shared" / "data"
 needs_real = pytest.mark.skipif(not (REAL / "HumanEval.jsonl.gz").exists(), reason="the published files are not here")
 
 HUMANEVAL: list[dict[str, Any]] = [

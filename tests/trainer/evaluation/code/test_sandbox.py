@@ -18,7 +18,7 @@ import pytest
 from schemas.errors import SettingsError
 from trainer.evaluation.code.sandbox import OUTPUT_BYTES, Outcome, Sandbox, open_sandbox
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 RIGHT = "def one():\n    return 1\n"
 TEST = "assert one() == 1\n"
 TAGS = itertools.count()

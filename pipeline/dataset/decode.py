@@ -1,0 +1,62 @@
+"""The corpus back from a finished dataset, byte for byte, decoded from one of its compressors."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from pipeline.compressors.registry import dataset_compressors
+from pipeline.corpus.find import format_of
+from pipeline.corpus.languages import language_of
+from pipeline.corpus.records import DOC_ID_DIGITS
+from pipeline.corpus.units import TEXT
+from pipeline.dataset.verify import batches, decode
+from schemas.errors import DatasetError
+from schemas.files import sha256_hex
+from schemas.manifest import read_manifest
+from schemas.shards import DOC_ID, LANGUAGE, SOURCE, spelling_from_array
+
+
+def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
+    """Write every document, decoded from `compressor` (or neural, or the first), below `out`; returns how many.
+
+    A source file comes back as the file that it was. Records of a JSON lines, Parquet or Arrow source become lines
+    {"doc_id": …, "text": …} of one JSON lines file named after it.
+    """
+    manifest = read_manifest(directory)
+    compressors = dataset_compressors(directory, manifest)
+    name = compressor or ("neural" if "neural" in compressors else next(iter(compressors)))
+    if name not in compressors:
+        raise DatasetError(f"{directory} has no compressor {name!r}; it has {', '.join(compressors)}")
+    if os.path.isfile(out) or (os.path.isdir(out) and os.listdir(out)):
+        raise DatasetError(f"{out} is not an empty directory; give another --out")
+    documents = 0
+    for shard in manifest.shards:
+        for batch in batches(os.path.join(directory, shard.name)):
+            decoded = decode(compressors[name], spelling_from_array(batch[name]), by_model=False)
+            rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
+            for i, (source, doc_id, language) in enumerate(rows):
+                _append(out, source, doc_id, decoded.text(i), whole=_is_whole_file(source, doc_id, language))
+                documents += 1
+    return documents
+
+
+def _is_whole_file(source: str, doc_id: str, language: str) -> bool:
+    """Whether a document was a file of a source tree, and not a record."""
+    if format_of(source) == TEXT:
+        return True
+    # .json is both; a file of a tree is the document at position 0 and has its language from its suffix.
+    made_id = sha256_hex(f"{source}:0".encode())[:DOC_ID_DIGITS]
+    return source.lower().endswith(".json") and doc_id == made_id and language == language_of(source)
+
+
+def _append(out: str, source: str, doc_id: str, text: bytes, *, whole: bool) -> None:
+    parts = [part for part in source.replace("://", "/").split("/") if part not in ("", ".", "..")]
+    path = os.path.join(out, *parts)
+    if not whole:
+        path = path.removesuffix(".gz").removesuffix(".zst")
+        path += "" if path.endswith(".jsonl") else ".jsonl"
+        text = (json.dumps({"doc_id": doc_id, "text": text.decode()}, ensure_ascii=False) + "\n").encode()
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "ab") as file:
+        file.write(text)
