@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -30,16 +31,26 @@ def canonical_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def replace_file(path: str, data: bytes) -> None:
-    """Put `data` at a local path so that a reader sees the old file or the new one, never a part."""
-    temporary = f"{path}.tmp"
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[str]:
+    """A temporary path beside `path` to write to; on leaving it is synchronised to disk and takes the place of `path`.
+
+    A reader sees the old file or the whole new one, never a part, also after a crash. When the body raises, the
+    temporary file is removed and `path` stays as it was. For local files only.
+    """
+    temporary = f"{os.fspath(path)}.tmp"
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             os.remove(temporary)
         raise
+
+
+def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put `data` at a local path so that a reader sees the old file or the new one, never a part."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)

@@ -1,0 +1,289 @@
+"""A settings dataclass as command-line options and as a JSON file, so that each default and explanation is typed once.
+
+    class Settings:                     command line    --unit-bytes BYTES  input per shard (default: 8388608)
+        unit_bytes: int = 8 << 20   ──►
+        \"\"\"Input per shard.\"\"\"       JSON file       {"unit_bytes": 8388608, …}
+
+Every field is an option, `--` and its name with hyphens; its help is the string below it in the class. A field whose
+type is a dataclass contributes its own fields. `field(metadata=option(...))` says what the type cannot. What a command
+line leaves out comes from `--config FILE`, what that leaves out from the dataclass, or from the object given as base.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from schemas.errors import SettingsError, UserError
+
+Settings = TypeVar("Settings")
+
+_OPTION = "option"
+_UNITS = ("bytes", "bits", "symbols", "steps", "documents", "share", "fraction", "seconds", "shards", "rows", "heads")
+
+
+def option(
+    name: str = "",
+    *,
+    metavar: str = "",
+    default: str = "",
+    positional: bool = False,
+    commas: bool = False,
+    hidden: bool = False,
+) -> dict[str, Any]:
+    """Metadata of a field: how its option differs from what the field's name and type say.
+
+    name: the option without `--`. metavar: what stands for the value in the help. default: what the help says of the
+    default where the value itself tells little. positional: an argument without a name. commas: a tuple as one word,
+    separated by commas. hidden: no option; the field can be set in a configuration file only.
+    """
+    return {
+        _OPTION: {
+            "name": name,
+            "metavar": metavar,
+            "default": default,
+            "positional": positional,
+            "commas": commas,
+            "hidden": hidden,
+        }
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Leaf:
+    """One field that holds a value, wherever it lies in nested dataclasses."""
+
+    path: tuple[str, ...]
+    type: Any
+    """Without `| None`."""
+    help: str
+    default: Any
+    has_default: bool
+    own: Mapping[str, Any]
+    """What `option()` said."""
+
+    @property
+    def flag(self) -> str:
+        return "--" + (self.own.get("name") or self.path[-1].replace("_", "-"))
+
+    @property
+    def is_tuple(self) -> bool:
+        return typing.get_origin(self.type) is tuple
+
+    @property
+    def metavar(self) -> str:
+        if self.own.get("metavar"):
+            return str(self.own["metavar"])
+        last = self.path[-1].rpartition("_")[2]
+        return last.upper() if last in _UNITS else {int: "N", float: "X"}.get(self.type, last.upper())
+
+
+def field_help(cls: type) -> dict[str, str]:
+    """The string below each field of a dataclass, on one line, without its final full stop."""
+    body = ast.parse(inspect.cleandoc("\n" + inspect.getsource(cls))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for node, below in zip(body.body, body.body[1:], strict=False):
+        match node, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                text = " ".join(words.split()).replace("`", "").removesuffix(".")
+                found[name] = text[:1].lower() + text[1:] if text[1:2].islower() else text
+    return found
+
+
+def _leaves(cls: Any, base: Any = None, path: tuple[str, ...] = ()) -> Iterator[_Leaf]:
+    hints, texts = typing.get_type_hints(cls), field_help(cls)
+    for field in dataclasses.fields(cls):
+        kind = _without_none(hints[field.name])
+        if base is not None:
+            default = getattr(base, field.name)
+        elif field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        else:
+            default = field.default
+        here = (*path, field.name)
+        if dataclasses.is_dataclass(kind) and not hasattr(kind, "parse"):
+            yield from _leaves(kind, None if default is dataclasses.MISSING else default, here)
+            continue
+        yield _Leaf(
+            path=here,
+            type=kind,
+            help=texts.get(field.name, ""),
+            default=default,
+            has_default=default is not dataclasses.MISSING,
+            own=field.metadata.get(_OPTION, {}),
+        )
+
+
+def _without_none(hint: Any) -> Any:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        (kind,) = [part for part in typing.get_args(hint) if part is not type(None)]
+        return kind
+    return hint
+
+
+def add_options(
+    parser: argparse.ArgumentParser, cls: type, *, omit: Sequence[str] = (), base: Any = None, defaults: str = ""
+) -> None:
+    """An option for every field of a settings dataclass but those in `omit`.
+
+    base: an object of `cls` whose values are the defaults that the help names. defaults: said of each default instead,
+    where it depends on another option.
+    """
+    for leaf in _leaves(cls, base):
+        if leaf.own.get("hidden") or leaf.path[-1] in omit or leaf.path[0] in omit:
+            continue
+        assert leaf.help, f"{cls.__name__}.{'.'.join(leaf.path)} has no string below it to explain it"
+        said = leaf.own.get("default") or defaults or _said(leaf)
+        words: dict[str, Any] = {
+            "help": (f"{leaf.help} (default: {said})" if said else leaf.help).replace("%", "%%"),
+            "default": argparse.SUPPRESS,
+        }
+        if leaf.own.get("positional"):
+            words["nargs"] = "?" if leaf.has_default else None
+            parser.add_argument(leaf.path[-1], metavar=leaf.metavar, **words)
+            continue
+        words["dest"] = leaf.path[-1]
+        if leaf.type is bool:
+            parser.add_argument(leaf.flag, action=argparse.BooleanOptionalAction, **words)
+            continue
+        if typing.get_origin(leaf.type) is Literal:
+            words["choices"] = typing.get_args(leaf.type)
+        else:
+            words["metavar"] = leaf.metavar
+            words["type"] = str if leaf.is_tuple else _reader(leaf.type)
+            if leaf.is_tuple and not leaf.own.get("commas"):
+                words["nargs"] = "+"
+        parser.add_argument(leaf.flag, required=not leaf.has_default, **words)
+
+
+def _said(leaf: _Leaf) -> str:
+    """The default, as the help names it; empty where there is nothing to say."""
+    if not leaf.has_default or leaf.default is None or leaf.default is False or leaf.default in ("", ()):
+        return ""
+    if leaf.is_tuple:
+        return ("," if leaf.own.get("commas") else " ").join(leaf.default)
+    if leaf.default is True:
+        return "yes"
+    return str(leaf.default)
+
+
+def _reader(kind: Any) -> Callable[[str], Any]:
+    """What reads a value of a type from a word; its errors are those that argparse tells."""
+    if not hasattr(kind, "parse"):
+        return kind
+
+    def parse(word: str) -> Any:
+        try:
+            return kind.parse(word)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """`--config FILE`, whose values stand where the command line says nothing."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default="",
+        help="take what is not given here from this JSON file, such as the settings.json of an earlier run",
+    )
+
+
+def from_options(cls: type[Settings], options: argparse.Namespace, *, base: Any = None, **fixed: Any) -> Settings:
+    """The settings that a command line asks for: `fixed`, then its options, then its `--config`, then base or defaults.
+
+    SettingsError where the file is not one of such settings.
+    """
+    given = {**vars(options), **fixed}
+    path = given.get("config") or ""
+    config = read_config(path) if path else {}
+    return _build(cls, given, config, base, path)
+
+
+def config_value(options: argparse.Namespace, name: str, default: Any) -> Any:
+    """One value of a command line or its `--config`, for what must be known before the rest, such as a size."""
+    config = read_config(options.config) if getattr(options, "config", "") else {}
+    return getattr(options, name, config.get(name, default))
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """The object in a JSON file; SettingsError where there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"--config {path} cannot be read ({reason}); give a settings.json") from error
+    if not isinstance(found, dict):
+        raise SettingsError(f"--config {path} holds no JSON object; give a settings.json")
+    return found
+
+
+def to_json(settings: Any) -> dict[str, Any]:
+    """Settings as JSON values, as `--config` reads them."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if hasattr(type(value), "parse"):
+            value = str(value)
+        elif dataclasses.is_dataclass(value):
+            value = to_json(value)
+        found[field.name] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: Any, path: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]
+    unknown = sorted(set(config) - set(names))
+    if unknown:
+        raise SettingsError(f"--config {path} has {unknown[0]!r}, which is no setting; known are {', '.join(names)}")
+    values = {}
+    for name in names:
+        kind = _without_none(hints[name])
+        if dataclasses.is_dataclass(kind) and not hasattr(kind, "parse"):
+            if name in given and not isinstance(given[name], str):
+                values[name] = given[name]
+                continue
+            inner = config.get(name, {})
+            if not isinstance(inner, dict):
+                raise SettingsError(f"--config {path} has {name}={inner!r}; it is an object of settings")
+            values[name] = _build(kind, given, inner, None if base is None else getattr(base, name), path)
+        elif name in given:
+            value = given[name]
+            if typing.get_origin(kind) is tuple:
+                value = tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+            values[name] = value
+        elif name in config:
+            values[name] = _checked(config[name], hints[name], name, path)
+        elif base is not None:
+            values[name] = getattr(base, name)
+    return cls(**values)
+
+
+def _checked(value: Any, hint: Any, name: str, path: str) -> Any:
+    """A value of a configuration file, of the field's type; SettingsError where it is of another."""
+    kind = _without_none(hint)
+    if value is None and kind is not hint:
+        return None
+    if typing.get_origin(kind) is Literal and value in typing.get_args(kind):
+        return value
+    if typing.get_origin(kind) is tuple and isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return tuple(value)
+    if hasattr(kind, "parse") and isinstance(value, str):
+        return kind.parse(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind in (int, float, str, bool) and type(value) is kind:
+        return value
+    raise SettingsError(f"--config {path} has {name}={value!r}, which is not a value of that setting")
