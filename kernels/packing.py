@@ -10,7 +10,7 @@ A document in its representations, with the sentinels that mode `none` leaves ou
 Rows of T symbols are cut from the stream of such documents. A document that does not fit continues at the head of the
 next row, cut between two symbols: nothing is repeated, nothing inserted, nothing dropped, so the rows end to end are
 the stream. There the rest counts as a document of its own (positions restart, the earlier part is out of sight), and
-its ids say by themselves which spelling they are. `ahead` holds the symbols behind a cut, so that a head which predicts
+its ids say by themselves which encoding they are. `ahead` holds the symbols behind a cut, so that a head which predicts
 p symbols ahead has its labels at the end of a row too.
 
 Which representation a document gets is decided where it begins, by its draw and the choice in force for that row; a
@@ -24,14 +24,14 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from kernels.draws import UNIT_BITS
+from kernels.counter_rng import UNIT_BITS
 from schemas.vocabulary import BOS, COMP_BASE, COMP_CLOSE, COMP_OPEN, EOS, PAD, RAW_BASE, RAW_CLOSE, RAW_OPEN
 
 RAW, COMP, COMP_RAW, RAW_COMP = 0, 1, 2, 3
 REPRESENTATIONS = ("raw", "comp", "comp+raw", "raw+comp")
 """Their names, by code."""
 PAIR = COMP_RAW
-"""In a Choice: both spellings; the draw's lowest bit says which comes first."""
+"""In a Choice: both encodings; the draw's lowest bit says which comes first."""
 
 SPECIAL_SPAN, RAW_SPAN, COMP_SPAN = 0, 1, 2
 """What a position holds: a special id, a raw byte, a compressed symbol."""
@@ -58,7 +58,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """n documents in both spellings, end to end, with their draws."""
+    """n documents in both encodings, end to end, with their draws."""
 
     raw: np.ndarray
     """uint8 [n_bytes]."""

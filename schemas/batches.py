@@ -1,6 +1,6 @@
-"""Documents and their spellings as flat arrays: what compressors take and give.
+"""Documents and their encodings as flat arrays: what compressors take and give.
 
-Text is never a Python object here. n documents are one run of bytes and n + 1 offsets; a spelling is one
+Text is never a Python object here. n documents are one run of bytes and n + 1 offsets; an encoding is one
 run of symbols, one run of segments, and two offset arrays that say which of them belong to which document.
 """
 
@@ -37,8 +37,8 @@ class Documents:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spelling:
-    """The compressed spelling of n documents. A segment is what a code was made for: an entropy segment, a token."""
+class Encoding:
+    """The compressed encoding of n documents. A segment is what a code was made for: an entropy segment, a token."""
 
     symbols: np.ndarray
     """uint16 or uint32 [n_symbols]."""

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import DatasetError, FormatVersionError
 
 FORMAT_VERSION = 1
@@ -138,22 +138,22 @@ def list_parts(array: pa.ListArray, name: str) -> tuple[np.ndarray, np.ndarray]:
     return values.to_numpy(zero_copy_only=True), offsets - offsets[0]
 
 
-def spelling_array(spelling: Spelling) -> pa.StructArray:
-    """The spelling of n documents as a struct [n] of `compressor_type`; values stay in the same memory."""
+def encoding_array(encoding: Encoding) -> pa.StructArray:
+    """The encoding of n documents as a struct [n] of `compressor_type`; values stay in the same memory."""
     columns = {
-        SYMBOLS: list_array(spelling.symbols, spelling.symbol_offsets),
-        RAW_ENDS: list_array(spelling.raw_ends, spelling.segment_offsets),
-        SYMBOL_ENDS: list_array(spelling.symbol_ends, spelling.segment_offsets),
+        SYMBOLS: list_array(encoding.symbols, encoding.symbol_offsets),
+        RAW_ENDS: list_array(encoding.raw_ends, encoding.segment_offsets),
+        SYMBOL_ENDS: list_array(encoding.symbol_ends, encoding.segment_offsets),
     }
-    if spelling.window_ends is not None:
-        columns[WINDOW_ENDS] = list_array(spelling.window_ends, spelling.symbol_offsets)
-    windows = spelling.window_ends is not None
-    fields = [*compressor_type(spelling.symbols.dtype, windows)]
+    if encoding.window_ends is not None:
+        columns[WINDOW_ENDS] = list_array(encoding.window_ends, encoding.symbol_offsets)
+    windows = encoding.window_ends is not None
+    fields = [*compressor_type(encoding.symbols.dtype, windows)]
     return pa.StructArray.from_arrays(list(columns.values()), fields=fields)
 
 
-def spelling_from_array(array: pa.StructArray) -> Spelling:
-    """The inverse of `spelling_array`, slices included; DatasetError where the columns contradict each other."""
+def encoding_from_array(array: pa.StructArray) -> Encoding:
+    """The inverse of `encoding_array`, slices included; DatasetError where the columns contradict each other."""
     _refuse_nulls(array, "compressor")
     symbols, symbol_offsets = list_parts(array.field(SYMBOLS), SYMBOLS)
     raw_ends, segment_offsets = list_parts(array.field(RAW_ENDS), RAW_ENDS)
@@ -163,7 +163,7 @@ def spelling_from_array(array: pa.StructArray) -> Spelling:
     if array.type.get_field_index(WINDOW_ENDS) >= 0:
         window_ends, other_offsets = list_parts(array.field(WINDOW_ENDS), WINDOW_ENDS)
         _refuse_difference(symbol_offsets, other_offsets, SYMBOLS, WINDOW_ENDS)
-    return Spelling(
+    return Encoding(
         symbols=symbols,
         symbol_offsets=symbol_offsets,
         raw_ends=raw_ends,

@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import DatasetError
 from schemas.shards import (
     DOC_ID,
@@ -31,8 +31,8 @@ from schemas.shards import (
     compressor_type,
     documents_array,
     documents_from_array,
+    encoding_from_array,
     list_array,
-    spelling_from_array,
 )
 
 SEGMENT, WINDOW, SYMBOL = "segment", "window", "symbol"
@@ -50,7 +50,7 @@ def raw_view(rows: Rows) -> Rows:
 
 
 def comp_view(rows: Rows, compressor: str) -> Rows:
-    """The documents in the spelling of `compressor`, one column per field of its struct."""
+    """The documents in the encoding of `compressor`, one column per field of its struct."""
     fields: list[pa.Field] = list(_compressor_field(rows.schema, compressor).type)
     schema = pa.schema([(DOC_ID, pa.string()), *((field.name, field.type) for field in fields)])
 
@@ -71,13 +71,13 @@ def paired_view(rows: pa.Table | pa.RecordBatch, compressor: str) -> pa.Table:
 
     def view(batch: pa.RecordBatch) -> pa.RecordBatch:
         documents = documents_from_array(batch.column(RAW))
-        spelling = spelling_from_array(batch.column(compressor))
-        counts = np.diff(spelling.segment_offsets)
+        encoding = encoding_from_array(batch.column(compressor))
+        counts = np.diff(encoding.segment_offsets)
         columns = [
             _repeated(batch.column(DOC_ID), counts),
             pa.array(_indices_within(counts).astype(np.uint32)),
-            _pieces(documents, spelling.raw_ends, spelling.segment_offsets),
-            list_array(spelling.symbols, _symbol_bounds(spelling)),
+            _pieces(documents, encoding.raw_ends, encoding.segment_offsets),
+            list_array(encoding.symbols, _symbol_bounds(encoding)),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -99,16 +99,16 @@ def window_view(rows: pa.Table | pa.RecordBatch, compressor: str = "neural") -> 
 
     def view(batch: pa.RecordBatch) -> pa.RecordBatch:
         documents = documents_from_array(batch.column(RAW))
-        spelling = spelling_from_array(batch.column(compressor))
-        assert spelling.window_ends is not None, compressor
-        windows = np.diff(_symbol_bounds(spelling))
-        segments = _indices_within(np.diff(spelling.segment_offsets)).astype(np.uint32)
+        encoding = encoding_from_array(batch.column(compressor))
+        assert encoding.window_ends is not None, compressor
+        windows = np.diff(_symbol_bounds(encoding))
+        segments = _indices_within(np.diff(encoding.segment_offsets)).astype(np.uint32)
         columns = [
-            _repeated(batch.column(DOC_ID), np.diff(spelling.symbol_offsets)),
+            _repeated(batch.column(DOC_ID), np.diff(encoding.symbol_offsets)),
             pa.array(np.repeat(segments, windows)),
             pa.array(_indices_within(windows).astype(np.uint32)),
-            _pieces(documents, spelling.window_ends, spelling.symbol_offsets),
-            pa.array(spelling.symbols),
+            _pieces(documents, encoding.window_ends, encoding.symbol_offsets),
+            pa.array(encoding.symbols),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -175,9 +175,9 @@ def _bounds(outer: np.ndarray, ends: np.ndarray, end_offsets: np.ndarray, name: 
     return bounds
 
 
-def _symbol_bounds(spelling: Spelling) -> np.ndarray:
+def _symbol_bounds(encoding: Encoding) -> np.ndarray:
     """int64 [n_segments + 1]: bounds of the segments in the flat run of symbols."""
-    return _bounds(spelling.symbol_offsets, spelling.symbol_ends, spelling.segment_offsets, "symbol ends")
+    return _bounds(encoding.symbol_offsets, encoding.symbol_ends, encoding.segment_offsets, "symbol ends")
 
 
 def _pieces(documents: Documents, ends: np.ndarray, end_offsets: np.ndarray) -> pa.LargeBinaryArray:

@@ -24,7 +24,7 @@ from pipeline.storage import files as storage
 from schemas.errors import SettingsError
 from tests.pipeline.corpora import jsonl, texts, whole
 from tests.pipeline.runs import content
-from tests.soak.hostile_lines import MOST_DOCUMENT_BYTES, draw_lines, read_lines
+from tests.soak.hostile_lines import MAX_DOCUMENT_BYTES, draw_lines, read_lines
 from tests.soak.laws import BrokenLawError, check_finished, check_unfinished
 
 ROOT = Path(__file__).parent.parent
@@ -128,7 +128,7 @@ def test_the_laws_of_a_killed_run_can_be_broken(made: Path, tmp_path: Path) -> N
 def test_the_slow_reading_of_lines_is_that_of_the_readers(seed: int, tmp_path: Path) -> None:
     data = draw_lines(random.Random(seed), 60)
     (tmp_path / "a.jsonl").write_bytes(data)
-    settings = ReadSettings(max_document_bytes=MOST_DOCUMENT_BYTES)
+    settings = ReadSettings(max_document_bytes=MAX_DOCUMENT_BYTES)
     found = read_documents([whole(tmp_path / "a.jsonl", "jsonl")], settings)
     assert [item.text if isinstance(item, Record) else None for item in found] == read_lines(data)
 

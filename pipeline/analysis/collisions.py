@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 LEVELS = ("segment", "first-window", "window")
 EXAMPLES = 20
 SYMBOL_BYTES = 4
-MOST_SYMBOLS = 255
-LONGEST_COUNTED = 16
+MAX_SYMBOLS = 255
+MAX_COUNTED = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ class CollisionTable:
     occurrences: int
     """Chunks in the corpus."""
     distinct_chunks: int
-    distinct_spellings: int
+    distinct_encodings: int
     """Pairs of chunk and code: more than the chunks where a code depends on what stands before the chunk too."""
     codes: int
     colliding_codes: int
@@ -99,7 +99,7 @@ def collision_table(dataset: str, compressor: str, level: str, *, seed: int = 0)
         level=level,
         occurrences=occurrences,
         distinct_chunks=distinct_chunks,
-        distinct_spellings=len(frame),
+        distinct_encodings=len(frame),
         codes=len(sizes),
         colliding_codes=int((sizes > 1).sum()),
         colliding_chunk_share=colliding["chunk"].nunique() / max(1, distinct_chunks),
@@ -108,9 +108,9 @@ def collision_table(dataset: str, compressor: str, level: str, *, seed: int = 0)
         prefix_over_longer=prefix_shares(pairs, max),
         prefix_over_shorter=prefix_shares(pairs, min),
         random_prefix_over_longer=prefix_shares(controls, max),
-        bucket_sizes=_histogram(sizes.to_numpy(), LONGEST_COUNTED),
+        bucket_sizes=_histogram(sizes.to_numpy(), MAX_COUNTED),
         longer_chunk_bytes=_histogram(
-            np.array([max(len(a), len(b)) for a, b in zip(pairs.left, pairs.right, strict=True)]), LONGEST_COUNTED
+            np.array([max(len(a), len(b)) for a, b in zip(pairs.left, pairs.right, strict=True)]), MAX_COUNTED
         ),
         tails=tail_counts(pairs),
         examples=_examples(colliding),
@@ -157,10 +157,10 @@ def _keys(dataset: str, compressor: str, level: str) -> Iterator[tuple[np.ndarra
     for batch in open_shards(dataset):
         chunks, symbols, bounds = _chunks(batch, compressor, level)
         counts, lengths = np.diff(bounds), np.diff(chunks.offsets)
-        if counts.size and counts.max() > MOST_SYMBOLS:
+        if counts.size and counts.max() > MAX_SYMBOLS:
             raise SettingsError(
                 f"a segment of {compressor!r} has {counts.max()} symbols; collisions are counted of codes of at most "
-                f"{MOST_SYMBOLS}, such as those of neural and tokenizer"
+                f"{MAX_SYMBOLS}, such as those of neural and tokenizer"
             )
         sizes = lengths + SYMBOL_BYTES * counts + 1
         ends = np.cumsum(sizes)

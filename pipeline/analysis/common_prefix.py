@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernels.draws import key
+from kernels.counter_rng import key
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.draws import draws, hash_strings, key, permutation
+from kernels.counter_rng import draws, hash_strings, key, permutation
 from schemas.errors import SettingsError
 
 KINDS = ("delete", "insert", "substitute")

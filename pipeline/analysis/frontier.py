@@ -1,4 +1,4 @@
-"""The same byte LM over boundary rules and θ: how short its spellings are, and how far they move under edits.
+"""The same byte LM over boundary rules and θ: how short its encodings are, and how far they move under edits.
 
     texts, 10 % of the characters deleted ── for each rule, for each θ ──► bytes per symbol, distance
 
@@ -58,15 +58,15 @@ def frontier_rows(compressor: NeuralCompressor, texts: Texts, *, seed: int = 0) 
     rows = []
     for context in CONTEXTS:
         for quantile, variant in neural_variants(compressor, context, both, raw_bytes):
-            spelling = symbols_of(variant, both)
-            found = distances(spelling[: len(chosen)], spelling[len(chosen) :])
+            encoding = symbols_of(variant, both)
+            found = distances(encoding[: len(chosen)], encoding[len(chosen) :])
             low, high = median_interval(found, seed)
             rows.append(
                 FrontierRow(
                     context=context,
                     quantile=quantile,
                     theta_bits=variant.config.theta_bits,
-                    bytes_per_symbol=raw_bytes / max(1, sum(map(len, spelling[: len(chosen)]))),
+                    bytes_per_symbol=raw_bytes / max(1, sum(map(len, encoding[: len(chosen)]))),
                     distance=float(np.median(found)),
                     low=low,
                     high=high,

@@ -20,18 +20,18 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from kernels.draws import draws, hash_strings, key
+from kernels.counter_rng import draws, hash_strings, key
 from pipeline.analysis.report.markup import visible
 from pipeline.analysis.statistics import score_name
 from schemas.batches import Documents
 from schemas.manifest import Manifest, open_shards
-from schemas.shards import DOC_ID, ENTROPY, LANGUAGE, RAW, SOURCE, documents_from_array, spelling_from_array
+from schemas.shards import DOC_ID, ENTROPY, LANGUAGE, RAW, SOURCE, documents_from_array, encoding_from_array
 
 EXCERPT_BYTES = 1200
 PURPOSE = 0x5A4D
 """What the seed is drawn for, so that other draws of one seed differ."""
 SHADES = 12
-LEAST_THETA_BITS = 0.25
+MIN_THETA_BITS = 0.25
 THETA_SHADE = 8
 """The first shade above θ, so that a boundary stands before every byte of this shade or a darker one."""
 NAMED = {0x0A: "↵", 0x09: "→", 0x20: "·"}
@@ -140,13 +140,13 @@ def _sample(
 ) -> Sample:
     documents = documents_from_array(row[RAW])
     raw = documents.raw
-    spelling = spelling_from_array(row[compressor])
-    ends = spelling.raw_ends.astype(np.int64)
+    encoding = encoding_from_array(row[compressor])
+    ends = encoding.raw_ends.astype(np.int64)
     first, last = _excerpt(raw, ends)
     start, stop = (int(ends[first - 1]) if first else 0), int(ends[last - 1]) if last else 0
-    symbol_ends = spelling.symbol_ends.astype(np.int64)
+    symbol_ends = encoding.symbol_ends.astype(np.int64)
     symbol_start, symbol_stop = (int(symbol_ends[first - 1]) if first else 0), int(symbol_ends[last - 1]) if last else 0
-    windows = spelling.window_ends
+    windows = encoding.window_ends
     return Sample(
         doc_id=row[DOC_ID][0].as_py(),
         source=row[SOURCE][0].as_py(),
@@ -154,7 +154,7 @@ def _sample(
         compressor=compressor,
         document_bytes=int(raw.size),
         document_symbols={
-            name: int(spelling_from_array(row[name]).symbols.size) for name in sorted(manifest.compressors)
+            name: int(encoding_from_array(row[name]).symbols.size) for name in sorted(manifest.compressors)
         },
         start=start,
         first_segment=first,
@@ -164,7 +164,7 @@ def _sample(
         score_bits=_entropies(row, documents, entropies, start, stop),
         segment_ends=tuple((ends[first:last] - start).tolist()),
         symbol_ends=tuple((symbol_ends[first:last] - symbol_start).tolist()),
-        symbols=tuple(spelling.symbols[symbol_start:symbol_stop].tolist()),
+        symbols=tuple(encoding.symbols[symbol_start:symbol_stop].tolist()),
         window_ends=None
         if windows is None
         else tuple((windows[symbol_start:symbol_stop].astype(np.int64) - start).tolist()),
@@ -212,7 +212,7 @@ def shade(bits: float, theta_bits: float) -> int:
 
 def step_bits(theta_bits: float) -> float:
     """Bits from one shade to the next."""
-    return max(theta_bits, LEAST_THETA_BITS) / THETA_SHADE
+    return max(theta_bits, MIN_THETA_BITS) / THETA_SHADE
 
 
 def cells(sample: Sample) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from kernels.draws import key
+from kernels.counter_rng import key
 from pipeline.analysis.edits import KINDS, edited
 from pipeline.analysis.texts import Texts
 from pipeline.compressors.base import Compressor
@@ -95,9 +95,9 @@ def spelled(compressor: Compressor | None, texts: Sequence[str]) -> list[list[in
 
 def symbols_of(compressor: Compressor, documents: Documents) -> list[list[int]]:
     """The symbols of every document, by one call."""
-    spelling = compressor.compress(documents)
-    bounds = spelling.symbol_offsets
-    return [spelling.symbols[bounds[i] : bounds[i + 1]].tolist() for i in range(len(documents))]
+    encoding = compressor.compress(documents)
+    bounds = encoding.symbol_offsets
+    return [encoding.symbols[bounds[i] : bounds[i + 1]].tolist() for i in range(len(documents))]
 
 
 def distances(before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]) -> np.ndarray:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from schemas.batches import Documents, Spelling, lengths_within
+from schemas.batches import Documents, Encoding, lengths_within
 from schemas.errors import DatasetError
 from schemas.manifest import Manifest, open_shards
-from schemas.shards import ENTROPY, LANGUAGE, RAW, documents_from_array, list_parts, spelling_from_array
+from schemas.shards import ENTROPY, LANGUAGE, RAW, documents_from_array, encoding_from_array, list_parts
 
 Entropies = Callable[[Documents], np.ndarray]
 """What decides boundaries, float32 [n_bytes] in bits, of every byte of some documents: its entropy or its surprisal."""
@@ -170,7 +170,7 @@ class _Counter:
 
 
 class _Group:
-    """Documents of one language in one spelling."""
+    """Documents of one language in one encoding."""
 
     def __init__(self) -> None:
         self.documents = self.raw_bytes = self.symbols = 0
@@ -201,9 +201,9 @@ class _Tally:
         known = sorted(set(labels))
         group = np.searchsorted(known, labels) if known else np.empty(0, np.int64)
         for name in self.symbols:
-            spelling = spelling_from_array(batch[name])
-            self._count_spelling(name, spelling)
-            counts = np.diff(spelling.symbol_offsets)
+            encoding = encoding_from_array(batch[name])
+            self._count_encoding(name, encoding)
+            counts = np.diff(encoding.symbol_offsets)
             for i, language in enumerate(known):
                 self._count_documents(self.languages[language, name], lengths[group == i], counts[group == i])
 
@@ -214,13 +214,13 @@ class _Tally:
         group.symbols += int(symbols.sum())
         group.ratios.add(lengths / np.maximum(1, symbols))
 
-    def _count_spelling(self, name: str, spelling: Spelling) -> None:
-        self.symbols[name] += np.bincount(spelling.symbols, minlength=self.symbols[name].size)
-        self.segments[name] += spelling.raw_ends.size
-        pieces = {"segment_bytes": (spelling.raw_ends, spelling.segment_offsets)}
-        pieces["segment_symbols"] = (spelling.symbol_ends, spelling.segment_offsets)
-        if spelling.window_ends is not None:
-            pieces["window_bytes"] = (spelling.window_ends, spelling.symbol_offsets)
+    def _count_encoding(self, name: str, encoding: Encoding) -> None:
+        self.symbols[name] += np.bincount(encoding.symbols, minlength=self.symbols[name].size)
+        self.segments[name] += encoding.raw_ends.size
+        pieces = {"segment_bytes": (encoding.raw_ends, encoding.segment_offsets)}
+        pieces["segment_symbols"] = (encoding.symbol_ends, encoding.segment_offsets)
+        if encoding.window_ends is not None:
+            pieces["window_bytes"] = (encoding.window_ends, encoding.symbol_offsets)
         for quantity, (ends, offsets) in pieces.items():
             self.lengths[quantity, name].add(lengths_within(ends, offsets))
 

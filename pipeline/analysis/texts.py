@@ -12,7 +12,7 @@ from schemas.manifest import open_shards
 from schemas.shards import DOC_ID, RAW
 
 SALT = "analysis"
-LEAST_BYTES = 64
+MIN_BYTES = 64
 """Shorter texts have distances that are all or nothing."""
 
 Texts = list[tuple[str, str]]
@@ -28,7 +28,7 @@ def held_out_texts(dataset: str, *, limit: int, max_bytes: int, extra: str | Non
     names, texts = [], {}
     for batch in open_shards(dataset):
         for doc_id, raw in zip(batch.column(DOC_ID).to_pylist(), batch.column(RAW), strict=True):
-            if is_held_out(doc_id, HELD_OUT_SHARE) and len(raw.as_buffer()) >= LEAST_BYTES:
+            if is_held_out(doc_id, HELD_OUT_SHARE) and len(raw.as_buffer()) >= MIN_BYTES:
                 names.append(doc_id)
                 texts[doc_id] = head(raw.as_buffer().to_pybytes()[: max_bytes + 4], max_bytes)
         # Only so many can be wanted: memory is bounded by `limit`, not by the corpus.
@@ -42,7 +42,7 @@ def held_out_texts(dataset: str, *, limit: int, max_bytes: int, extra: str | Non
         note += f" and {len(files)} files from elsewhere"
     if not chosen:
         raise DatasetError(
-            f"{dataset} holds out no document of {LEAST_BYTES} bytes; give unseen texts as a directory with --texts"
+            f"{dataset} holds out no document of {MIN_BYTES} bytes; give unseen texts as a directory with --texts"
         )
     return chosen, f"{note}, the first {max_bytes:,} bytes of each"
 
@@ -72,7 +72,7 @@ def _file_texts(directory: str, limit: int, max_bytes: int) -> Texts:
             text = head(raw, max_bytes)
         except (OSError, UnicodeDecodeError):
             continue
-        if len(raw) >= LEAST_BYTES and "\0" not in text:
+        if len(raw) >= MIN_BYTES and "\0" not in text:
             texts.append((path, text))
     return texts
 

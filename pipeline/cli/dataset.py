@@ -39,7 +39,7 @@ def add_decode_options(options: argparse.ArgumentParser) -> None:
     """The command's options."""
     options.add_argument("dataset", metavar="DIR", help="directory of a finished dataset")
     options.add_argument("--out", required=True, metavar="DIR", help="where the documents go, by their source names")
-    options.add_argument("--compressor", default=None, help="decode this spelling (default: neural, or else the first)")
+    options.add_argument("--compressor", default=None, help="decode this encoding (default: neural, or else the first)")
     options.set_defaults(run=_run_decode)
 
 
@@ -55,7 +55,7 @@ def add_show_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("shard", metavar="DIR|SHARD", help="a dataset (its first shard) or a shard")
     options.add_argument("--view", choices=("raw", "comp", "paired", "windows"), default="paired", help="which view")
     options.add_argument("--head", type=int, default=20, metavar="ROWS", help="rows to print")
-    options.add_argument("--compressor", default=None, help="whose spelling (default: the shard's first)")
+    options.add_argument("--compressor", default=None, help="whose encoding (default: the shard's first)")
     options.add_argument("--width", type=int, default=120, metavar="COLUMNS", help="of the terminal")
     options.set_defaults(run=_run_show)
 

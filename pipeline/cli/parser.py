@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = _Parser(
-        prog="python -m pipeline", description="Turn a corpus into Arrow shards with raw and compressed spellings."
+        prog="python -m pipeline", description="Turn a corpus into Arrow shards with raw and compressed encodings."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (add_options, help_line) in COMMANDS.items():

@@ -1,1 +1,1 @@
-"""The compressed spellings: neural, tokenizer, gzip and token-bytes, behind one interface."""
+"""The compressed encodings: neural, tokenizer, gzip and token-bytes, behind one interface."""

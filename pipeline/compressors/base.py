@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 
 
 class Compressor(Protocol):
@@ -21,12 +21,12 @@ class Compressor(Protocol):
     digest: str
     """sha256 over everything that a code depends on; goes into the manifest."""
 
-    def compress(self, documents: Documents) -> Spelling:
-        """The compressed spelling of every document. It does not depend on what else is in the batch."""
+    def compress(self, documents: Documents) -> Encoding:
+        """The compressed encoding of every document. It does not depend on what else is in the batch."""
         ...
 
-    def decode(self, spelling: Spelling) -> Documents:
-        """The exact bytes of every document; VerificationError where the spelling is not one of this compressor's."""
+    def decode(self, encoding: Encoding) -> Documents:
+        """The exact bytes of every document; VerificationError where the encoding is not one of this compressor's."""
         ...
 
     def settings(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The gzip spelling: one member per document, one symbol per byte of it, one segment.
+"""The gzip encoding: one member per document, one symbol per byte of it, one segment.
 
 The header is written here and not by zlib, so that it is the same everywhere: no name, time 0, operating system 255
 ("unknown"). The deflate stream itself depends on the zlib version, which the digest and the manifest name.
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError, VerificationError
 from schemas.files import canonical_json, sha256_hex
 from schemas.vocabulary import BYTE_ALPHABET_SIZE
@@ -46,12 +46,12 @@ class GzipCompressor:
         effort = {_FASTEST_LEVEL: 4, _SMALLEST_LEVEL: 2}.get(level, 0)
         self._header = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, effort, 255])
 
-    def compress(self, documents: Documents) -> Spelling:
+    def compress(self, documents: Documents) -> Encoding:
         """One symbol per byte of each document's member."""
         members = [self._member(documents.text(i)) for i in range(len(documents))]
         offsets = np.zeros(len(members) + 1, np.int64)
         np.cumsum([len(member) for member in members], out=offsets[1:])
-        return Spelling(
+        return Encoding(
             symbols=np.frombuffer(b"".join(members), np.uint8).astype(self.symbol_dtype),
             symbol_offsets=offsets,
             raw_ends=np.diff(documents.offsets).astype(np.uint32),
@@ -59,20 +59,20 @@ class GzipCompressor:
             segment_offsets=np.arange(len(members) + 1, dtype=np.int64),
         )
 
-    def decode(self, spelling: Spelling) -> Documents:
+    def decode(self, encoding: Encoding) -> Documents:
         """The members' contents; VerificationError if one is not a whole gzip member of the stated length."""
-        symbols, offsets = spelling.symbols, spelling.symbol_offsets
-        one_each = np.array_equal(spelling.segment_offsets, np.arange(len(spelling) + 1))
-        if not one_each or len(spelling.raw_ends) != len(spelling):
-            raise VerificationError("a gzip spelling has not one segment per document: the shard is damaged")
-        if not np.array_equal(spelling.symbol_ends, np.diff(offsets)) or offsets[0] != 0 or offsets[-1] != len(symbols):
+        symbols, offsets = encoding.symbols, encoding.symbol_offsets
+        one_each = np.array_equal(encoding.segment_offsets, np.arange(len(encoding) + 1))
+        if not one_each or len(encoding.raw_ends) != len(encoding):
+            raise VerificationError("a gzip encoding has not one segment per document: the shard is damaged")
+        if not np.array_equal(encoding.symbol_ends, np.diff(offsets)) or offsets[0] != 0 or offsets[-1] != len(symbols):
             raise VerificationError("a gzip segment does not hold its document's symbols: the shard is damaged")
         if len(symbols) and symbols.max() >= self.alphabet_size:
             raise VerificationError(f"symbol {symbols.max()} is not a byte of a gzip member: the shard is damaged")
         octets = symbols.astype(np.uint8).tobytes()
         texts = [
-            _contents(octets[offsets[i] : offsets[i + 1]], n_bytes=int(spelling.raw_ends[i]), document=i)
-            for i in range(len(spelling))
+            _contents(octets[offsets[i] : offsets[i + 1]], n_bytes=int(encoding.raw_ends[i]), document=i)
+            for i in range(len(encoding))
         ]
         return Documents.from_bytes(texts)
 

@@ -1,4 +1,4 @@
-"""The token-bytes spelling: the tokenizer's tokens, each as a fixed number of bytes, one segment per token.
+"""The token-bytes encoding: the tokenizer's tokens, each as a fixed number of bytes, one segment per token.
 
 plain   the id, big-endian                                    token 300, 2 bytes  ->  1, 44
 gray    r ^ (r >> 1), big-endian, with r the rank of the      neighbours in the sorted vocabulary differ in one bit,
@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
 from pipeline.compressors.tokenizer.piece_table import PieceTable
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError, VerificationError
 from schemas.files import canonical_json, sha256_hex
 from schemas.vocabulary import BYTE_ALPHABET_SIZE
@@ -60,14 +60,14 @@ class TokenBytesCompressor:
         """The compressor over the tokenizer of a `.model` file; ArtifactError as `TokenizerCompressor.load`."""
         return cls(TokenizerCompressor.load(path), width_bytes=width_bytes, code=code)
 
-    def compress(self, documents: Documents) -> Spelling:
+    def compress(self, documents: Documents) -> Encoding:
         """`width_bytes` symbols and one segment per token."""
         tokens = self.tokenizer.compress(documents)
         codes = self._codes[tokens.symbols]
         symbols = np.empty((len(codes), self.width_bytes), self.symbol_dtype)
         for column in range(self.width_bytes):
             symbols[:, column] = (codes >> self._shift(column)) & 0xFF
-        return Spelling(
+        return Encoding(
             symbols=symbols.reshape(-1),
             symbol_offsets=tokens.symbol_offsets * self.width_bytes,
             raw_ends=tokens.raw_ends,
@@ -75,10 +75,10 @@ class TokenBytesCompressor:
             segment_offsets=tokens.segment_offsets,
         )
 
-    def decode(self, spelling: Spelling) -> Documents:
+    def decode(self, encoding: Encoding) -> Documents:
         """The exact bytes; VerificationError if the symbols are not whole tokens of this code."""
-        symbols, width = spelling.symbols, self.width_bytes
-        if len(symbols) % width or (spelling.symbol_offsets % width).any() or (spelling.symbol_ends % width).any():
+        symbols, width = encoding.symbols, self.width_bytes
+        if len(symbols) % width or (encoding.symbol_offsets % width).any() or (encoding.symbol_ends % width).any():
             raise VerificationError(f"token-bytes symbols are not in groups of {width}: the shard is damaged")
         if len(symbols) and symbols.max() >= self.alphabet_size:
             raise VerificationError(f"symbol {symbols.max()} is not a byte of a token: the shard is damaged")
@@ -92,12 +92,12 @@ class TokenBytesCompressor:
                 " the shard is damaged or was written with another tokenizer, width or code"
             )
         return self.tokenizer.decode(
-            Spelling(
+            Encoding(
                 symbols=ids,
-                symbol_offsets=spelling.symbol_offsets // width,
-                raw_ends=spelling.raw_ends,
-                symbol_ends=spelling.symbol_ends // np.uint32(width),
-                segment_offsets=spelling.segment_offsets,
+                symbol_offsets=encoding.symbol_offsets // width,
+                raw_ends=encoding.raw_ends,
+                symbol_ends=encoding.symbol_ends // np.uint32(width),
+                segment_offsets=encoding.segment_offsets,
             )
         )
 

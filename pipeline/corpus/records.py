@@ -17,11 +17,11 @@ from schemas.errors import SettingsError
 from schemas.rejects import Reject, excerpt
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MOST_DOCUMENT_BYTES = (1 << 32) - 1
+MAX_DOCUMENT_BYTES = (1 << 32) - 1
 """Ends of segments are uint32."""
-LEAST_SPLIT_BYTES = 16
+MIN_SPLIT_BYTES = 16
 DOC_ID_DIGITS = 16
-MOST_DETAIL_CHARACTERS = 400
+MAX_DETAIL_CHARACTERS = 400
 JSON_TYPES = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -47,13 +47,13 @@ class ReadSettings:
     def __post_init__(self) -> None:
         if not self.text_fields or not all(self.text_fields):
             raise SettingsError(f"text_fields is {self.text_fields!r}; name at least one field, such as text")
-        if not 1 <= self.max_document_bytes <= MOST_DOCUMENT_BYTES:
+        if not 1 <= self.max_document_bytes <= MAX_DOCUMENT_BYTES:
             raise SettingsError(
-                f"max_document_bytes is {self.max_document_bytes}; choose a number from 1 to {MOST_DOCUMENT_BYTES}"
+                f"max_document_bytes is {self.max_document_bytes}; choose a number from 1 to {MAX_DOCUMENT_BYTES}"
             )
-        if self.split_bytes and self.split_bytes < LEAST_SPLIT_BYTES:
+        if self.split_bytes and self.split_bytes < MIN_SPLIT_BYTES:
             raise SettingsError(
-                f"split_bytes is {self.split_bytes}; choose at least {LEAST_SPLIT_BYTES}, or 0 not to split"
+                f"split_bytes is {self.split_bytes}; choose at least {MIN_SPLIT_BYTES}, or 0 not to split"
             )
         if self.max_expansion < 1:
             raise SettingsError(f"max_expansion is {self.max_expansion}; choose at least 1")
@@ -104,7 +104,7 @@ class Checker:
     def reject(self, position: int, reason: str, detail: str, data: bytes) -> Reject:
         """The item at `position`, which begins with `data`, set aside."""
         # Details may quote field names, and those may be anything.
-        detail = " ".join(detail[:MOST_DETAIL_CHARACTERS].encode(errors="backslashreplace").decode().split())
+        detail = " ".join(detail[:MAX_DETAIL_CHARACTERS].encode(errors="backslashreplace").decode().split())
         return Reject(source=self._piece.source, position=position, reason=reason, detail=detail, excerpt=excerpt(data))
 
     def line(self, line: Line) -> Record | Reject | None:

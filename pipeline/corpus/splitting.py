@@ -1,4 +1,4 @@
-"""Long documents cut into pieces, so that a short training context can hold both spellings of one.
+"""Long documents cut into pieces, so that a short training context can hold both encodings of one.
 
 A piece ends behind a newline, else before a character, never inside one. The pieces end to end are the document.
 """
@@ -12,7 +12,7 @@ from pipeline.corpus.records import Record
 from schemas.held_out import piece_id
 from schemas.rejects import Reject
 
-LONGEST_CHARACTER_BYTES = 4
+MAX_CHARACTER_BYTES = 4
 
 
 def split_records(items: Iterable[Record | Reject], limit_bytes: int) -> Iterator[Record | Reject]:
@@ -27,7 +27,7 @@ def split_records(items: Iterable[Record | Reject], limit_bytes: int) -> Iterato
 
 def split_text(text: bytes, limit_bytes: int) -> Iterator[bytes]:
     """Pieces of 1 to `limit_bytes` (at least 4) bytes of UTF-8 text, each as long as a cut behind a newline allows."""
-    assert limit_bytes >= LONGEST_CHARACTER_BYTES, limit_bytes
+    assert limit_bytes >= MAX_CHARACTER_BYTES, limit_bytes
     begin = 0
     while len(text) - begin > limit_bytes:
         end = text.rfind(b"\n", begin, begin + limit_bytes) + 1

@@ -14,7 +14,7 @@ from pipeline.dataset.verify import batches, decode
 from schemas.errors import DatasetError
 from schemas.files import sha256_hex
 from schemas.manifest import read_manifest
-from schemas.shards import DOC_ID, LANGUAGE, SOURCE, spelling_from_array
+from schemas.shards import DOC_ID, LANGUAGE, SOURCE, encoding_from_array
 
 
 def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
@@ -33,7 +33,7 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
     documents = 0
     for shard in manifest.shards:
         for batch in batches(os.path.join(directory, shard.name)):
-            decoded = decode(compressors[name], spelling_from_array(batch[name]), by_model=False)
+            decoded = decode(compressors[name], encoding_from_array(batch[name]), by_model=False)
             rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
             for i, (source, doc_id, language) in enumerate(rows):
                 _append(out, source, doc_id, decoded.text(i), whole=_is_whole_file(source, doc_id, language))

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.dataset.spill import Spill
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError
 from schemas.shards import (
     DICTIONARY_COLUMNS,
@@ -38,8 +38,8 @@ from schemas.shards import (
     SOURCE,
     compressor_names,
     documents_array,
+    encoding_array,
     list_array,
-    spelling_array,
 )
 
 BATCH_BYTES = 4 << 20
@@ -112,14 +112,14 @@ class ShardWriter:
         sources: Sequence[str],
         languages: Sequence[str],
         documents: Documents,
-        spellings: Mapping[str, Spelling],
+        encodings: Mapping[str, Encoding],
         entropy: np.ndarray | None = None,
     ) -> None:
-        """Add n documents. `spellings` has every compressor of the schema; `entropy` is float32 [n_bytes], in bits."""
+        """Add n documents. `encodings` has every compressor of the schema; `entropy` is float32 [n_bytes], in bits."""
         n = len(documents)
         assert len(doc_ids) == len(sources) == len(languages) == n, (len(doc_ids), len(sources), len(languages), n)
-        assert set(spellings) == set(self._names), (set(spellings), self._names)
-        assert all(len(spelling) == n for spelling in spellings.values()), "a spelling has another number of documents"
+        assert set(encodings) == set(self._names), (set(encodings), self._names)
+        assert all(len(encoding) == n for encoding in encodings.values()), "an encoding has another number of documents"
         assert (entropy is not None) == (ENTROPY in self._schema.names), "entropy is given exactly if the schema has it"
         entropy_offsets = documents.offsets - documents.offsets[0]
         assert entropy is None or len(entropy) == entropy_offsets[-1], "entropy has one value per raw byte"
@@ -131,10 +131,10 @@ class ShardWriter:
                 LANGUAGE: self._coded(LANGUAGE, languages[rows]),
                 RAW: documents_array(replace(documents, offsets=documents.offsets[start : stop + 1])),
             }
-            for name, spelling in spellings.items():
-                columns[name] = spelling_array(_part(spelling, start, stop))
-                self._symbols[name] += int(spelling.symbol_offsets[stop] - spelling.symbol_offsets[start])
-                self._segments[name] += int(spelling.segment_offsets[stop] - spelling.segment_offsets[start])
+            for name, encoding in encodings.items():
+                columns[name] = encoding_array(_part(encoding, start, stop))
+                self._symbols[name] += int(encoding.symbol_offsets[stop] - encoding.symbol_offsets[start])
+                self._segments[name] += int(encoding.segment_offsets[stop] - encoding.segment_offsets[start])
             if entropy is not None:
                 columns[ENTROPY] = list_array(entropy, entropy_offsets[start : stop + 1])
             self._spill.append(_batch(columns, self._spill_schema))
@@ -242,9 +242,9 @@ def _batch(columns: Mapping[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _part(spelling: Spelling, start: int, stop: int) -> Spelling:
-    """Documents start:stop of a spelling, over the same memory."""
+def _part(encoding: Encoding, start: int, stop: int) -> Encoding:
+    """Documents start:stop of an encoding, over the same memory."""
     rows = slice(start, stop + 1)
     return replace(
-        spelling, symbol_offsets=spelling.symbol_offsets[rows], segment_offsets=spelling.segment_offsets[rows]
+        encoding, symbol_offsets=encoding.symbol_offsets[rows], segment_offsets=encoding.segment_offsets[rows]
     )

@@ -1,4 +1,4 @@
-"""Verify and decode finished datasets: every spelling of every document against its raw bytes, shard by shard."""
+"""Verify and decode finished datasets: every encoding of every document against its raw bytes, shard by shard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline.compressors.base import Compressor
 from pipeline.compressors.registry import dataset_compressors
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import VerificationError
 from schemas.files import file_sha256
 from schemas.manifest import ShardEntry, read_manifest
@@ -19,9 +19,9 @@ from schemas.shards import (
     DOC_ID,
     RAW,
     documents_from_array,
+    encoding_from_array,
     open_shard,
     read_batch,
-    spelling_from_array,
 )
 
 
@@ -62,11 +62,11 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
         yield Verified(shards=number, documents=documents, raw_bytes=raw_bytes, compressors=names)
 
 
-def decode(compressor: Compressor, spelling: Spelling, *, by_model: bool) -> Documents:
-    """Decode a spelling; `by_model` matters to the neural compressor only."""
+def decode(compressor: Compressor, encoding: Encoding, *, by_model: bool) -> Documents:
+    """Decode an encoding; `by_model` matters to the neural compressor only."""
     if compressor.name == "neural" and by_model:
-        return compressor.decode(spelling, by_model=True)  # type: ignore[call-arg]
-    return compressor.decode(spelling)
+        return compressor.decode(encoding, by_model=True)  # type: ignore[call-arg]
+    return compressor.decode(encoding)
 
 
 def batches(path: str) -> Iterator[pa.RecordBatch]:
@@ -90,20 +90,20 @@ def _check_digest(path: str, shard: ShardEntry) -> None:
 def _check_batch(
     path: str, batch: pa.RecordBatch, compressors: dict[str, Compressor], by_model: bool
 ) -> dict[str, int]:
-    """Every compressor's spelling of every document in a batch against raw; its symbols, per compressor."""
+    """Every compressor's encoding of every document in a batch against raw; its symbols, per compressor."""
     raw = documents_from_array(batch[RAW])
     counts = {}
     for name, compressor in compressors.items():
-        spelling = spelling_from_array(batch[name])
+        encoding = encoding_from_array(batch[name])
         try:
-            decoded = decode(compressor, spelling, by_model=by_model)
+            decoded = decode(compressor, encoding, by_model=by_model)
         except VerificationError as error:
             raise VerificationError(f"{path}: {name} does not decode: {error}") from error
         if not (np.array_equal(decoded.offsets, raw.offsets - raw.offsets[0])) or not np.array_equal(
             decoded.raw, raw.raw[raw.offsets[0] : raw.offsets[-1]]
         ):
             raise VerificationError(_first_difference(path, name, batch, raw, decoded))
-        counts[name] = int(spelling.symbols.size)
+        counts[name] = int(encoding.symbols.size)
     return counts
 
 

@@ -170,10 +170,10 @@ class UnitCompressor:
 
     def _write_window(self, writer: ShardWriter, window: list[Record], clock: Clock) -> None:
         documents = Documents.from_bytes([record.text for record in window])
-        spellings = {}
+        encodings = {}
         for name, compressor in self.compressors.items():
             with clock(name):
-                spellings[name] = compressor.compress(documents)
+                encodings[name] = compressor.compress(documents)
         entropy: np.ndarray | None = None
         if self.job.entropy:
             with clock("entropy"):
@@ -184,6 +184,6 @@ class UnitCompressor:
                 [record.source for record in window],
                 [record.language for record in window],
                 documents,
-                spellings,
+                encodings,
                 entropy,
             )

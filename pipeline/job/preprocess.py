@@ -25,7 +25,7 @@ from schemas.shards import FORMAT_VERSION
 
 logger = logging.getLogger(__name__)
 
-MOST_SHARDS = 99_999
+MAX_SHARDS = 99_999
 """Shard names have five digits."""
 
 
@@ -38,10 +38,8 @@ def preprocess(settings: PreprocessSettings) -> bool:
         runners.check(settings)
     credentials.check(settings.output, settings.beam_options)
     units = plan_units(settings.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
-    if len(units) > MOST_SHARDS:
-        raise SettingsError(
-            f"{len(units)} shards are more than {MOST_SHARDS}; give fewer --shards or more --unit-bytes"
-        )
+    if len(units) > MAX_SHARDS:
+        raise SettingsError(f"{len(units)} shards are more than {MAX_SHARDS}; give fewer --shards or more --unit-bytes")
     _refuse_output_in_input(settings, units)
     storage.make_directory(settings.output)
     with lock.hold(settings.output), storage.explain_no_room(settings.output):

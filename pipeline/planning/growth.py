@@ -20,15 +20,15 @@ from pipeline.job.compress_unit import WINDOW_BYTES
 from schemas.errors import DatasetError
 from schemas.held_out import hash_share
 from schemas.manifest import Manifest, open_shards
-from schemas.shards import DOC_ID, RAW, documents_from_array, spelling_from_array
+from schemas.shards import DOC_ID, RAW, documents_from_array, encoding_from_array
 
-MOST_FIT_BYTES = 34 << 20
+MAX_FIT_BYTES = 34 << 20
 """Text that the fit looks at, at most: about 30 bytes of memory for each."""
-LEAST_SEGMENTS = 8
+MIN_SEGMENTS = 8
 FIT_SHARES = np.array([0.5, 0.7, 1.0])
 """Of the documents, where the law is fitted: growth slows with size, so what is near the end tells what follows."""
 
-MOST_LOGARITHM = 700.0
+MAX_LOGARITHM = 700.0
 """Of a number of bytes; above, a float overflows."""
 
 
@@ -57,7 +57,7 @@ class PowerLaw:
         if self.exponent <= 0 or self.scale <= 0 or value <= 0:
             return math.inf
         logarithm = math.log(value / self.scale) / self.exponent
-        return math.exp(logarithm) if logarithm < MOST_LOGARITHM else math.inf
+        return math.exp(logarithm) if logarithm < MAX_LOGARITHM else math.inf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,11 +94,11 @@ class Growth:
         return self.segment_bytes.at(known_bytes + more_bytes) - self.segment_bytes.at(known_bytes)
 
 
-def measure_growth(directory: str, manifest: Manifest, *, most_bytes: int = MOST_FIT_BYTES) -> Growth:
+def measure_growth(directory: str, manifest: Manifest, *, most_bytes: int = MAX_FIT_BYTES) -> Growth:
     """Fit the growth of a dataset's neural segments; DatasetError where it holds too little text for a line."""
     raw, starts, ends, documents = _segments(directory, manifest, most_bytes)
     firsts, group = distinct(raw, starts, ends)
-    if firsts.size < LEAST_SEGMENTS:
+    if firsts.size < MIN_SEGMENTS:
         raise DatasetError(f"{directory} has {firsts.size} distinct segments, too few for a plan; preprocess more text")
     # In how many documents a segment occurs decides whether a random part of them has it.
     pairs = np.unique(group * (int(documents[-1]) + 1) + documents)
@@ -123,11 +123,11 @@ def _segments(
     share = most_bytes / max(1, manifest.totals.raw_bytes)
     chosen: list[tuple[float, np.ndarray, np.ndarray]] = []
     for batch in open_shards(directory):
-        texts, spelling = documents_from_array(batch[RAW]), spelling_from_array(batch["neural"])
+        texts, encoding = documents_from_array(batch[RAW]), encoding_from_array(batch["neural"])
         for i, doc_id in enumerate(batch[DOC_ID].to_pylist()):
             rank = hash_share("plan", doc_id)
             if rank <= share:
-                ends = spelling.raw_ends[spelling.segment_offsets[i] : spelling.segment_offsets[i + 1]]
+                ends = encoding.raw_ends[encoding.segment_offsets[i] : encoding.segment_offsets[i + 1]]
                 text = texts.raw[texts.offsets[i] : texts.offsets[i + 1]]
                 chosen.append((rank, text.copy(), ends.astype(np.int64)))
     chosen.sort(key=lambda document: document[0])

@@ -17,9 +17,9 @@ from pipeline.compressors.tokenizer.compressor import SENTENCEPIECE
 from pipeline.planning.rates import GPU, MODEL, Measured
 from schemas.errors import SettingsError
 
-MOST_SHARDS_PLANNED = 50_000
+MAX_SHARDS_PLANNED = 50_000
 """Half of what shard names allow."""
-LEAST_UNIT_BYTES = 8 << 20
+MIN_UNIT_BYTES = 8 << 20
 WORKERS_PER_GPU = 8
 WORKERS_PER_PROCESS = 8
 GPU_FLOPS = 395e12
@@ -45,7 +45,7 @@ class PlanSettings:
     processes: int | None = None
     """Processes the workers are in, each with a cache of its own; None: one per GPU or `WORKERS_PER_PROCESS`."""
     unit_bytes: int | None = None
-    """Input per shard; None: the least power of two from 8 MiB on that keeps shards below `MOST_SHARDS_PLANNED`."""
+    """Input per shard; None: the least power of two from 8 MiB on that keeps shards below `MAX_SHARDS_PLANNED`."""
     lm: str | None = None
     """Preset of the byte LM; None: the dataset's. Rates are scaled by the work of a byte."""
     rates: Mapping[str, float] = field(default_factory=dict)
@@ -175,7 +175,7 @@ def _stage_seconds(base: Measured, settings: PlanSettings, stage: str, scale: fl
 
 
 def _unit_bytes(corpus_bytes: float) -> int:
-    unit_bytes = LEAST_UNIT_BYTES
-    while corpus_bytes / unit_bytes > MOST_SHARDS_PLANNED:
+    unit_bytes = MIN_UNIT_BYTES
+    while corpus_bytes / unit_bytes > MAX_SHARDS_PLANNED:
         unit_bytes *= 2
     return unit_bytes

@@ -70,7 +70,7 @@ class Measured:
         return sum(shard.file_bytes for shard in self.manifest.shards)
 
     def segments(self, compressor: str) -> int:
-        """All segments of a spelling."""
+        """All segments of an encoding."""
         return sum(shard.segments[compressor] for shard in self.manifest.shards)
 
 

@@ -21,7 +21,7 @@ from pipeline.planning.plan import (
 from pipeline.planning.rates import GPU, MODEL, Measured
 
 HOUR_SECONDS = 3600
-LEAST_ROUNDED = 100_000
+MIN_ROUNDED = 100_000
 UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -133,7 +133,7 @@ def _hours(seconds: float) -> str:
 
 def _amount(value: float) -> str:
     """Three digits, or all of a small number; a unit is to follow."""
-    if value < LEAST_ROUNDED:
+    if value < MIN_ROUNDED:
         return f"{value:,.0f} "
     unit, letter = next((unit, letter) for unit, letter in UNITS if value >= unit)
     return f"{value / unit:.4g} {letter}"

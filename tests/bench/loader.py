@@ -18,16 +18,16 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.dataset.shard_writer import ShardWriter
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.manifest import Manifest, ShardEntry, Totals, open_shards, read_manifest, write_manifest_atomically
 from schemas.shards import (
     RAW,
     compressor_type,
     documents_from_array,
+    encoding_from_array,
     open_shard,
     read_batch,
     shard_schema,
-    spelling_from_array,
 )
 from schemas.vocabulary import BOS, COMP_BASE, COMP_CLOSE, COMP_OPEN, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from trainer.data.dataset import Dataset
@@ -121,13 +121,13 @@ def cut_short(source: str, target: str) -> None:
             for index in range(reader.num_record_batches):
                 batch = read_batch(reader, index, shard.name)
                 documents = documents_from_array(batch.column(RAW))
-                spelling = spelling_from_array(batch.column(COMPRESSOR))
-                raw_offsets, symbol_offsets = pieces(documents, spelling)
+                encoding = encoding_from_array(batch.column(COMPRESSOR))
+                raw_offsets, symbol_offsets = pieces(documents, encoding)
                 count = len(raw_offsets) - 1
                 names = [f"{shard.name[6:11]}-{index}-{i}" for i in range(count)]
                 sizes, codes = np.diff(raw_offsets), np.diff(symbol_offsets)
-                cut = Spelling(
-                    symbols=spelling.symbols,
+                cut = Encoding(
+                    symbols=encoding.symbols,
                     symbol_offsets=symbol_offsets,
                     raw_ends=sizes.astype(np.uint32),
                     symbol_ends=codes.astype(np.uint32),
@@ -148,13 +148,13 @@ def cut_short(source: str, target: str) -> None:
     )
 
 
-def pieces(documents: Documents, spelling: Spelling) -> tuple[np.ndarray, np.ndarray]:
+def pieces(documents: Documents, encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
     """Where to cut, in bytes and in symbols: int64 [pieces + 1] each."""
-    assert spelling.window_ends is not None, "pieces are cut at windows"
+    assert encoding.window_ends is not None, "pieces are cut at windows"
     raw, symbols = [0], [0]
     for i in range(len(documents)):
-        first, last = spelling.symbol_offsets[i : i + 2]
-        ends = spelling.window_ends[first:last].astype(np.int64)
+        first, last = encoding.symbol_offsets[i : i + 2]
+        ends = encoding.window_ends[first:last].astype(np.int64)
         kept = np.searchsorted(ends, np.arange(PIECE_BYTES, ends[-1], PIECE_BYTES))
         kept = np.unique(np.append(kept, len(ends) - 1))
         raw.extend((documents.offsets[i] + ends[kept]).tolist())

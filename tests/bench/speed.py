@@ -1,4 +1,4 @@
-"""The neural spelling with a warm codebook beside SentencePiece: same documents, one core, one run."""
+"""The neural encoding with a warm codebook beside SentencePiece: same documents, one core, one run."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ def main() -> None:
             compressor = NeuralCompressor(
                 model=given.model, lm_digest="", settings=settings, memo=memo, book=Codebook(), threads=2
             )
-            spelling = compressor.compress(held_out)
-            segments, symbols = spelling.raw_ends.size, spelling.symbols.size
+            encoding = compressor.compress(held_out)
+            segments, symbols = encoding.raw_ends.size, encoding.symbols.size
             print(
                 f"| {NAMES.get(context_bytes, context_bytes)} | {quantile:.2f} | {theta_bits:.3f} "
                 f"| {held_out.raw.size / symbols:.3f} "

@@ -1,4 +1,4 @@
-"""EVA: three spellings of the same formulas agree, with and without documents."""
+"""EVA: three encodings of the same formulas agree, with and without documents."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.draws import unit_limit
+from kernels.counter_rng import unit_limit
 from kernels.packing import COMP, COMP_RAW, PAIR, RAW, RAW_COMP, Choice, Cursor, Rows, gather, pack_row
 from tests.kernels.spelled import Symbol, Texts, slow_spell
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from pipeline.dataset.shard_writer import ShardSummary, ShardWriter
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.shards import compressor_type, shard_schema
 
 Window = tuple[bytes, int]
@@ -43,7 +43,7 @@ def documents_of(texts: list[Text]) -> Documents:
     return Documents.from_bytes([raw_of(text) for text in texts])
 
 
-def spelling_of(texts: list[Text], dtype: type = np.uint16, windows: bool = True) -> Spelling:
+def encoding_of(texts: list[Text], dtype: type = np.uint16, windows: bool = True) -> Encoding:
     symbols, raw_ends, symbol_ends, window_ends = [], [], [], []
     symbol_offsets, segment_offsets = [0], [0]
     for text in texts:
@@ -57,7 +57,7 @@ def spelling_of(texts: list[Text], dtype: type = np.uint16, windows: bool = True
             symbol_ends.append(len(symbols) - symbol_offsets[-1])
         symbol_offsets.append(len(symbols))
         segment_offsets.append(len(raw_ends))
-    return Spelling(
+    return Encoding(
         symbols=np.array(symbols, dtype),
         symbol_offsets=np.array(symbol_offsets, np.int64),
         raw_ends=np.array(raw_ends, np.uint32),
@@ -67,8 +67,8 @@ def spelling_of(texts: list[Text], dtype: type = np.uint16, windows: bool = True
     )
 
 
-def spellings_of(texts: list[Text]) -> dict[str, Spelling]:
-    neural = spelling_of(texts)
+def encodings_of(texts: list[Text]) -> dict[str, Encoding]:
+    neural = encoding_of(texts)
     return {"neural": neural, "tokenizer": replace(neural, symbols=neural.symbols.astype(np.uint32), window_ends=None)}
 
 
@@ -80,7 +80,7 @@ def write_texts(writer: ShardWriter, texts: list[Text], first: int = 0) -> None:
         [f"src/{i // 3}.py" for i in numbers],
         ["python" if i < 5 else "markdown" for i in numbers],
         documents_of(texts),
-        spellings_of(texts),
+        encodings_of(texts),
     )
 
 
@@ -94,7 +94,7 @@ def read_table(path: Path) -> pa.Table:
     return pa.ipc.open_file(path).read_all()
 
 
-def same_spelling(left: Spelling, right: Spelling) -> bool:
+def same_encoding(left: Encoding, right: Encoding) -> bool:
     for name in ("symbols", "symbol_offsets", "raw_ends", "symbol_ends", "segment_offsets", "window_ends"):
         ours, theirs = getattr(left, name), getattr(right, name)
         if (ours is None) != (theirs is None) or (

@@ -10,12 +10,12 @@ import pytest
 
 from pipeline.dataset import shard_writer
 from schemas.views import comp_view, paired_view, raw_view, window_view
-from tests.schemas.shard_samples import SMALL, raw_of, read_table, spellings_of, write_shard
+from tests.schemas.shard_samples import SMALL, encodings_of, raw_of, read_table, write_shard
 
 TEXTS = SMALL * 4
 RAWS = [raw_of(text) for text in TEXTS]
 SOURCES = [f"src/{i // 3}.py" for i in range(len(TEXTS))]
-SYMBOL_SUM = int(spellings_of(TEXTS)["neural"].symbols.sum(dtype=int))
+SYMBOL_SUM = int(encodings_of(TEXTS)["neural"].symbols.sum(dtype=int))
 
 
 @pytest.fixture(params=["zstd", "none"])

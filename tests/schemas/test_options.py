@@ -18,7 +18,7 @@ from schemas.options import add_config_option, add_options, config_value, field_
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """A value with a spelling of its own."""
+    """A value with an encoding of its own."""
 
     bits: float
 

@@ -17,16 +17,16 @@ from schemas.shards import (
     compressor_type,
     documents_array,
     documents_from_array,
+    encoding_array,
+    encoding_from_array,
     list_array,
     list_parts,
     open_shard,
     read_batch,
     shard_name,
     shard_schema,
-    spelling_array,
-    spelling_from_array,
 )
-from tests.schemas.shard_samples import CORPORA, SMALL, Text, documents_of, same_spelling, spelling_of, write_shard
+from tests.schemas.shard_samples import CORPORA, SMALL, Text, documents_of, encoding_of, same_encoding, write_shard
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -68,18 +68,18 @@ def test_documents_come_back_whole_and_sliced(texts: list[Text], data: st.DataOb
 
 
 @given(CORPORA, st.sampled_from([np.uint16, np.uint32]), st.booleans(), st.data())
-def test_spellings_come_back_whole_and_sliced(texts: list[Text], dtype: type, windows: bool, data: st.DataObject):
-    array = spelling_array(spelling_of(texts, dtype, windows))
+def test_encodings_come_back_whole_and_sliced(texts: list[Text], dtype: type, windows: bool, data: st.DataObject):
+    array = encoding_array(encoding_of(texts, dtype, windows))
     array.validate(full=True)
     assert array.type == compressor_type(np.dtype(dtype), windows)
     start = data.draw(st.integers(0, len(texts)))
     stop = data.draw(st.integers(start, len(texts)))
-    assert same_spelling(spelling_from_array(array[start:stop]), spelling_of(texts[start:stop], dtype, windows))
+    assert same_encoding(encoding_from_array(array[start:stop]), encoding_of(texts[start:stop], dtype, windows))
 
 
 @given(CORPORA)
 def test_arrays_hold_what_plain_python_says(texts: list[Text]):
-    rows = spelling_array(spelling_of(texts)).to_pylist()
+    rows = encoding_array(encoding_of(texts)).to_pylist()
     for row, text in zip(rows, texts, strict=True):
         assert row["symbols"] == [symbol for segment in text for _, symbol in segment]
         lengths = [len(segment) for segment in text]
@@ -87,13 +87,13 @@ def test_arrays_hold_what_plain_python_says(texts: list[Text]):
 
 
 def test_values_stay_in_their_memory():
-    documents, spelling = documents_of(SMALL), spelling_of(SMALL)
-    array, struct = documents_array(documents), spelling_array(spelling)
+    documents, encoding = documents_of(SMALL), encoding_of(SMALL)
+    array, struct = documents_array(documents), encoding_array(encoding)
     assert np.shares_memory(documents_from_array(array).raw, documents.raw)
     assert np.shares_memory(documents_from_array(array[1:]).raw, documents.raw)
-    back = spelling_from_array(struct[1:])
-    assert np.shares_memory(back.symbols, spelling.symbols)
-    assert np.shares_memory(back.window_ends, spelling.window_ends)
+    back = encoding_from_array(struct[1:])
+    assert np.shares_memory(back.symbols, encoding.symbols)
+    assert np.shares_memory(back.window_ends, encoding.window_ends)
 
 
 def test_documents_in_the_middle_of_a_run():
@@ -116,10 +116,10 @@ def test_nulls_and_contradictions_are_refused():
     struct_type = compressor_type(np.dtype(np.uint16), True)
     row = {"symbols": [1], "raw_ends": [1, 2], "symbol_ends": [1], "window_ends": [1]}
     with pytest.raises(DatasetError, match="'raw_ends' and 'symbol_ends' differ in length"):
-        spelling_from_array(pa.array([row], struct_type))
+        encoding_from_array(pa.array([row], struct_type))
     row = {"symbols": [1], "raw_ends": [1], "symbol_ends": [1], "window_ends": []}
     with pytest.raises(DatasetError, match="'symbols' and 'window_ends' differ in length"):
-        spelling_from_array(pa.array([row], struct_type))
+        encoding_from_array(pa.array([row], struct_type))
 
 
 def test_what_is_no_shard_is_named(tmp_path: Path):

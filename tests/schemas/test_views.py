@@ -12,24 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import DatasetError
-from schemas.shards import compressor_type, documents_array, spelling_array
+from schemas.shards import compressor_type, documents_array, encoding_array
 from schemas.views import comp_view, paired_view, raw_view, window_view
-from tests.schemas.shard_samples import CORPORA, SCHEMA, SMALL, Text, documents_of, raw_of, spellings_of
+from tests.schemas.shard_samples import CORPORA, SCHEMA, SMALL, Text, documents_of, encodings_of, raw_of
 
 Row = dict[str, Any]
 
 
 def batch_of(texts: list[Text], first: int = 0) -> pa.RecordBatch:
     labels = pa.array(["x"] * len(texts), pa.string()).dictionary_encode()
-    spellings = spellings_of(texts)
+    encodings = encodings_of(texts)
     return pa.RecordBatch.from_arrays(
         [
             pa.array([f"d{first + i}" for i in range(len(texts))], pa.string()),
             labels,
             labels,
             documents_array(documents_of(texts)),
-            spelling_array(spellings["neural"]),
-            spelling_array(spellings["tokenizer"]),
+            encoding_array(encodings["neural"]),
+            encoding_array(encodings["tokenizer"]),
         ],
         schema=SCHEMA,
     )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from tests.soak.hostile_lines import MOST_DOCUMENT_BYTES, MOST_LINE_BYTES, draw_lines, draw_text, read_lines
+from tests.soak.hostile_lines import MAX_DOCUMENT_BYTES, MAX_LINE_BYTES, draw_lines, draw_text, read_lines
 
 BOMB_BYTES = 200 << 20
 
@@ -71,7 +71,7 @@ def _compressed(rng: random.Random, items: int, compress: Callable[[bytes], byte
     data = b"".join(compress(lines[a:b]) for a, b in zip([0, *cuts], [*cuts, len(lines)], strict=True))
     expected = read_lines(lines)
     # One long line of equal bytes, early in a small file, expands a thousandfold, and the rest is not read.
-    whole = Promise.EXACT if len(lines) <= MOST_LINE_BYTES else Promise.COUNTED
+    whole = Promise.EXACT if len(lines) <= MAX_LINE_BYTES else Promise.COUNTED
     damage = rng.randrange(5)
     if whole is Promise.COUNTED:
         return data, expected, whole, items
@@ -137,7 +137,7 @@ def _table(rng: random.Random, items: int) -> tuple[pa.Table, list[bytes | None]
     else:
         column = pa.array(texts, rng.choice((pa.string(), pa.large_string())))
         column = column.dictionary_encode() if rng.random() < 0.2 and column.type == pa.string() else column
-    expected = [value if value and len(value) <= MOST_DOCUMENT_BYTES and _is_utf8(value) else None for value in raw]
+    expected = [value if value and len(value) <= MAX_DOCUMENT_BYTES and _is_utf8(value) else None for value in raw]
     others = {
         "n": pa.array(range(items)),
         "when": pa.array([rng.randrange(1 << 62) for _ in range(items)], pa.timestamp("ns")),

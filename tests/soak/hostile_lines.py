@@ -7,15 +7,15 @@ import random
 from collections.abc import Callable
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MOST_DOCUMENT_BYTES = 4096
+MAX_DOCUMENT_BYTES = 4096
 """--max-document-bytes of every run, so that long lines are cheap."""
-MOST_LINE_BYTES = 2 * MOST_DOCUMENT_BYTES + (1 << 20)
+MAX_LINE_BYTES = 2 * MAX_DOCUMENT_BYTES + (1 << 20)
 ALPHABETS = ("abc \n\t", "é漢🚀\u2028\ufeff", '\\"{}[]:,', "\0\x01\x7f\x85\ufffd", "0123456789.eE+-")
 
 
 def text_of(line: bytes, *, first: bool) -> bytes | None:
     """What a reader must take from a line: its text, None where it must set the line aside, b"" where it is blank."""
-    if len(line) > MOST_LINE_BYTES:
+    if len(line) > MAX_LINE_BYTES:
         return None
     line = line.removeprefix(BYTE_ORDER_MARK) if first else line
     if not line.strip():
@@ -26,7 +26,7 @@ def text_of(line: bytes, *, first: bool) -> bytes | None:
         encoded = text.encode()
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, IndexError):
         return None
-    return encoded if 0 < len(encoded) <= MOST_DOCUMENT_BYTES and isinstance(record, dict) else None
+    return encoded if 0 < len(encoded) <= MAX_DOCUMENT_BYTES and isinstance(record, dict) else None
 
 
 def read_lines(data: bytes) -> list[bytes | None]:
@@ -37,7 +37,7 @@ def read_lines(data: bytes) -> list[bytes | None]:
 
 def draw_text(rng: random.Random) -> str:
     """A text of any alphabet and of a length that is likely to matter."""
-    length = rng.choice((0, 1, 1, 2, 3, 7, 30, 100, 300, MOST_DOCUMENT_BYTES - 1, MOST_DOCUMENT_BYTES))
+    length = rng.choice((0, 1, 1, 2, 3, 7, 30, 100, 300, MAX_DOCUMENT_BYTES - 1, MAX_DOCUMENT_BYTES))
     return "".join(rng.choices(rng.choice(ALPHABETS), k=length)) + rng.choice(("", "", "x", "é"))
 
 
@@ -103,9 +103,7 @@ def _deep(rng: random.Random) -> bytes:
 
 
 def _long(rng: random.Random) -> bytes:
-    size_bytes = rng.choice(
-        (MOST_DOCUMENT_BYTES + 1, 50_000, MOST_LINE_BYTES, MOST_LINE_BYTES + 1, 2 * MOST_LINE_BYTES)
-    )
+    size_bytes = rng.choice((MAX_DOCUMENT_BYTES + 1, 50_000, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 2 * MAX_LINE_BYTES))
     body = rng.choice((b"x", b" ", b"\\n", "é".encode())) * size_bytes
     return rng.choice((b'{"text": "' + body + b'"}', body, b'{"text": "kept", "more": "' + body + b'"}'))
 

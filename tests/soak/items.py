@@ -16,13 +16,13 @@ from pathlib import Path
 from pipeline.__main__ import main
 from tests.soak.child import Child, Outcome
 from tests.soak.hostile_files import HostileFile, Promise, draw_file
-from tests.soak.hostile_lines import MOST_DOCUMENT_BYTES, draw_text
+from tests.soak.hostile_lines import MAX_DOCUMENT_BYTES, draw_text
 from tests.soak.laws import BrokenLawError, Case, Found, check_finished, law
 from tests.soak.runs import LIMIT_SECONDS, Models, make_models
 
 FILES_PER_CASE = 8
 ITEMS_PER_FILE = 40
-MOST_CHILD_BYTES = 2 << 30
+MAX_CHILD_BYTES = 2 << 30
 """Of memory, libraries included, whatever a file expands to."""
 GOOD = HostileFile(
     name="00-good.jsonl", data=b'{"text": "good"}\n', items=1, expected=(b"good",), promise=Promise.EXACT
@@ -60,11 +60,9 @@ def draw_tree(rng: random.Random) -> list[HostileFile]:
     """Text files: UTF-8 of any kind, noise, empty and too long ones."""
     files = [HostileFile(name="good.txt", data=b"good", items=1, expected=(b"good",), promise=Promise.EXACT)]
     for number in range(rng.randint(1, 60)):
-        data = rng.choice(
-            (draw_text(rng).encode(), rng.randbytes(rng.randint(0, 40)), b"x" * (MOST_DOCUMENT_BYTES + 1))
-        )
+        data = rng.choice((draw_text(rng).encode(), rng.randbytes(rng.randint(0, 40)), b"x" * (MAX_DOCUMENT_BYTES + 1)))
         try:
-            whole = data if 0 < len(data) <= MOST_DOCUMENT_BYTES and data.decode() else None
+            whole = data if 0 < len(data) <= MAX_DOCUMENT_BYTES and data.decode() else None
         except UnicodeDecodeError:
             whole = None
         name = f"{rng.choice('abc')}/{rng.choice(('é ü', 'x'))}/{number}.{rng.choice(('txt', 'py', 'md', 'c', 'html'))}"
@@ -78,7 +76,7 @@ def draw_options(rng: random.Random, models: Models) -> list[str]:
     if rng.random() < 0.15:
         options = ["--compressors", "neural,gzip", *models.neural_options]
     limit = "0.3" if rng.random() < 0.1 else "1"
-    options += ["--max-document-bytes", str(MOST_DOCUMENT_BYTES), "--workers", "1", "--max-reject-fraction", limit]
+    options += ["--max-document-bytes", str(MAX_DOCUMENT_BYTES), "--workers", "1", "--max-reject-fraction", limit]
     return [*options, "--shards", str(rng.randint(1, 6))]
 
 
@@ -108,7 +106,7 @@ def check(files: Sequence[HostileFile], corpus: Path, output: Path, log: Path, o
     outcome = Child(work, log).wait(limit_seconds=LIMIT_SECONDS)
     law("Traceback" not in outcome.stderr, f"a traceback; see {log}.err")
     law(outcome.status in (0, 1), f"exit {outcome.status}: {outcome.last_line}")
-    law(outcome.peak_bytes <= MOST_CHILD_BYTES, f"{outcome.peak_bytes} bytes of memory")
+    law(outcome.peak_bytes <= MAX_CHILD_BYTES, f"{outcome.peak_bytes} bytes of memory")
     if outcome.status == 1:
         return _refused(files, output, outcome)
     found = check_finished(output)

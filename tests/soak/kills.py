@@ -22,7 +22,7 @@ from tests.soak.runs import LIMIT_SECONDS, UNITS, Subject, make_models, make_sub
 
 NAMES = ("tokenizer-1", "tokenizer-2", "tokenizer-1", "tokenizer-2", "neural-2")
 """What is killed, and how many workers it has; the neural run takes longer and has a smaller share."""
-MOST_KILLS_PER_OUTPUT = 4
+MAX_KILLS_PER_OUTPUT = 4
 KILLS_PER_CLUSTER = 10
 """One kill of so many is of a part of a cluster; it takes ten times as long as the others."""
 
@@ -105,7 +105,7 @@ def kills(scratch: Path, *, count: int, seed: int, limit_seconds: float) -> Iter
                 yield Case(f"kill {done}: {cluster_kill(rng, subjects.named(NAMES[0]), output)}", True, 1)
                 shutil.rmtree(output)
                 continue
-            for _ in range(min(rng.randint(1, MOST_KILLS_PER_OUTPUT), count - done)):
+            for _ in range(min(rng.randint(1, MAX_KILLS_PER_OUTPUT), count - done)):
                 moment = draw_moment(rng, subject)
                 child = subject.start(output, log)
                 if not kill_at(child, output, moment):

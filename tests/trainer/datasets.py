@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.dataset import shard_writer
 from pipeline.dataset.shard_writer import ShardWriter
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.manifest import Manifest, ShardEntry, Totals, write_manifest_atomically
 from schemas.shards import compressor_type, shard_name, shard_schema
 
@@ -56,7 +56,7 @@ def write_dataset(
         ):
             names = [text.doc_id for text in own]
             documents = Documents.from_bytes([text.raw for text in own])
-            writer.write(names, names, ["python"] * len(own), documents, {COMPRESSOR: spelling_of(own, dtype)})
+            writer.write(names, names, ["python"] * len(own), documents, {COMPRESSOR: encoding_of(own, dtype)})
         summary = writer.close()
         entries.append(
             ShardEntry(
@@ -82,10 +82,10 @@ def write_dataset(
     return directory
 
 
-def spelling_of(texts: list[Text], dtype: type) -> Spelling:
+def encoding_of(texts: list[Text], dtype: type) -> Encoding:
     """Every text one segment."""
     sizes = [len(text.symbols) for text in texts]
-    return Spelling(
+    return Encoding(
         symbols=np.array([symbol for text in texts for symbol in text.symbols], dtype),
         symbol_offsets=np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))).astype(np.int64),
         raw_ends=np.array([len(text.raw) for text in texts], np.uint32),

@@ -25,7 +25,7 @@ def add(options: argparse.ArgumentParser) -> None:
     _code(commands.add_parser("code", help="continue the prompts of HumanEval(+), MBPP(+) or ReCode"))
     _score(commands.add_parser("score", help="run samples of code with their tests, in a sandbox"))
     cli_translation.add(
-        commands.add_parser("translation", help="from one spelling to the other, greedy"), model_help=MODEL_HELP
+        commands.add_parser("translation", help="from one encoding to the other, greedy"), model_help=MODEL_HELP
     )
 
 

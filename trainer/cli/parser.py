@@ -40,7 +40,7 @@ def _train(options: argparse.ArgumentParser) -> None:
         "--size", default="tiny", help="tiny, pico, nano, micro, 0.5b, 1.5b, 4b, 7b or 14b (default: tiny)"
     )
     options.add_argument(
-        "--compressor", default="neural", help="whose spelling is mixed with raw bytes (default: neural)"
+        "--compressor", default="neural", help="whose encoding is mixed with raw bytes (default: neural)"
     )
     options.add_argument(
         "--mode",
@@ -63,7 +63,7 @@ TRAIN_OPTIONS = (
     ("peak-lr", float, "learning rate after the warm-up"),
     ("warmup-steps", int, "steps of the learning rate's warm-up"),
     ("mixing-warmup-steps", int, "steps of the mixing's warm-up, in which r rises and documents are paired"),
-    ("comp-share", float, "r after the warm-up: share of comp among the spellings shown"),
+    ("comp-share", float, "r after the warm-up: share of comp among the encodings shown"),
     ("symbol-heads", int, "heads over the whole vocabulary"),
     ("raw-heads", int, "further heads over raw bytes"),
     ("lanes", int, "virtual lanes of the loader; the number of ranks divides it"),

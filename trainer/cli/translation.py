@@ -12,10 +12,10 @@ def add(options: argparse.ArgumentParser, *, model_help: str) -> None:
     """All of them."""
     options.add_argument("model", nargs="?", default="runs/tiny", help=model_help)
     options.add_argument("--data", default="data/stdlib", metavar="DIR", help="finished dataset (default: data/stdlib)")
-    options.add_argument("--compressor", default=None, help="whose spelling is translated (default: the run's)")
+    options.add_argument("--compressor", default=None, help="whose encoding is translated (default: the run's)")
     options.add_argument("--documents", type=int, default=200, help="held-out documents (default: 200)")
     options.add_argument(
-        "--positions", type=int, default=None, help="room for both spellings of a document (default: the run's row)"
+        "--positions", type=int, default=None, help="room for both encodings of a document (default: the run's row)"
     )
     options.add_argument("--held-out-share", type=float, default=None, help="of the documents (default: the run's)")
     options.add_argument("--out", default=None, metavar="FILE", help="write the figures as JSON too")
@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         f"{found.documents} held-out documents, {left_out} too long left out\n"
         f"{compressor} to raw: {found.raw_exact:.1%} exact, similarity {found.raw_similarity:.3f}\n"
         f"raw to {compressor}: {found.comp_exact:.1%} exact, similarity {found.comp_similarity:.3f}\n"
-        f"bits per byte: {found.bits_per_byte:.3f} alone, {found.bits_per_byte_given_comp:.3f} after its own spelling, "
+        f"bits per byte: {found.bits_per_byte:.3f} alone, {found.bits_per_byte_given_comp:.3f} after its own encoding, "
         f"{found.bits_per_byte_given_other_comp:.3f} after another document's"
     )
     return 0

@@ -20,13 +20,13 @@ from weakref import WeakValueDictionary
 import numpy as np
 import pyarrow as pa
 
-from kernels.draws import hash_strings
+from kernels.counter_rng import hash_strings
 from schemas.batches import Documents
 from schemas.errors import DatasetError, SettingsError
 from schemas.files import canonical_json, is_remote, sha256_hex
 from schemas.held_out import is_held_out
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
-from schemas.shards import DOC_ID, RAW, documents_from_array, spelling_from_array
+from schemas.shards import DOC_ID, RAW, documents_from_array, encoding_from_array
 from schemas.vocabulary import vocabulary_size
 from trainer.data.shard_cache import ShardCache, read_remote
 from trainer.data.shard_reader import DecodedBatch, Reader, check_digest
@@ -99,9 +99,9 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """Names the documents and their spelling: equal digests give equal batches."""
-        spelling = self.manifest.compressors[self.compressor]["digest"] if self.compressor else None
-        return sha256_hex(canonical_json([[shard.sha256 for shard in self.shards], self.compressor, spelling]))
+        """Names the documents and their encoding: equal digests give equal batches."""
+        encoding = self.manifest.compressors[self.compressor]["digest"] if self.compressor else None
+        return sha256_hex(canonical_json([[shard.sha256 for shard in self.shards], self.compressor, encoding]))
 
     def check_vocabulary(self, size: int) -> None:
         """SettingsError where a model of `size` ids cannot read the dataset's symbols."""
@@ -188,8 +188,8 @@ class Dataset:
             documents = documents_from_array(rows.column(RAW))
         symbols, symbol_offsets = np.empty(0, np.uint16), nothing
         if self.compressor:
-            spelling = spelling_from_array(rows.column(self.compressor))
-            symbols, symbol_offsets = spelling.symbols, spelling.symbol_offsets
+            encoding = encoding_from_array(rows.column(self.compressor))
+            symbols, symbol_offsets = encoding.symbols, encoding.symbol_offsets
             if symbols.size and int(symbols.max()) >= self.alphabet_size:
                 raise DatasetError(
                     f"shard {reader.path} holds symbol {int(symbols.max())} of {self.compressor!r}, its alphabet has "

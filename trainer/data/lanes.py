@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.draws import draws, key
+from kernels.counter_rng import draws, key
 from kernels.packing import Block, Choice, Cursor, Rows, gather, pack_row
 from schemas.errors import DatasetError
 from trainer.data.dataset import Dataset

@@ -1,6 +1,6 @@
-"""Which spelling a document is shown in: a function of the training step and of the document's own draw.
+"""Which encoding a document is shown in: a function of the training step and of the document's own draw.
 
-With r the share of comp among all spellings shown, at a given step:
+With r the share of comp among all encodings shown, at a given step:
 
     mode          while step < warmup_steps         after
     none          comp or raw, r ramps              comp or raw          no sentinels
@@ -10,8 +10,8 @@ With r the share of comp among all spellings shown, at a given step:
     raw-only      raw                               raw                  baselines, with sentinels
     comp-only     comp                              comp
 
-While pairing, a draw for raw shows both spellings in one context. Such a pair also holds a comp spelling, so if comp
-alone is drawn with probability p, comp's share of the spellings is 1 / (1 + (1 − p)); it is r for p = 2 − 1/r. That
+While pairing, a draw for raw shows both encodings in one context. Such a pair also holds a comp encoding, so if comp
+alone is drawn with probability p, comp's share of the encodings is 1 / (1 + (1 − p)); it is r for p = 2 − 1/r. That
 needs r > ½. For r ≤ ½ it is turned round: a draw for comp, with probability q, shows the pair, a draw for raw shows raw
 alone, the share is q / (1 + q), and q = r / (1 − r). At r = ½ every document is a pair either way.
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernels.draws import unit_limit
+from kernels.counter_rng import unit_limit
 from kernels.packing import COMP, PAIR, RAW, Choice
 from schemas.errors import SettingsError
 
@@ -33,9 +33,9 @@ class Phase:
     """What holds at one step."""
 
     comp_share: float
-    """r: of the spellings shown, the share that is comp."""
+    """r: of the encodings shown, the share that is comp."""
     pairing: bool
-    """Whether some documents are shown in both spellings."""
+    """Whether some documents are shown in both encodings."""
     draw_comp: float
     """Probability that a document's draw falls on comp; p or q of the module's text."""
     choice: Choice
@@ -66,12 +66,12 @@ class Mixing:
 
     @property
     def needs_raw(self) -> bool:
-        """Whether raw spellings are ever shown by this mode."""
+        """Whether raw encodings are ever shown by this mode."""
         return self.mode != "comp-only"
 
     @property
     def needs_comp(self) -> bool:
-        """Whether comp spellings are ever shown by this mode."""
+        """Whether comp encodings are ever shown by this mode."""
         return self.mode != "raw-only"
 
     def phase(self, step: int) -> Phase:
@@ -97,5 +97,5 @@ class Mixing:
 
 
 def pair_draw_probability(comp_share: float) -> float:
-    """With which probability to draw comp while pairing, so that comp is `comp_share` of all spellings shown."""
+    """With which probability to draw comp while pairing, so that comp is `comp_share` of all encodings shown."""
     return 2 - 1 / comp_share if comp_share > 0.5 else comp_share / (1 - comp_share)

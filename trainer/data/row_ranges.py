@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from kernels.draws import key, permutation
+from kernels.counter_rng import key, permutation
 from schemas.errors import SettingsError
 
 ORDER = 1

@@ -20,7 +20,7 @@ from schemas.shards import DOC_ID, open_shard, read_batch
 
 @dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True)
 class DecodedBatch:
-    """A record batch as flat arrays. A spelling that was not asked for is there with no bytes."""
+    """A record batch as flat arrays. An encoding that was not asked for is there with no bytes."""
 
     first_row: int
     """Of the batch, in its shard."""

@@ -16,7 +16,7 @@ import numpy as np
 from schemas.errors import DatasetError
 from schemas.formats import AS_IS, REST, split_part_id
 from schemas.manifest import open_shards
-from schemas.shards import DOC_ID, RAW, documents_from_array, spelling_from_array
+from schemas.shards import DOC_ID, RAW, documents_from_array, encoding_from_array
 from schemas.vocabulary import BOS, COMP_BASE, COMP_OPEN, RAW_BASE, RAW_OPEN
 from trainer.evaluation.translation import bits_per_symbol
 from trainer.model.evabyte import EvaByte
@@ -26,7 +26,7 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reformatted:
-    """Texts whose first half stands in several formats, as model ids of one spelling."""
+    """Texts whose first half stands in several formats, as model ids of one encoding."""
 
     opening: Ids
     """What stands before a document."""
@@ -38,7 +38,7 @@ class Reformatted:
 
 
 def read_reformatted(directory: str, compressor: str | None) -> Reformatted:
-    """The texts of a dataset in one spelling, None for raw bytes; DatasetError where it holds no such texts."""
+    """The texts of a dataset in one encoding, None for raw bytes; DatasetError where it holds no such texts."""
     parts: dict[str, dict[str, tuple[Ids, int]]] = {}
     for batch in open_shards(directory):
         texts = documents_from_array(batch[RAW])
@@ -46,8 +46,8 @@ def read_reformatted(directory: str, compressor: str | None) -> Reformatted:
         if compressor is not None:
             if compressor not in batch.schema.names:
                 raise DatasetError(f"{directory} has no compressor {compressor!r}; preprocess it with that one")
-            spelling = spelling_from_array(batch[compressor])
-            values, offsets, base = spelling.symbols, spelling.symbol_offsets, COMP_BASE
+            encoding = encoding_from_array(batch[compressor])
+            values, offsets, base = encoding.symbols, encoding.symbol_offsets, COMP_BASE
         for i, name in enumerate(batch[DOC_ID].to_pylist()):
             document, part = split_part_id(name)
             ids = tuple((values[offsets[i] : offsets[i + 1]].astype(np.int64) + base).tolist())

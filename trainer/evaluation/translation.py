@@ -1,11 +1,11 @@
-"""Does the model know that the two spellings are one text? comp in context, then raw, and the reverse.
+"""Does the model know that the two encodings are one text? comp in context, then raw, and the reverse.
 
     forward   <bos> <comp> c(x) </comp> <raw>  ──►  x </raw>         bytes, greedy
     reverse   <bos> <raw> x </raw> <comp>      ──►  c(x) </comp>     symbols, greedy
 
 Bits per byte of x are taken alone, after its own comp, and after another document's comp, which is the control: a model
 that has learnt the map pays far less after the right one, and nothing less after a wrong one. Documents that do not fit
-into `positions` in both spellings are left out and counted.
+into `positions` in both encodings are left out and counted.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from trainer.model.evabyte import EvaByte
 
 SHAPE_STEP = 64
 SEAMS = 6
-"""<bos>, two sentinels around each spelling, and the symbol that ends the answer."""
+"""<bos>, two sentinels around each encoding, and the symbol that ends the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """A document in both spellings, as model ids."""
+    """A document in both encodings, as model ids."""
 
     key: int
     """Hash of the doc_id: an order that has nothing to do with the corpus's."""
@@ -64,7 +64,7 @@ class Translation:
 def held_out_pairs(dataset: Dataset, *, positions: int) -> Iterator[Pair | None]:
     """The held-out documents of a dataset in its order; None for one that does not fit."""
     if dataset.compressor is None or not dataset.raw:
-        raise SettingsError("translation needs both spellings; name a --compressor")
+        raise SettingsError("translation needs both encodings; name a --compressor")
     for shard, entry in enumerate(dataset.shards):
         row = 0
         while row < entry.rows:
@@ -98,7 +98,7 @@ def first_pairs(dataset: Dataset, *, documents: int, positions: int) -> tuple[li
     if len(pairs) < 2:
         raise DatasetError(
             f"{dataset.location} has {len(pairs)} held-out documents that fit into {positions} positions in both "
-            f"spellings, {left_out} do not; preprocess with --split-bytes, or give more positions"
+            f"encodings, {left_out} do not; preprocess with --split-bytes, or give more positions"
         )
     return pairs, left_out
 

@@ -24,7 +24,7 @@ USABLE_SHARE = 0.95
 """Of a device's memory; the rest goes to the context, NCCL and fragmentation."""
 GPU_BYTES = {"40 GB": 39 << 30, "80 GB": 79 << 30, "141 GB": 140 << 30, "180 GB": 178 << 30}
 """By the makers' names; the values are what the driver reports, about."""
-MOST_GPUS = 4096
+MAX_GPUS = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +63,7 @@ def estimate_memory(config: EvaByteConfig, *, symbols: int, sharding: str, world
 def fewest_gpus(config: EvaByteConfig, *, symbols: int, sharding: str, gpu_bytes: float) -> int | None:
     """The smallest power of two of GPUs on which the run fits, or None; for `ddp` one or none."""
     world_size = 1
-    while world_size <= (1 if sharding == "ddp" else MOST_GPUS):
+    while world_size <= (1 if sharding == "ddp" else MAX_GPUS):
         needed = estimate_memory(config, symbols=symbols, sharding=sharding, world_size=world_size).total_bytes
         if needed <= USABLE_SHARE * gpu_bytes:
             return world_size

@@ -72,7 +72,7 @@ class Arm:
     name: str
     mode: str
     compressor: str | None
-    """Whose spelling is shown; the vocabulary follows from it."""
+    """Whose encoding is shown; the vocabulary follows from it."""
     steps_share: float = 1.0
     """Of the scale's steps."""
 
@@ -83,7 +83,7 @@ class Arm:
 
     @property
     def is_proxy(self) -> bool:
-        """Whether it saw both spellings."""
+        """Whether it saw both encodings."""
         return self.mode not in ("raw-only", "comp-only")
 
 
@@ -92,7 +92,7 @@ PROXY_MODES = {"none": "sentinel", "always": "pair-always"}
 
 
 def arms(scale: Scale, raw_per_comp: float) -> list[Arm]:
-    """The arms of a scale, cheapest first. raw_per_comp: length of a raw spelling over that of its comp, neural's."""
+    """The arms of a scale, cheapest first. raw_per_comp: length of a raw encoding over that of its comp, neural's."""
     proxies = [Arm(name=name, mode="pair-warmup", compressor=name) for name in reversed(scale.compressors)]
     others = [
         Arm(name=f"neural-{suffix}", mode=mode, compressor="neural")
@@ -112,7 +112,7 @@ def arms(scale: Scale, raw_per_comp: float) -> list[Arm]:
 def proxy_raw_share(scale: Scale, raw_per_comp: float) -> float:
     """The share of raw among the symbols that a proxy arm is shown, over its whole run.
 
-    Mixing deals out spellings, comp with probability r; a raw one is raw_per_comp times as long.
+    Mixing deals out encodings, comp with probability r; a raw one is raw_per_comp times as long.
     """
     mixing = Mixing(warmup_steps=warmup_steps(scale))
     shares = [mixing.phase(step).comp_share for step in range(scale.steps)]

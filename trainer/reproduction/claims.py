@@ -19,7 +19,7 @@ from trainer.reproduction.run import Result
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 OUT_OF_REACH, UNDECIDED, NOT_MEASURED = "out of reach at this scale", "undecided: within the spread", "not measured"
 STANDARD_ERRORS = 2.0
-LEAST_SEEDS = 3
+MIN_SEEDS = 3
 NEVER = 0.01
 """A share of exact answers below this is none."""
 
@@ -55,7 +55,7 @@ class Spread:
     @property
     def sign(self) -> int:
         """+1 or -1 where the mean differs from 0 beyond STANDARD_ERRORS over three seeds or more, else 0."""
-        if len(self.values) < LEAST_SEEDS or abs(self.mean) < STANDARD_ERRORS * self.standard_error or not self.mean:
+        if len(self.values) < MIN_SEEDS or abs(self.mean) < STANDARD_ERRORS * self.standard_error or not self.mean:
             return 0
         return 1 if self.mean > 0 else -1
 

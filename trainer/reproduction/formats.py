@@ -24,7 +24,7 @@ def job_format_bits(job: Job, *, data: str, formats: str, out: str, device: str)
     compressor = None if job.arm.reads_raw else job.arm.compressor
     texts = Dataset(formats, compressor=compressor)
     if compressor:
-        _check_same_spelling(texts, data, compressor)
+        _check_same_encoding(texts, data, compressor)
     own = sha256_hex(canonical_json([identity(job, data), texts.manifest.to_bytes().hex()]))
     path = os.path.join(out, job.name, FORMATS_NAME)
     if os.path.exists(path):
@@ -38,7 +38,7 @@ def job_format_bits(job: Job, *, data: str, formats: str, out: str, device: str)
     return bits
 
 
-def _check_same_spelling(texts: Dataset, data: str, compressor: str) -> None:
+def _check_same_encoding(texts: Dataset, data: str, compressor: str) -> None:
     trained = Dataset(data, compressor=compressor).manifest.compressors[compressor]["digest"]
     if texts.manifest.compressors[compressor]["digest"] != trained:
         raise DatasetError(

@@ -51,7 +51,7 @@ def markdown(
         "## Claims\n\n" + _claims(claims(results, findings)),
         "## Bits per raw byte, held out\n\n" + _by_size(table, raw_bits, "raw-only arms and proxies read bytes alone"),
         "## Bits per byte of the same documents as comp\n\n"
-        + _by_size(table, lambda result: result.comp_bits_per_byte, "what the compressed spelling costs the model"),
+        + _by_size(table, lambda result: result.comp_bits_per_byte, "what the compressed encoding costs the model"),
         "## Translation\n\n" + _translations(table),
         "## Formatting\n\n" + _formats(table),
     ]

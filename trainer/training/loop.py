@@ -147,14 +147,14 @@ def _announce(settings: TrainSettings, config: EvaByteConfig, here: World, accum
 
 
 def _warn_of_cut_pairs(settings: TrainSettings, dataset: Dataset) -> None:
-    """A pair that is cut between two rows shows no model that the two spellings are one text."""
+    """A pair that is cut between two rows shows no model that the two encodings are one text."""
     totals = dataset.manifest.totals
     if not settings.mixing.phase(0).pairing or not settings.compressor or not totals.written:
         return
     mean_symbols = (totals.raw_bytes + totals.symbols[settings.compressor]) // totals.written
     if mean_symbols > settings.row_symbols:
         logger.warning(
-            "a document has %d symbols in both spellings on average, a row %d: most pairs are cut and align little; "
+            "a document has %d symbols in both encodings on average, a row %d: most pairs are cut and align little; "
             "give longer rows, or preprocess with --split-bytes",
             mean_symbols, settings.row_symbols,
         )  # fmt: skip

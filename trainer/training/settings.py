@@ -22,7 +22,7 @@ class TrainSettings:
     """Directory of the run: settings, metrics, checkpoints."""
     size: str = "7b"
     compressor: str | None = "neural"
-    """Whose spelling is mixed with raw bytes; None for raw-only."""
+    """Whose encoding is mixed with raw bytes; None for raw-only."""
     mixing: Mixing = field(default_factory=Mixing)
     symbol_heads: int = 1
     raw_heads: int = 1

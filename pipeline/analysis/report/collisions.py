@@ -43,7 +43,7 @@ def _numbers(tables: Sequence[CollisionTable]) -> str:
     rows = [
         ["in the corpus", *(count(one.occurrences) for one in tables)],
         ["distinct chunks", *(count(one.distinct_chunks) for one in tables)],
-        ["distinct chunks with their codes", *(count(one.distinct_spellings) for one in tables)],
+        ["distinct chunks with their codes", *(count(one.distinct_encodings) for one in tables)],
         ["codes", *(count(one.codes) for one in tables)],
         ["codes of several chunks", *(count(one.colliding_codes) for one in tables)],
         ["distinct chunks that share a code", *(percent(one.colliding_chunk_share, 2) for one in tables)],

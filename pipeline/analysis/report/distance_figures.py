@@ -28,7 +28,7 @@ def context_words(context: str) -> str:
 
 
 def frontier(rows: Sequence[FrontierRow], points: Sequence[StabilityRow], share: float) -> str:
-    """Distance against bytes per symbol: a line over θ for each entropy context, the other spellings as points."""
+    """Distance against bytes per symbol: a line over θ for each entropy context, the other encodings as points."""
     ratios = [row.bytes_per_symbol for row in rows] + [row.bytes_per_symbol for row in points]
     highest = max(ratios, default=1.0)
     x_high = math.ceil(2 * highest + 0.4) / 2
@@ -53,10 +53,10 @@ def frontier(rows: Sequence[FrontierRow], points: Sequence[StabilityRow], share:
         _survival(plot, share, x_high, "" if narrow else ": a run of B bytes is hit")
         ends = [_context_line(plot, context, own) for context, own in _by_context(rows).items()]
         for row in points:
-            _spelling(plot, row)
+            _encoding(plot, row)
         plot.labels_apart([end for end in ends if end], 9)
         for row in points:
-            _spelling_name(plot, row, points)
+            _encoding_name(plot, row, points)
         return plot.svg("frontier", _frontier_words(rows, points, share))
 
     return both_widths(draw)
@@ -69,7 +69,7 @@ def _survival(plot: Plot, share: float, x_high: float, words: str) -> None:
     curve = [(x, 1 - (1 - share) ** x) for x in xs]
     plot.curve(curve, "survival")
     x, y = curve[-1]
-    # Well below the curve: points of usual spellings have their names beside it.
+    # Well below the curve: points of usual encodings have their names beside it.
     plot.label(x, y - 0.2, f"1 − {1 - share:g}^B{words}", "note", anchor="end")
 
 
@@ -95,7 +95,7 @@ def _context_line(plot: Plot, context: str, rows: Sequence[FrontierRow]) -> tupl
     return rows[-1].bytes_per_symbol, rows[-1].distance, context_words(context), f"name {class_}"
 
 
-def _spelling_name(plot: Plot, row: StabilityRow, points: Sequence[StabilityRow]) -> None:
+def _encoding_name(plot: Plot, row: StabilityRow, points: Sequence[StabilityRow]) -> None:
     """The name stands to the right of its point, or below it to the left where another point is in the way."""
     words = f"{row.compressor}, as stored" if row.compressor == "neural" else row.compressor
     right = [
@@ -106,8 +106,8 @@ def _spelling_name(plot: Plot, row: StabilityRow, points: Sequence[StabilityRow]
     plot.label(row.bytes_per_symbol, row.distance, words, f"name {css(row.compressor)}", anchor=anchor, dx=dx, dy=dy)
 
 
-def _spelling(plot: Plot, row: StabilityRow) -> None:
-    """The point of a spelling of the dataset."""
+def _encoding(plot: Plot, row: StabilityRow) -> None:
+    """The point of an encoding of the dataset."""
     class_ = css(row.compressor)
     plot.whisker(row.bytes_per_symbol, row.low, row.high, class_)
     place = f"{row.bytes_per_symbol:.2f} bytes per symbol, distance {interval(row.distance, row.low, row.high)}"

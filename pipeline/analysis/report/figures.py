@@ -21,7 +21,7 @@ QUANTITIES = {
     "window_bytes": ("Window length, bytes", "windows"),
 }
 LANGUAGES_DRAWN = 8
-MOST_NAMES = 10
+MAX_NAMES = 10
 """More bars than these have a name at every second one."""
 MIN_DOCUMENTS = 4
 """Fewer documents have no quartiles worth a bar."""
@@ -94,7 +94,7 @@ def categories(counts: Mapping[str, int], title: str, unit: str, compressor: str
     total = sum(counts.values())
     shares = [number / max(1, total) for number in counts.values()]
     plot = Plot(width=NARROW, height=230, x=(0.0, len(shares) or 1), y=(0.0, max(shares, default=1.0) * 1.08), top=28)
-    every = 1 if len(counts) <= MOST_NAMES else 2
+    every = 1 if len(counts) <= MAX_NAMES else 2
     last = len(counts) - 1
     names = {
         i + 0.5: name.replace(" or more", "+")

@@ -97,16 +97,16 @@ def _lead(findings: Findings) -> str:
     totals = findings.manifest.totals
     said = (
         f"{count(totals.written)} documents, {decimal(totals.raw_bytes / 1e6, 1)} MB of UTF-8, "
-        f"in {len(findings.manifest.compressors)} compressed spellings. "
-        "A good spelling is short, and stays the same where the text does."
+        f"in {len(findings.manifest.compressors)} compressed encodings. "
+        "A good encoding is short, and stays the same where the text does."
     )
     return element("p", text(said), class_="lead") + _glance(findings)
 
 
 def _glance(findings: Findings) -> str:
-    """Shortness and stability of each spelling, side by side."""
+    """Shortness and stability of each encoding, side by side."""
     main = {row.compressor: row for row in report_distances.main_rows(findings.stability)}
-    columns = [Column(title="spelling", number=False), Column(title="bytes per symbol"), Column(title="distance")]
+    columns = [Column(title="encoding", number=False), Column(title="bytes per symbol"), Column(title="distance")]
     columns += [Column(title="95 % interval")]
     ratios = {row.compressor: row.bytes_per_symbol for row in findings.statistics.compressors}
     if "raw" in main:

@@ -39,8 +39,8 @@ def section(stability: Sequence[StabilityRow], frontier_rows: Sequence[FrontierR
         f"Where {main_edit(stability)}: {order}."
     )
     caption = (
-        "Up and down: the median distance over texts with its 95 % interval. Left to right: how short the spelling is. "
-        f"Points: {texts_note}. Lines: neural spellings by the same byte LM along rising θ, one for each score that "
+        "Up and down: the median distance over texts with its 95 % interval. Left to right: how short the encoding is. "
+        f"Points: {texts_note}. Lines: neural encodings by the same byte LM along rising θ, one for each score that "
         f"boundaries are cut at, on at most {FRONTIER_TEXTS} of these texts and {FRONTIER_BYTES:,} bytes of each: the "
         "surprisal of a byte after the byte before it, or its entropy given so much before it. Dotted: what an edit of "
         "this share does to runs of B characters."
@@ -76,7 +76,7 @@ def _frontier_table(rows: Sequence[FrontierRow]) -> str:
 
 def _stability_table(rows: Sequence[StabilityRow]) -> str:
     titles = ("share", "texts", "bytes per symbol", "median [95 %]", "mean", "standard error")
-    columns = [Column(title="spelling", number=False), Column(title="edit", number=False)]
+    columns = [Column(title="encoding", number=False), Column(title="edit", number=False)]
     columns += [Column(title=title) for title in titles]
     lines = [
         [
@@ -91,5 +91,5 @@ def _stability_table(rows: Sequence[StabilityRow]) -> str:
         ]
         for row in rows
     ]
-    drawn = table("Distance by spelling, edit and share of characters", columns, lines, name="stability-all")
+    drawn = table("Distance by encoding, edit and share of characters", columns, lines, name="stability-all")
     return element("details", element("summary", "All distances as a table") + drawn)

@@ -26,7 +26,7 @@ CODEBOOK_NAME = "codebook.arrow"
 COMPRESSOR_NAME = "compressor.json"
 CODE_FORMAT = "neural-1"
 """Changes when the same weights and text would give other symbols."""
-LEAST_WINDOW_BITS = 10
+MIN_WINDOW_BITS = 10
 """Below, the least frequencies of 256 bytes leave little for what the model says: a quarter at 10 bits, all at 8."""
 
 ENTROPY_SCHEMA = pa.schema([("context", pa.binary()), ("bits", pa.float32())])
@@ -66,8 +66,8 @@ class NeuralSettings:
             )
         if not 1 <= self.max_segment_bytes <= MAX_SEGMENT_BYTES:
             raise SettingsError(f"max segment is {self.max_segment_bytes} bytes; give 1 to {MAX_SEGMENT_BYTES}")
-        if not LEAST_WINDOW_BITS <= self.window_bits <= WINDOW_BITS:
-            raise SettingsError(f"windows have {self.window_bits} bits; give {LEAST_WINDOW_BITS} to {WINDOW_BITS}")
+        if not MIN_WINDOW_BITS <= self.window_bits <= WINDOW_BITS:
+            raise SettingsError(f"windows have {self.window_bits} bits; give {MIN_WINDOW_BITS} to {WINDOW_BITS}")
         if not self.theta_bits >= 0:
             raise SettingsError(f"theta is {self.theta_bits} bits; give 0 or more")
 

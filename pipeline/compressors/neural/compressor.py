@@ -36,7 +36,7 @@ from pipeline.compressors.neural.artifact import (
 )
 from pipeline.compressors.neural.decoder import NeuralDecoder, block_ends
 from pipeline.timing import apart
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.byte_lm_files import ByteLMFiles, read_byte_lm
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, sha256_hex
@@ -151,8 +151,8 @@ class NeuralCompressor:
             cut_every_bytes=self.model.config.attention_bytes if self.config.context == "document" else 0,
         )
 
-    def compress(self, documents: Documents) -> Spelling:
-        """The neural spelling of every document."""
+    def compress(self, documents: Documents) -> Encoding:
+        """The neural encoding of every document."""
         ends, segment_offsets = self.segments(documents)
         starts = np.concatenate((np.zeros(1, np.int64), ends[:-1])) if ends.size else ends
         if self.config.context == "document":
@@ -162,7 +162,7 @@ class NeuralCompressor:
             symbols, window_ends, symbol_ends = book.spell(entries, starts)
         before = np.concatenate((np.zeros(1, np.int64), symbol_ends))
         symbol_offsets = before[segment_offsets]
-        return Spelling(
+        return Encoding(
             symbols=symbols,
             symbol_offsets=symbol_offsets,
             raw_ends=ends_within(ends, segment_offsets, documents.offsets),
@@ -205,9 +205,9 @@ class NeuralCompressor:
         self._count(reader, first.size)
         return encode_windows(first, last, ends, window_bits=self.config.window_bits)
 
-    def decode(self, spelling: Spelling, *, by_model: bool = False) -> Documents:
+    def decode(self, encoding: Encoding, *, by_model: bool = False) -> Documents:
         """The exact bytes of every document. Codes in the book are looked up, unless `by_model`."""
-        return self._decoder.decode(spelling, by_model=by_model)
+        return self._decoder.decode(encoding, by_model=by_model)
 
 
 def device_probe(model: ByteLM) -> str:

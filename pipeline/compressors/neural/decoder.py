@@ -17,7 +17,7 @@ from kernels.codebook import CODE_KEY_BYTES, Codebook, code_keys
 from kernels.prefix_lm import PrefixReader
 from kernels.string_table import StringTable, distinct, span_indices
 from pipeline.compressors.neural.artifact import NeuralSettings
-from schemas.batches import Documents, Spelling, lengths_within
+from schemas.batches import Documents, Encoding, lengths_within
 from schemas.errors import VerificationError
 
 
@@ -31,25 +31,25 @@ class NeuralDecoder:
         self._lock = threading.Lock()
         self._inverse: StringTable | None = None
 
-    def decode(self, spelling: Spelling, *, by_model: bool = False) -> Documents:
+    def decode(self, encoding: Encoding, *, by_model: bool = False) -> Documents:
         """The exact bytes of every document. Codes in the book are looked up, unless `by_model`."""
-        _refuse_torn(spelling)
-        assert spelling.window_ends is not None
-        window_bytes = lengths_within(spelling.window_ends, spelling.symbol_offsets)
-        raw_offsets = np.zeros(len(spelling) + 1, np.int64)
-        np.add.at(raw_offsets[1:], np.repeat(np.arange(len(spelling)), np.diff(spelling.symbol_offsets)), window_bytes)
+        _refuse_torn(encoding)
+        assert encoding.window_ends is not None
+        window_bytes = lengths_within(encoding.window_ends, encoding.symbol_offsets)
+        raw_offsets = np.zeros(len(encoding) + 1, np.int64)
+        np.add.at(raw_offsets[1:], np.repeat(np.arange(len(encoding)), np.diff(encoding.symbol_offsets)), window_bytes)
         np.cumsum(raw_offsets, out=raw_offsets)
-        cuts = self._string_cuts(spelling, raw_offsets, window_bytes)
+        cuts = self._string_cuts(encoding, raw_offsets, window_bytes)
         lookup = None if by_model or self._settings.context == "document" else self._inverse_table()
-        raw = self._decode_strings(spelling.symbols, window_bytes, cuts, lookup)
+        raw = self._decode_strings(encoding.symbols, window_bytes, cuts, lookup)
         return Documents(raw=raw, offsets=raw_offsets)
 
-    def _string_cuts(self, spelling: Spelling, raw_offsets: np.ndarray, window_bytes: np.ndarray) -> np.ndarray:
+    def _string_cuts(self, encoding: Encoding, raw_offsets: np.ndarray, window_bytes: np.ndarray) -> np.ndarray:
         """int64 [strings + 1], in symbols: where the runs begin and end that were coded in one context."""
-        per_document = np.diff(spelling.segment_offsets)
+        per_document = np.diff(encoding.segment_offsets)
         if self._settings.context == "segment":
-            starts = np.repeat(spelling.symbol_offsets[:-1], per_document)
-            return np.concatenate(([0], starts + spelling.symbol_ends.astype(np.int64)))
+            starts = np.repeat(encoding.symbol_offsets[:-1], per_document)
+            return np.concatenate(([0], starts + encoding.symbol_ends.astype(np.int64)))
         ends = np.cumsum(window_bytes)
         blocks = block_ends(raw_offsets, self._attention_bytes)
         cuts = np.searchsorted(ends, blocks)
@@ -109,22 +109,22 @@ class NeuralDecoder:
         return raw
 
 
-def _refuse_torn(spelling: Spelling) -> None:
+def _refuse_torn(encoding: Encoding) -> None:
     """VerificationError unless windows make up segments and segments make up documents."""
-    assert spelling.window_ends is not None
+    assert encoding.window_ends is not None
     for offsets, columns in (
-        (spelling.symbol_offsets, (spelling.symbols, spelling.window_ends)),
-        (spelling.segment_offsets, (spelling.raw_ends, spelling.symbol_ends)),
+        (encoding.symbol_offsets, (encoding.symbols, encoding.window_ends)),
+        (encoding.segment_offsets, (encoding.raw_ends, encoding.symbol_ends)),
     ):
         if offsets[0] or (np.diff(offsets) < 0).any() or any(column.size != offsets[-1] for column in columns):
             raise VerificationError(f"documents do not cover {offsets[-1]} windows or segments; the shard is damaged")
-    origins = np.repeat(spelling.symbol_offsets[:-1], np.diff(spelling.segment_offsets))
-    ends = np.concatenate(([0], origins + spelling.symbol_ends))
-    if not np.array_equal(ends[spelling.segment_offsets], spelling.symbol_offsets) or (np.diff(ends) < 1).any():
+    origins = np.repeat(encoding.symbol_offsets[:-1], np.diff(encoding.segment_offsets))
+    ends = np.concatenate(([0], origins + encoding.symbol_ends))
+    if not np.array_equal(ends[encoding.segment_offsets], encoding.symbol_offsets) or (np.diff(ends) < 1).any():
         raise VerificationError("symbol_ends do not cut the symbols into segments; the shard is damaged")
-    if not np.array_equal(spelling.window_ends[ends[1:] - 1], spelling.raw_ends):
+    if not np.array_equal(encoding.window_ends[ends[1:] - 1], encoding.raw_ends):
         raise VerificationError("raw_ends are not where the last windows of the segments end; the shard is damaged")
-    if spelling.symbols.size and lengths_within(spelling.window_ends, spelling.symbol_offsets).min() < 1:
+    if encoding.symbols.size and lengths_within(encoding.window_ends, encoding.symbol_offsets).min() < 1:
         raise VerificationError("window_ends do not rise; the shard is damaged")
 
 

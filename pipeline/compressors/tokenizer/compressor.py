@@ -1,4 +1,4 @@
-"""The tokenizer spelling: SentencePiece ids, one segment per token, exact for every byte string.
+"""The tokenizer encoding: SentencePiece ids, one segment per token, exact for every byte string.
 
 Documents are cut into words that no token reaches across (`kernels/words.py`), and SentencePiece sees each distinct
 word once; the codebook spells the rest. The tokens are those that SentencePiece gives for the whole document: exactly
@@ -30,7 +30,7 @@ from kernels.segmentation import ends_within
 from kernels.words import cut_words, joined_pairs
 from pipeline.compressors.codebook_cache import GrowingBook
 from pipeline.compressors.tokenizer.piece_table import SPACE_MARK_BYTES, PieceTable, read_pieces
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import ArtifactError, VerificationError
 
 FORMAT = b"tokenizer 2\n"
@@ -105,7 +105,7 @@ class TokenizerCompressor:
         """Words that SentencePiece would have lost and that bytes spell, counted each time they are new."""
         return sum(self._byte_spelled)
 
-    def compress(self, documents: Documents) -> Spelling:
+    def compress(self, documents: Documents) -> Encoding:
         """One symbol and one segment per token. Every distinct word was compared with what its tokens spell."""
         origins = documents.offsets
         ends, word_offsets = cut_words(documents.raw, origins, self.joined, _SPACE_MARK)
@@ -113,7 +113,7 @@ class TokenizerCompressor:
         book, entries = self.words.entries(documents.raw, starts, ends)
         ids, token_ends, word_token_ends = book.spell(entries, starts)
         offsets = np.concatenate((np.zeros(1, np.int64), word_token_ends))[word_offsets]
-        return Spelling(
+        return Encoding(
             symbols=ids,
             symbol_offsets=offsets,
             raw_ends=ends_within(token_ends, offsets, origins),
@@ -121,11 +121,11 @@ class TokenizerCompressor:
             segment_offsets=offsets,
         )
 
-    def decode(self, spelling: Spelling) -> Documents:
+    def decode(self, encoding: Encoding) -> Documents:
         """The tokens' bytes; VerificationError if an id has no text or the segments are not these tokens."""
-        ids, offsets = spelling.symbols, spelling.symbol_offsets
+        ids, offsets = encoding.symbols, encoding.symbol_offsets
         in_order = offsets[0] == 0 and offsets[-1] == len(ids) and bool((np.diff(offsets) >= 0).all())
-        if not in_order or not np.array_equal(spelling.segment_offsets, offsets):
+        if not in_order or not np.array_equal(encoding.segment_offsets, offsets):
             raise VerificationError(f"{len(ids)} symbols are not one segment each: {self._blame}")
         if len(ids) and ids.max() >= self.alphabet_size:
             raise VerificationError(f"symbol {ids.max()} is beyond the {self.alphabet_size} tokens: {self._blame}")
@@ -133,9 +133,9 @@ class TokenizerCompressor:
         if len(without_text):
             raise VerificationError(f"symbol {ids[without_text[0]]} stands for no text: {self._blame}")
         ends = self.table.ends(ids)
-        if not np.array_equal(spelling.raw_ends, ends_within(ends[1:], offsets, ends[offsets])):
+        if not np.array_equal(encoding.raw_ends, ends_within(ends[1:], offsets, ends[offsets])):
             raise VerificationError(f"raw_ends are not the ends of the tokens: {self._blame}")
-        if not np.array_equal(spelling.symbol_ends, _token_counts(offsets)):
+        if not np.array_equal(encoding.symbol_ends, _token_counts(offsets)):
             raise VerificationError(f"symbol_ends do not count the tokens: {self._blame}")
         return Documents(raw=self.table.join(ids, ends), offsets=ends[offsets])
 

@@ -12,7 +12,7 @@ import pyarrow.types as pat
 from pipeline.storage.open import BrokenInputError
 
 SLICE_BYTES = 8 << 20
-MOST_SLICE_ROWS = 4096
+MAX_SLICE_ROWS = 4096
 
 
 DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, struct.error)
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 def slice_rows(rows: int, size_bytes: int) -> int:
     """How many rows make about SLICE_BYTES, if `rows` of them are `size_bytes`."""
-    return max(1, min(MOST_SLICE_ROWS, SLICE_BYTES * rows // max(size_bytes, 1)))
+    return max(1, min(MAX_SLICE_ROWS, SLICE_BYTES * rows // max(size_bytes, 1)))
 
 
 def batch_rows(batch: pa.RecordBatch, position: int, wanted: Sequence[str], names: Sequence[str]) -> Iterator[Row]:

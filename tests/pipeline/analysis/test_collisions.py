@@ -68,7 +68,7 @@ def test_counts_are_those_of_a_plain_dictionary(dataset: str, level: str) -> Non
     buckets = [bucket for bucket in chunks.values() if len(bucket) > 1]
     assert (found.codes, found.colliding_codes) == (len(chunks), len(buckets))
     distinct_chunks = {chunk for _, chunk in wanted}
-    assert (found.distinct_chunks, found.distinct_spellings) == (len(distinct_chunks), len(wanted))
+    assert (found.distinct_chunks, found.distinct_encodings) == (len(distinct_chunks), len(wanted))
     assert found.colliding_chunk_share == pytest.approx(len(set().union(*buckets)) / len(distinct_chunks))
     colliding = sum(number for (code, _), number in wanted.items() if len(chunks[code]) > 1)
     assert found.colliding_occurrence_share == pytest.approx(colliding / sum(wanted.values()))

@@ -17,7 +17,7 @@ from schemas.batches import Documents, lengths_within
 from schemas.errors import DatasetError
 from schemas.manifest import read_manifest
 from tests.pipeline.runs import ALL_COMPRESSORS, Preprocess, rows
-from tests.schemas.shard_samples import CORPORA, Text, spelling_of
+from tests.schemas.shard_samples import CORPORA, Text, encoding_of
 
 
 def lengths(ends: list[int]) -> list[int]:
@@ -136,12 +136,12 @@ def test_a_manifest_that_says_otherwise(finished: Path) -> None:
 
 @given(CORPORA)
 def test_lengths_within_documents(texts: list[Text]) -> None:
-    spelling = spelling_of(texts)
-    assert spelling.window_ends is not None
+    encoding = encoding_of(texts)
+    assert encoding.window_ends is not None
     slow = [len(raw) for text in texts for segment in text for raw, _ in segment]
-    assert lengths_within(spelling.window_ends, spelling.symbol_offsets).tolist() == slow
+    assert lengths_within(encoding.window_ends, encoding.symbol_offsets).tolist() == slow
     slow = [len(segment) for text in texts for segment in text]
-    assert lengths_within(spelling.symbol_ends, spelling.segment_offsets).tolist() == slow
+    assert lengths_within(encoding.symbol_ends, encoding.segment_offsets).tolist() == slow
 
 
 @given(st.lists(st.integers(1, 60)))

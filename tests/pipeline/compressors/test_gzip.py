@@ -1,4 +1,4 @@
-"""The gzip spelling: whole members that any gunzip reads, the same bytes everywhere, nothing damaged accepted."""
+"""The gzip encoding: whole members that any gunzip reads, the same bytes everywhere, nothing damaged accepted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.compressors.gzip import GzipCompressor
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError, VerificationError
 
 TEXTS = st.lists(
@@ -22,20 +22,20 @@ TEXTS = st.lists(
 HELLO = bytes.fromhex("1f8b08000000000002ffcb48cdc9c9070086a6103605000000")
 
 
-def members(spelling: Spelling) -> list[bytes]:
-    octets = spelling.symbols.astype(np.uint8).tobytes()
-    offsets = spelling.symbol_offsets
-    return [octets[offsets[i] : offsets[i + 1]] for i in range(len(spelling))]
+def members(encoding: Encoding) -> list[bytes]:
+    octets = encoding.symbols.astype(np.uint8).tobytes()
+    offsets = encoding.symbol_offsets
+    return [octets[offsets[i] : offsets[i + 1]] for i in range(len(encoding))]
 
 
 @given(TEXTS, st.sampled_from([1, 6, 9]))
 @settings(deadline=None)
 def test_round_trip_and_gunzip_agree(texts: list[bytes], level: int) -> None:
     compressor = GzipCompressor(level=level)
-    spelling = compressor.compress(Documents.from_bytes(texts))
-    restored = compressor.decode(spelling)
+    encoding = compressor.compress(Documents.from_bytes(texts))
+    restored = compressor.decode(encoding)
     assert [restored.text(i) for i in range(len(restored))] == texts
-    assert [gzip.decompress(member) for member in members(spelling)] == texts
+    assert [gzip.decompress(member) for member in members(encoding)] == texts
 
 
 @given(TEXTS)
@@ -49,23 +49,23 @@ def test_a_document_does_not_see_its_batch(texts: list[bytes]) -> None:
 @pytest.mark.parametrize("n_documents", [0, 1, 2, 100])
 def test_shape_is_one_segment_per_document(n_documents: int) -> None:
     texts = [b"x" * (i + 1) for i in range(n_documents)]
-    spelling = GzipCompressor().compress(Documents.from_bytes(texts))
-    assert spelling.symbols.dtype == np.uint16
-    assert spelling.raw_ends.dtype == spelling.symbol_ends.dtype == np.uint32
-    assert spelling.segment_offsets.tolist() == list(range(n_documents + 1))
-    assert spelling.raw_ends.tolist() == [len(text) for text in texts]
-    assert spelling.symbol_ends.tolist() == np.diff(spelling.symbol_offsets).tolist()
+    encoding = GzipCompressor().compress(Documents.from_bytes(texts))
+    assert encoding.symbols.dtype == np.uint16
+    assert encoding.raw_ends.dtype == encoding.symbol_ends.dtype == np.uint32
+    assert encoding.segment_offsets.tolist() == list(range(n_documents + 1))
+    assert encoding.raw_ends.tolist() == [len(text) for text in texts]
+    assert encoding.symbol_ends.tolist() == np.diff(encoding.symbol_offsets).tolist()
 
 
 def test_golden_member() -> None:
-    spelling = GzipCompressor().compress(Documents.from_bytes([b"hello"]))
-    assert bytes(spelling.symbols.tolist()) == HELLO
+    encoding = GzipCompressor().compress(Documents.from_bytes([b"hello"]))
+    assert bytes(encoding.symbols.tolist()) == HELLO
 
 
 @pytest.mark.parametrize(("level", "effort"), [(1, 4), (2, 0), (6, 0), (8, 0), (9, 2)])
 def test_header_is_fixed(level: int, effort: int) -> None:
-    spelling = GzipCompressor(level=level).compress(Documents.from_bytes([b"hello"]))
-    assert spelling.symbols[:10].tolist() == [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, effort, 255]
+    encoding = GzipCompressor(level=level).compress(Documents.from_bytes([b"hello"]))
+    assert encoding.symbols[:10].tolist() == [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, effort, 255]
 
 
 def test_identity_names_level_and_zlib() -> None:
@@ -81,10 +81,10 @@ def test_levels_that_are_none(level: int) -> None:
         GzipCompressor(level=level)
 
 
-def spelled(*octets: bytes, raw_bytes: list[int]) -> Spelling:
-    """A spelling of given members."""
+def spelled(*octets: bytes, raw_bytes: list[int]) -> Encoding:
+    """An encoding of given members."""
     ends = np.cumsum([0, *map(len, octets)])
-    return Spelling(
+    return Encoding(
         symbols=np.frombuffer(b"".join(octets), np.uint8).astype(np.uint16),
         symbol_offsets=ends,
         raw_ends=np.array(raw_bytes, np.uint32),

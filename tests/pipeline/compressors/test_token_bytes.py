@@ -1,4 +1,4 @@
-"""The token-bytes spelling: exact, as wide as it must be, and in Gray code one bit from the next token."""
+"""The token-bytes encoding: exact, as wide as it must be, and in Gray code one bit from the next token."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ def compressor(request: pytest.FixtureRequest, tokenizer: TokenizerCompressor) -
 @settings(deadline=None)
 def test_round_trip(compressor: TokenBytesCompressor, texts: list[bytes]) -> None:
     documents = Documents.from_bytes(texts)
-    spelling = compressor.compress(documents)
-    restored = compressor.decode(spelling)
+    encoding = compressor.compress(documents)
+    restored = compressor.decode(encoding)
     assert [restored.text(i) for i in range(len(restored))] == texts
-    assert spelling.symbols.dtype == np.uint16
-    assert not len(spelling.symbols) or spelling.symbols.max() < compressor.alphabet_size
+    assert encoding.symbols.dtype == np.uint16
+    assert not len(encoding.symbols) or encoding.symbols.max() < compressor.alphabet_size
 
 
 @given(TEXTS)
 @settings(deadline=None)
 def test_segments_are_the_tokens(compressor: TokenBytesCompressor, texts: list[bytes]) -> None:
     documents, width = Documents.from_bytes(texts), compressor.width_bytes
-    tokens, spelling = compressor.tokenizer.compress(documents), compressor.compress(documents)
-    assert np.array_equal(spelling.raw_ends, tokens.raw_ends)
-    assert np.array_equal(spelling.segment_offsets, tokens.segment_offsets)
-    assert np.array_equal(spelling.symbol_ends, tokens.symbol_ends * width)
-    assert np.array_equal(spelling.symbol_offsets, tokens.symbol_offsets * width)
-    assert spelling.symbol_ends.dtype == np.uint32
+    tokens, encoding = compressor.tokenizer.compress(documents), compressor.compress(documents)
+    assert np.array_equal(encoding.raw_ends, tokens.raw_ends)
+    assert np.array_equal(encoding.segment_offsets, tokens.segment_offsets)
+    assert np.array_equal(encoding.symbol_ends, tokens.symbol_ends * width)
+    assert np.array_equal(encoding.symbol_offsets, tokens.symbol_offsets * width)
+    assert encoding.symbol_ends.dtype == np.uint32
 
 
 @given(TEXTS)
@@ -82,8 +82,8 @@ def test_plain_is_the_big_endian_id(tokenizer: TokenizerCompressor) -> None:
     documents = Documents.from_bytes([CODE, "é😀".encode()])
     ids = tokenizer.compress(documents).symbols.tolist()
     for width in (2, 3):
-        spelling = TokenBytesCompressor(tokenizer, width_bytes=width).compress(documents)
-        assert bytes(spelling.symbols.tolist()) == b"".join(i.to_bytes(width, "big") for i in ids)
+        encoding = TokenBytesCompressor(tokenizer, width_bytes=width).compress(documents)
+        assert bytes(encoding.symbols.tolist()) == b"".join(i.to_bytes(width, "big") for i in ids)
 
 
 def test_golden_symbols(tokenizer: TokenizerCompressor) -> None:
@@ -161,10 +161,10 @@ def test_digest_names_tokenizer_width_and_code(tokenizer: TokenizerCompressor) -
         ("raw_ends", [1, 2], "raw_ends"),
     ],
 )
-def test_damaged_spellings(tokenizer: TokenizerCompressor, field: str, value: list[int], message: str) -> None:
+def test_damaged_encodings(tokenizer: TokenizerCompressor, field: str, value: list[int], message: str) -> None:
     compressor = TokenBytesCompressor(tokenizer)
-    spelling = compressor.compress(Documents.from_bytes([b" value\0"]))
-    assert len(spelling.symbols) == 4
-    damaged = dataclasses.replace(spelling, **{field: np.array(value, getattr(spelling, field).dtype)})
+    encoding = compressor.compress(Documents.from_bytes([b" value\0"]))
+    assert len(encoding.symbols) == 4
+    damaged = dataclasses.replace(encoding, **{field: np.array(value, getattr(encoding, field).dtype)})
     with pytest.raises(VerificationError, match=message):
         compressor.decode(damaged)

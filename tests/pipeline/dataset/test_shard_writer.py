@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline.dataset import shard_writer
 from pipeline.dataset.shard_writer import BATCH_BYTES, ShardWriter
 from pipeline.dataset.spill import Spill
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError
 from schemas.shards import compressor_type, open_shard, shard_schema
 from tests.schemas.shard_samples import (
@@ -26,9 +26,9 @@ from tests.schemas.shard_samples import (
     SCHEMA,
     SMALL,
     Text,
+    encodings_of,
     raw_of,
     read_table,
-    spellings_of,
     write_shard,
     write_texts,
 )
@@ -36,18 +36,18 @@ from tests.schemas.shard_samples import (
 GZIP_SCHEMA = shard_schema({"gzip": compressor_type(np.dtype(np.uint16), False)}, entropy=False)
 
 
-def one_symbol_each(sizes_bytes: list[int]) -> tuple[Documents, dict[str, Spelling]]:
+def one_symbol_each(sizes_bytes: list[int]) -> tuple[Documents, dict[str, Encoding]]:
     """Documents of the sizes given, of which each is one segment and one symbol."""
     n = len(sizes_bytes)
     documents = Documents.from_bytes([bytes([97 + i % 26]) * size for i, size in enumerate(sizes_bytes)])
-    spelling = Spelling(
+    encoding = Encoding(
         symbols=np.arange(n).astype(np.uint16),
         symbol_offsets=np.arange(n + 1),
         raw_ends=np.array(sizes_bytes, np.uint32),
         symbol_ends=np.ones(n, np.uint32),
         segment_offsets=np.arange(n + 1),
     )
-    return documents, {"gzip": spelling}
+    return documents, {"gzip": encoding}
 
 
 def write_sizes(writer: ShardWriter, sizes_bytes: list[int]) -> None:
@@ -81,11 +81,11 @@ def test_what_is_written_is_read(tmp_path: Path, texts: list[Text], compression:
     assert table["doc_id"].to_pylist() == [f"d{i}" for i in range(len(texts))]
     assert table["source"].to_pylist() == [f"src/{i // 3}.py" for i in range(len(texts))]
     assert table["language"].to_pylist() == ["python" if i < 5 else "markdown" for i in range(len(texts))]
-    for name, spelling in spellings_of(texts).items():
+    for name, encoding in encodings_of(texts).items():
         rows = table[name].to_pylist()
-        assert [symbol for row in rows for symbol in row["symbols"]] == spelling.symbols.tolist()
-        assert summary.symbols[name] == len(spelling.symbols)
-        assert summary.segments[name] == len(spelling.raw_ends)
+        assert [symbol for row in rows for symbol in row["symbols"]] == encoding.symbols.tolist()
+        assert summary.symbols[name] == len(encoding.symbols)
+        assert summary.segments[name] == len(encoding.raw_ends)
     assert summary.rows == len(texts) and summary.raw_bytes == sum(len(raw_of(text)) for text in texts)
     assert summary.file_bytes == path.stat().st_size
     assert summary.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -138,10 +138,10 @@ def test_tiny_documents_are_cut_by_rows(tmp_path: Path):
 
 def test_slices_of_a_longer_run_give_the_same_bytes(tmp_path: Path):
     """Offsets need not begin at 0."""
-    documents, spellings = one_symbol_each([3, 4, 5, 6])
+    documents, encodings = one_symbol_each([3, 4, 5, 6])
     tail = Documents(raw=documents.raw, offsets=documents.offsets[2:])
-    gzip = spellings["gzip"]
-    part = Spelling(
+    gzip = encodings["gzip"]
+    part = Encoding(
         symbols=gzip.symbols,
         symbol_offsets=gzip.symbol_offsets[2:],
         raw_ends=gzip.raw_ends,
@@ -156,10 +156,10 @@ def test_slices_of_a_longer_run_give_the_same_bytes(tmp_path: Path):
 
 
 def test_entropy_is_one_value_per_byte(tmp_path: Path):
-    documents, spellings = one_symbol_each([2, 0, 3])
+    documents, encodings = one_symbol_each([2, 0, 3])
     schema = shard_schema({"gzip": GZIP_SCHEMA.field("gzip").type}, entropy=True)
     with ShardWriter(tmp_path / "a", schema) as writer:
-        writer.write(["a", "b", "c"], ["x"] * 3, ["y"] * 3, documents, spellings, np.arange(5, dtype=np.float32) / 2)
+        writer.write(["a", "b", "c"], ["x"] * 3, ["y"] * 3, documents, encodings, np.arange(5, dtype=np.float32) / 2)
     assert read_table(tmp_path / "a")["entropy"].to_pylist() == [[0.0, 0.5], [], [1.0, 1.5, 2.0]]
 
 

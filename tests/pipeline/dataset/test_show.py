@@ -34,7 +34,7 @@ def test_pairs_are_aligned_and_escaped(shard: Path):
     ]
 
 
-def test_windows_documents_and_spellings(shard: Path):
+def test_windows_documents_and_encodings(shard: Path):
     assert list(show(shard, "windows", 2)) == [
         "doc_id  segment  window  raw     symbol",
         "d0            0       0  'im'         7",

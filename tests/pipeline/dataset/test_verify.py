@@ -18,7 +18,7 @@ from pipeline.__main__ import main
 from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents
 from schemas.files import canonical_json
-from schemas.shards import compressor_names, documents_from_array, spelling_from_array
+from schemas.shards import compressor_names, documents_from_array, encoding_from_array
 from tests.pipeline.corpora import jsonl
 from tests.pipeline.runs import (
     MIXED_DOCUMENTS,
@@ -51,15 +51,15 @@ def change_manifest(dataset: Path, change: Callable[[dict[str, Any]], None]) -> 
 
 
 def rewrite(dataset: Path, name: str, change: Callable[[dict[str, Any], Any], Any]) -> None:
-    """Write a shard again with `change` made to its spellings and documents, and the manifest with its new figures."""
+    """Write a shard again with `change` made to its encodings and documents, and the manifest with its new figures."""
     reader = pa.ipc.open_file((dataset / name).read_bytes())
     with ShardWriter(dataset / name, reader.schema) as writer:
         for i in range(reader.num_record_batches):
             batch = reader.get_batch(i)
-            spellings = {name: spelling_from_array(batch[name]) for name in compressor_names(reader.schema)}
-            documents = change(spellings, documents_from_array(batch["raw"]))
+            encodings = {name: encoding_from_array(batch[name]) for name in compressor_names(reader.schema)}
+            documents = change(encodings, documents_from_array(batch["raw"]))
             columns = [batch[column].to_pylist() for column in ("doc_id", "source", "language")]
-            writer.write(*columns, documents, spellings)
+            writer.write(*columns, documents, encodings)
         summary = writer.close()
 
     def correct(value: dict[str, Any]) -> None:
@@ -133,10 +133,10 @@ def test_one_wrong_symbol_under_a_right_digest(
     # Of a window's 2^16 symbols, all that lie in the interval of its bytes decode to them, so a low bit may be free.
     bit = 1 << 15 if name == "neural" else 1
 
-    def tamper(spellings: dict[str, Any], documents: Documents) -> Documents:
-        symbols = spellings[name].symbols.copy()
+    def tamper(encodings: dict[str, Any], documents: Documents) -> Documents:
+        symbols = encodings[name].symbols.copy()
         symbols[len(symbols) // 2] ^= bit
-        spellings[name] = replace(spellings[name], symbols=symbols)
+        encodings[name] = replace(encodings[name], symbols=symbols)
         return documents
 
     rewrite(dataset, SECOND, tamper)
@@ -147,7 +147,7 @@ def test_one_wrong_symbol_under_a_right_digest(
 def test_the_first_differing_document_is_named(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = pa.ipc.open_file((dataset / SECOND).read_bytes()).read_all()
 
-    def tamper(spellings: dict[str, Any], documents: Documents) -> Documents:
+    def tamper(encodings: dict[str, Any], documents: Documents) -> Documents:
         raw = documents.raw.copy()
         raw[documents.offsets[3] + 1] = ord("@")
         raw[documents.offsets[5]] = ord("@")
@@ -269,7 +269,7 @@ def test_decode_overwrites_nothing(
     assert times(tmp_path) == before
 
 
-def test_decode_of_an_unknown_spelling(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_decode_of_an_unknown_encoding(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["decode", str(finished / "out"), "--out", str(tmp_path / "back"), "--compressor", "zip"]
     assert main(words) == 2
     assert "has no compressor 'zip'; it has" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from pipeline.corpus.read import ReadSettings
 from pipeline.corpus.units import Unit
 from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path, finished_commit, staged_path
 from pipeline.storage.files import make_directory
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.manifest import ShardEntry
 from tests.pipeline.corpora import jsonl, texts, whole
 
@@ -137,7 +137,7 @@ def test_a_shard_with_its_final_name_counts_as_finished(job: UnitJob, unit: Unit
 
 def test_a_crash_inside_leaves_no_commit_record(job: UnitJob, unit: Unit) -> None:
     class Failing(GzipCompressor):
-        def compress(self, documents: Documents) -> Spelling:
+        def compress(self, documents: Documents) -> Encoding:
             raise MemoryError
 
     with pytest.raises(MemoryError):

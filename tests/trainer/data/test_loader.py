@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.kernels.test_draws import slow_draw, slow_hash, slow_mix
 
 from schemas.errors import DatasetError, FormatVersionError, SettingsError, UserError
 from tests.kernels.spelled import slow_spell
-from tests.kernels.test_draws import slow_draw, slow_hash, slow_mix
 from tests.kernels.test_packing import slow_representation
 from tests.trainer.datasets import COMPRESSOR, Text, make_texts, write_dataset
 from trainer.data.dataset import Dataset, HeldOut
@@ -153,7 +153,7 @@ def test_neither_order_nor_states_depend_on_the_size_of_blocks(dataset: Dataset,
 
 @pytest.mark.parametrize("mode", ["none", "pair-warmup", "pair-always"])
 def test_every_document_is_spelled_by_the_step_in_which_it_begins(dataset: Dataset, mode: str):
-    """The whole stream against plain Python: draws, phases to the step, spelling, continuation over rows."""
+    """The whole stream against plain Python: draws, phases to the step, encoding, continuation over rows."""
     mixing = Mixing(mode=mode, warmup_steps=7)
     settings = given(SETTINGS, mixing=mixing)
     texts = {(text.shard, text.row): text for text in TEXTS}

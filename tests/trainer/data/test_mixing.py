@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from kernels.draws import draws, hash_strings, key
+from kernels.counter_rng import draws, hash_strings, key
 from kernels.packing import COMP, COMP_RAW, RAW, RAW_COMP, Block, Choice, Cursor, Rows, pack_row
 from schemas.errors import SettingsError
 from trainer.data.mixing import MODES, Mixing, pair_draw_probability
@@ -40,8 +40,8 @@ def test_comp_has_its_share_in_every_mode_and_phase(mode: str, step: int):
     r, p = phase.comp_share, phase.draw_comp
     raw, comp, comp_raw, raw_comp = counts(phase.choice, seed=step)
     pairs = comp_raw + raw_comp
-    spellings = raw + comp + 2 * pairs
-    share = (comp + pairs) / spellings
+    encodings = raw + comp + 2 * pairs
+    share = (comp + pairs) / encodings
     # With f(p) = 1 / (2 - p) or p / (1 + p) while pairing and f(p) = p otherwise, the error is f'(p) that of p.
     slope = 1.0 if not phase.pairing else r**2 if r > 0.5 else (1 - r) ** 2
     assert abs(share - r) <= 3 * slope * math.sqrt(p * (1 - p) / DOCUMENTS), (share, r)

@@ -1,4 +1,4 @@
-"""Bits of a text's second half after its first in some formats: only the rest counts, in either spelling."""
+"""Bits of a text's second half after its first in some formats: only the rest counts, in either encoding."""
 
 from __future__ import annotations
 

@@ -112,5 +112,5 @@ def test_what_cannot_be_probed_is_refused(tmp_path: Path) -> None:
 
 def test_a_dataset_without_comp_is_refused(tmp_path: Path) -> None:
     write_dataset(tmp_path, make_texts([3]))
-    with pytest.raises(SettingsError, match="both spellings"):
+    with pytest.raises(SettingsError, match="both encodings"):
         list(held_out_pairs(Dataset(str(tmp_path), compressor=None), positions=50))

@@ -181,7 +181,7 @@ def test_other_formats_are_scored_from_the_checkpoints_and_kept(
     assert "is damaged" in capsys.readouterr().err
 
 
-def test_an_arm_of_symbols_alone_is_scored_in_its_own_spelling(data: str, tmp_path: Path) -> None:
+def test_an_arm_of_symbols_alone_is_scored_in_its_own_encoding(data: str, tmp_path: Path) -> None:
     lines, formats = tmp_path / "parts.jsonl", tmp_path / "formats"
     assert pipeline_main(["reformat", data, "--out", str(lines)]) == 0
     options = ["--id-field", "id", "--compressors", "gzip", "--shards", "1", "--workers", "1"]

@@ -36,7 +36,7 @@ COVERED = ("/run", "/tmp/.X11-unix")
 """Sockets live here: a read-only mount does not keep anyone from connecting to them."""
 INSIDE_ID = 1000
 """User and group inside: not 0, so that exec drops the capabilities that building the walls took."""
-MOST_PIDS = 400
+MAX_PIDS = 400
 """Of a pid namespace, where the kernel (6.14) counts them per namespace; it keeps the first 300 numbers to itself."""
 
 
@@ -182,7 +182,7 @@ def _build_walls(orders: Orders, libc: Libc) -> None:
         libc.mount("tmpfs", "/proc", inner | MS_NOEXEC | MS_RDONLY, "size=4096")
         return
     with suppress(OSError):
-        _write("/proc/sys/kernel/pid_max", str(MOST_PIDS))
+        _write("/proc/sys/kernel/pid_max", str(MAX_PIDS))
     libc.mount(None, "/proc", MS_REMOUNT | MS_RDONLY | MS_NOEXEC | inner)
 
 

@@ -24,7 +24,7 @@ from trainer.evaluation.code.robustness import robustness
 from trainer.evaluation.code.sample_files import Sample
 from trainer.evaluation.code.sandbox import PASSED, Sandbox
 
-LEAST_SECONDS, MOST_SECONDS, FACTOR = 4.0, 60.0, 4.0
+MIN_SECONDS, MAX_SECONDS, FACTOR = 4.0, 60.0, 4.0
 KS = (1, 10, 100)
 Result = TypeVar("Result")
 
@@ -79,7 +79,7 @@ class Scorer:
                 f"machine, or leave these problems out with --exclude {','.join(failed)}"
             )
         return {
-            (problem.task_id, suite): min(MOST_SECONDS, max(LEAST_SECONDS, FACTOR * seconds))
+            (problem.task_id, suite): min(MAX_SECONDS, max(MIN_SECONDS, FACTOR * seconds))
             for (problem, suite), (_, seconds) in zip(chosen, results, strict=True)
         }
 
@@ -110,7 +110,7 @@ class Scorer:
         return [Verdict(sample=sample, statuses=own) for sample, own in zip(samples, statuses, strict=True)]
 
     def _timed(self, problem: Problem, suite: str) -> tuple[str, float]:
-        run = Run(solution=problem.prompt + problem.canonical, test=problem.tests[suite], limit_seconds=MOST_SECONDS)
+        run = Run(solution=problem.prompt + problem.canonical, test=problem.tests[suite], limit_seconds=MAX_SECONDS)
         begun = time.monotonic()
         return self._status(run), time.monotonic() - begun
 

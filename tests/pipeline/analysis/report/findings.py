@@ -18,7 +18,7 @@ LINES = {"document": 0.63, "8": 0.43, "4": 0.40, "2": 0.37}
 
 
 def stability_rows() -> list[StabilityRow]:
-    """Two kinds of edits, two shares, four spellings."""
+    """Two kinds of edits, two shares, four encodings."""
     return [
         StabilityRow(
             compressor=name, kind=kind, share=share, documents=200, bytes_per_symbol=ratio, distance=distance,

@@ -68,11 +68,11 @@ def test_building_twice_and_with_more_threads_gives_the_same_bytes(artifact: Pat
 
 def test_the_codebook_of_the_sample_leaves_the_model_nothing_to_read(artifact: Path) -> None:
     compressor = NeuralCompressor.load(str(artifact))
-    spelling = compressor.compress(DOCUMENTS)
+    encoding = compressor.compress(DOCUMENTS)
     assert compressor.prefixes_read == 0
-    back = compressor.decode(spelling)
+    back = compressor.decode(encoding)
     assert [back.text(i) for i in range(3)] == [DOCUMENTS.text(i) for i in range(3)]
-    assert compressor.decode(spelling, by_model=True).raw.tobytes() == back.raw.tobytes()
+    assert compressor.decode(encoding, by_model=True).raw.tobytes() == back.raw.tobytes()
 
 
 def test_the_codebook_holds_the_model_s_codes_frequent_segments_first(artifact: Path) -> None:
@@ -93,8 +93,8 @@ def test_the_codebook_holds_the_model_s_codes_frequent_segments_first(artifact: 
 @pytest.mark.parametrize(
     ("theta", "measure"),
     [
-        ("mean_bytes=4", lambda spelling: DOCUMENTS.raw.size / spelling.raw_ends.size),
-        ("bytes_per_symbol=1.15", lambda spelling: DOCUMENTS.raw.size / spelling.symbols.size),
+        ("mean_bytes=4", lambda encoding: DOCUMENTS.raw.size / encoding.raw_ends.size),
+        ("bytes_per_symbol=1.15", lambda encoding: DOCUMENTS.raw.size / encoding.symbols.size),
     ],
 )
 def test_theta_meets_its_target(theta: str, measure, lm: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from kernels.prefix_lm import PrefixReader
 from kernels.segmentation import dense_contexts
 from pipeline.compressors.neural.artifact import NeuralSettings
 from pipeline.compressors.neural.compressor import NeuralCompressor
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import VerificationError
 from tests.kernels.micro_lm import micro_lm
 
@@ -48,20 +48,20 @@ def compressor(entropy_context_bytes: int = 1, context: str = "segment", **optio
     )
 
 
-def columns(spelling: Spelling) -> list[list[int]]:
-    """All arrays of a spelling as lists."""
-    assert spelling.window_ends is not None
+def columns(encoding: Encoding) -> list[list[int]]:
+    """All arrays of an encoding as lists."""
+    assert encoding.window_ends is not None
     names = ("symbols", "symbol_offsets", "raw_ends", "symbol_ends", "segment_offsets", "window_ends")
-    return [getattr(spelling, name).tolist() for name in names]
+    return [getattr(encoding, name).tolist() for name in names]
 
 
-def check_laws(documents: Documents, spelling: Spelling) -> None:
+def check_laws(documents: Documents, encoding: Encoding) -> None:
     """Ends rise and end with their documents; a segment ends its last window."""
-    assert spelling.window_ends is not None
+    assert encoding.window_ends is not None
     for i in range(len(documents)):
-        segments = slice(spelling.segment_offsets[i], spelling.segment_offsets[i + 1])
-        symbols = slice(spelling.symbol_offsets[i], spelling.symbol_offsets[i + 1])
-        raw_ends, window_ends = spelling.raw_ends[segments].tolist(), spelling.window_ends[symbols].tolist()
+        segments = slice(encoding.segment_offsets[i], encoding.segment_offsets[i + 1])
+        symbols = slice(encoding.symbol_offsets[i], encoding.symbol_offsets[i + 1])
+        raw_ends, window_ends = encoding.raw_ends[segments].tolist(), encoding.window_ends[symbols].tolist()
         assert raw_ends == sorted(set(raw_ends))
         assert window_ends == sorted(set(window_ends))
         assert raw_ends[-1] == window_ends[-1] == len(documents.text(i))
@@ -73,9 +73,9 @@ def check_laws(documents: Documents, spelling: Spelling) -> None:
 def test_documents_come_back(entropy_context_bytes: int, context: str, by_model: bool) -> None:
     made = compressor(entropy_context_bytes, context)
     documents = Documents.from_bytes(TEXTS)
-    spelling = made.compress(documents)
-    check_laws(documents, spelling)
-    back = made.decode(spelling, by_model=by_model)
+    encoding = made.compress(documents)
+    check_laws(documents, encoding)
+    back = made.decode(encoding, by_model=by_model)
     assert [back.text(i) for i in range(len(back))] == TEXTS
 
 
@@ -135,23 +135,23 @@ def test_two_threads_with_one_small_cache_spell_alike() -> None:
 
 
 def test_nothing_gives_nothing() -> None:
-    spelling = compressor().compress(Documents.from_bytes([]))
-    assert columns(spelling) == [[], [0], [], [], [0], []]
-    assert len(compressor().decode(spelling)) == 0
+    encoding = compressor().compress(Documents.from_bytes([]))
+    assert columns(encoding) == [[], [0], [], [], [0], []]
+    assert len(compressor().decode(encoding)) == 0
 
 
-def test_a_damaged_spelling_is_found() -> None:
+def test_a_damaged_encoding_is_found() -> None:
     made = compressor()
-    spelling = made.compress(Documents.from_bytes(TEXTS[:1]))
-    assert spelling.window_ends is not None
-    stretched = replace(spelling, window_ends=spelling.window_ends * 50)
+    encoding = made.compress(Documents.from_bytes(TEXTS[:1]))
+    assert encoding.window_ends is not None
+    stretched = replace(encoding, window_ends=encoding.window_ends * 50)
     with pytest.raises(VerificationError, match="the shard is damaged"):
         made.decode(stretched)
-    for place in range(0, spelling.symbols.size, 3):
-        symbols = spelling.symbols.copy()
+    for place in range(0, encoding.symbols.size, 3):
+        symbols = encoding.symbols.copy()
         symbols[place] ^= 0x5555
         try:
-            back = made.decode(replace(spelling, symbols=symbols))
+            back = made.decode(replace(encoding, symbols=symbols))
         except VerificationError:
             continue
         assert back.text(0) != TEXTS[0]

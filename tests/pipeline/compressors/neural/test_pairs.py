@@ -16,7 +16,7 @@ from kernels.segment_reader import SegmentReader
 from pipeline.compressors.neural.artifact import NeuralSettings, read_entropies
 from pipeline.compressors.neural.build import ThetaTarget, build_neural
 from pipeline.compressors.neural.compressor import NeuralCompressor
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.byte_lm_files import write_byte_lm
 from tests.kernels.micro_lm import micro_lm
 
@@ -59,14 +59,14 @@ def artifact(lm: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     return build(tmp_path_factory.mktemp("neural"), lm)
 
 
-def segments_of(spelling: Spelling, texts: list[bytes]) -> list[tuple[bytes, tuple[int, ...]]]:
+def segments_of(encoding: Encoding, texts: list[bytes]) -> list[tuple[bytes, tuple[int, ...]]]:
     """Every segment with its code."""
     found = []
     for i, text in enumerate(texts):
         begin = symbol = 0
-        symbols = spelling.symbols[spelling.symbol_offsets[i] : spelling.symbol_offsets[i + 1]].tolist()
-        part = slice(spelling.segment_offsets[i], spelling.segment_offsets[i + 1])
-        for end, symbol_end in zip(spelling.raw_ends[part].tolist(), spelling.symbol_ends[part].tolist(), strict=True):
+        symbols = encoding.symbols[encoding.symbol_offsets[i] : encoding.symbol_offsets[i + 1]].tolist()
+        part = slice(encoding.segment_offsets[i], encoding.segment_offsets[i + 1])
+        for end, symbol_end in zip(encoding.raw_ends[part].tolist(), encoding.symbol_ends[part].tolist(), strict=True):
             found.append((text[begin:end], tuple(symbols[symbol:symbol_end])))
             begin, symbol = end, symbol_end
     return found
@@ -91,9 +91,9 @@ def test_the_artifact_names_its_rule_and_holds_the_sample_s_table(artifact: str)
 def test_documents_come_back_by_the_book_and_by_the_model(context: str, lm: str, tmp_path: Path) -> None:
     made = NeuralCompressor.load(build(tmp_path, lm, context=context))
     texts = [SAMPLE.text(i) for i in range(len(SAMPLE))] + UNSEEN
-    spelling = made.compress(Documents.from_bytes(texts))
+    encoding = made.compress(Documents.from_bytes(texts))
     for by_model in (False, True):
-        back = made.decode(spelling, by_model=by_model)
+        back = made.decode(encoding, by_model=by_model)
         assert [back.text(i) for i in range(len(back))] == texts
 
 
@@ -116,8 +116,8 @@ def test_segments_are_those_of_the_definition(artifact: str) -> None:
                 expected.append(text[begin:t])
                 begin = t
         expected += [text[begin:]] if text else []
-    spelling = made.compress(Documents.from_bytes(UNSEEN))
-    assert [segment for segment, _ in segments_of(spelling, UNSEEN)] == expected
+    encoding = made.compress(Documents.from_bytes(UNSEEN))
+    assert [segment for segment, _ in segments_of(encoding, UNSEEN)] == expected
 
 
 def test_equal_segments_have_equal_codes_wherever_they_stand(artifact: str) -> None:
@@ -125,8 +125,8 @@ def test_equal_segments_have_equal_codes_wherever_they_stand(artifact: str) -> N
     texts = [text, text[5:], text[: len(text) // 2] + text[len(text) // 2 + 1 :], b"#" + text[::3]]
     codes: dict[bytes, tuple[int, ...]] = {}
     for part in (texts, texts[::-1], texts[2:3]):
-        spelling = NeuralCompressor.load(artifact).compress(Documents.from_bytes(part))
-        for segment, code in segments_of(spelling, part):
+        encoding = NeuralCompressor.load(artifact).compress(Documents.from_bytes(part))
+        for segment, code in segments_of(encoding, part):
             assert codes.setdefault(segment, code) == code
 
 
@@ -152,10 +152,10 @@ def test_inside_segments_the_model_knows_what_cannot_come(artifact: str, lm: str
 @pytest.mark.parametrize("theta", ["mean_bytes=3.5", "bytes_per_symbol=1.3", "4.5"])
 def test_theta_meets_its_target(theta: str, lm: str, tmp_path: Path) -> None:
     made = NeuralCompressor.load(build(tmp_path, lm, theta=theta))
-    spelling, target = made.compress(SAMPLE), ThetaTarget.parse(theta)
+    encoding, target = made.compress(SAMPLE), ThetaTarget.parse(theta)
     found = {
-        "mean_bytes": SAMPLE.raw.size / spelling.raw_ends.size,
-        "bytes_per_symbol": SAMPLE.raw.size / spelling.symbols.size,
+        "mean_bytes": SAMPLE.raw.size / encoding.raw_ends.size,
+        "bytes_per_symbol": SAMPLE.raw.size / encoding.symbols.size,
         "bits": made.config.theta_bits,
     }
     assert found[target.kind] == pytest.approx(target.value, rel=0.1)

@@ -187,7 +187,7 @@ def test_what_is_loaded_is_what_was_built(context: str, size: int, lm: str, tmp_
     assert compressor.digest == other.digest
     assert compressor.settings()["settings"]["theta_bits"] == compressor.config.theta_bits
     unseen = Documents.from_bytes([b"while unseen:\n    aaaaabcd()\n", DOCUMENTS.text(0)])
-    spelling = compressor.compress(unseen)
-    assert np.array_equal(spelling.symbols, other.compress(unseen).symbols)
+    encoding = compressor.compress(unseen)
+    assert np.array_equal(encoding.symbols, other.compress(unseen).symbols)
     for by_model in (False, True):
-        assert other.decode(spelling, by_model=by_model).raw.tobytes() == unseen.raw.tobytes()
+        assert other.decode(encoding, by_model=by_model).raw.tobytes() == unseen.raw.tobytes()

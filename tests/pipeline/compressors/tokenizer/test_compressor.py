@@ -1,4 +1,4 @@
-"""The tokenizer spelling is exact for every byte string, equal to SentencePiece's own, and refuses lossy models."""
+"""The tokenizer encoding is exact for every byte string, equal to SentencePiece's own, and refuses lossy models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
 from pipeline.compressors.tokenizer.training import CHUNK_BYTES, _chunks, _sample, train_tokenizer
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import ArtifactError, InputError, SettingsError, VerificationError
 
 CODE = b"""\
@@ -75,30 +75,30 @@ LOSSLESS: dict[str, Any] = {
 }
 
 
-def assert_equal_spellings(one: Spelling, other: Spelling) -> None:
-    for field in dataclasses.fields(Spelling):
+def assert_equal_encodings(one: Encoding, other: Encoding) -> None:
+    for field in dataclasses.fields(Encoding):
         a, b = getattr(one, field.name), getattr(other, field.name)
         assert (a is None and b is None) or (a.dtype == b.dtype and np.array_equal(a, b)), field.name
 
 
-def assert_round_trip(compressor: TokenizerCompressor, texts: list[bytes]) -> Spelling:
-    spelling = compressor.compress(Documents.from_bytes(texts))
-    restored = compressor.decode(spelling)
+def assert_round_trip(compressor: TokenizerCompressor, texts: list[bytes]) -> Encoding:
+    encoding = compressor.compress(Documents.from_bytes(texts))
+    restored = compressor.decode(encoding)
     assert [restored.text(i) for i in range(len(restored))] == texts
-    return spelling
+    return encoding
 
 
 class TestRoundTrip:
     @given(TEXTS)
     @settings(deadline=None, max_examples=200)
     def test_any_text(self, compressor: TokenizerCompressor, texts: list[bytes]) -> None:
-        spelling = assert_round_trip(compressor, texts)
-        assert spelling.symbols.dtype == compressor.symbol_dtype == np.uint16
-        assert spelling.raw_ends.dtype == spelling.symbol_ends.dtype == np.uint32
+        encoding = assert_round_trip(compressor, texts)
+        assert encoding.symbols.dtype == compressor.symbol_dtype == np.uint16
+        assert encoding.raw_ends.dtype == encoding.symbol_ends.dtype == np.uint32
         for i, text in enumerate(texts):
-            first, last = spelling.segment_offsets[i : i + 2]
-            assert spelling.raw_ends[last - 1] == len(text)
-            assert np.array_equal(spelling.symbol_ends[first:last], np.arange(1, last - first + 1))
+            first, last = encoding.segment_offsets[i : i + 2]
+            assert encoding.raw_ends[last - 1] == len(text)
+            assert np.array_equal(encoding.symbol_ends[first:last], np.arange(1, last - first + 1))
 
     @given(st.lists(st.binary(min_size=1), max_size=4))
     @settings(deadline=None, max_examples=50)
@@ -119,8 +119,8 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize("n_documents", [0, 1, 2, 300])
     def test_size_ladder(self, compressor: TokenizerCompressor, n_documents: int) -> None:
-        spelling = assert_round_trip(compressor, [CODE[i : i + 7] for i in range(n_documents)])
-        assert len(spelling) == n_documents
+        encoding = assert_round_trip(compressor, [CODE[i : i + 7] for i in range(n_documents)])
+        assert len(encoding) == n_documents
 
     @pytest.mark.parametrize("unit", ["a", " ", "\n", "\0", "x ", "  y", "\u2581", "\u2581 ", "😀", "longword "])
     def test_long_and_uniform(self, compressor: TokenizerCompressor, unit: str) -> None:
@@ -129,7 +129,7 @@ class TestRoundTrip:
     def test_documents_of_a_slice(self, compressor: TokenizerCompressor) -> None:
         whole = Documents.from_bytes([b"first", b"second one", b"third"])
         part = Documents(raw=whole.raw, offsets=whole.offsets[1:])
-        assert_equal_spellings(
+        assert_equal_encodings(
             compressor.compress(part), compressor.compress(Documents.from_bytes([b"second one", b"third"]))
         )
 
@@ -145,8 +145,8 @@ class TestAgainstSentencePiece:
     ) -> None:
         oracle = sentencepiece.SentencePieceProcessor(model_proto=model_path.read_bytes())
         text = (CODE * (1 + n_bytes // len(CODE)))[:n_bytes]
-        spelling = compressor.compress(Documents.from_bytes([text]))
-        assert spelling.symbols.tolist() == oracle.encode(text)
+        encoding = compressor.compress(Documents.from_bytes([text]))
+        assert encoding.symbols.tolist() == oracle.encode(text)
 
     @given(st.lists(st.one_of(st.text(), st.sampled_from(CODE.decode().split(" "))), max_size=12))
     @settings(deadline=None, max_examples=200)
@@ -154,8 +154,8 @@ class TestAgainstSentencePiece:
         self, oracle: Any, compressor: TokenizerCompressor, parts: list[str]
     ) -> None:
         text = " ".join(parts).replace("\u2581", "")
-        spelling = compressor.compress(Documents.from_bytes([text.encode()]))
-        assert spelling.symbols.tolist() == oracle.encode(text)
+        encoding = compressor.compress(Documents.from_bytes([text.encode()]))
+        assert encoding.symbols.tolist() == oracle.encode(text)
 
     @pytest.mark.parametrize("options", [{}, {"split_by_whitespace": False}, {"split_by_unicode_script": False}])
     def test_real_source_code(self, options: dict[str, Any]) -> None:
@@ -184,7 +184,7 @@ class TestAgainstSentencePiece:
         small.words._cache_bytes = 1
         for text in (CODE, CODE[::-1], b"other words", CODE):
             documents = Documents.from_bytes([text])
-            assert_equal_spellings(small.compress(documents), compressor.compress(documents))
+            assert_equal_encodings(small.compress(documents), compressor.compress(documents))
 
     def test_threads_that_share_a_compressor(self, model_path: Path, compressor: TokenizerCompressor) -> None:
         shared = TokenizerCompressor.load(model_path)
@@ -192,7 +192,7 @@ class TestAgainstSentencePiece:
         wanted = [compressor.compress(batch) for batch in batches]
         with ThreadPoolExecutor(4) as pool:
             for one, other in zip(pool.map(shared.compress, batches), wanted, strict=True):
-                assert_equal_spellings(one, other)
+                assert_equal_encodings(one, other)
 
     def test_models_whose_pieces_span_words(self) -> None:
         model = trained_otherwise(CODE, split_by_whitespace=False, **LOSSLESS)
@@ -207,22 +207,22 @@ class TestAgainstSentencePiece:
         assert_round_trip(TokenizerCompressor(model), [CODE * 5, "ß \u2581😀\0".encode()])
 
     def test_golden_symbols(self, compressor: TokenizerCompressor) -> None:
-        spelling = compressor.compress(Documents.from_bytes([b"    for value in self:\n", "\u2581\0é".encode()]))
-        tokens = [compressor.table.token(i) for i in spelling.symbols]
+        encoding = compressor.compress(Documents.from_bytes([b"    for value in self:\n", "\u2581\0é".encode()]))
+        tokens = [compressor.table.token(i) for i in encoding.symbols]
         assert tokens[:6] == [b"    ", b"for", b" value", b" in", b" self", b":\n"]
         assert b"".join(tokens[6:]) == "\u2581\0é".encode()
-        assert spelling.symbols.tolist() == [258, 292, 263, 295, 336, 265, 227, 151, 130, 1, 196, 170]
-        assert spelling.raw_ends.tolist() == [4, 7, 13, 16, 21, 23, 1, 2, 3, 4, 5, 6]
-        assert spelling.segment_offsets.tolist() == [0, 6, 12]
+        assert encoding.symbols.tolist() == [258, 292, 263, 295, 336, 265, 227, 151, 130, 1, 196, 170]
+        assert encoding.raw_ends.tolist() == [4, 7, 13, 16, 21, 23, 1, 2, 3, 4, 5, 6]
+        assert encoding.segment_offsets.tolist() == [0, 6, 12]
 
 
-class TestByteSpelling:
+class TestByteFallback:
     def test_what_the_model_would_change_is_spelled_by_bytes_and_counted(self, tmp_path: Path) -> None:
         compressor = TokenizerCompressor(self.ohm_model(tmp_path))
         ohm = "5 \u2126 resistor".encode()
-        spelling = assert_round_trip(compressor, [b"plain text", ohm, b"more text"])
+        encoding = assert_round_trip(compressor, [b"plain text", ohm, b"more text"])
         assert compressor.byte_spelled_words == 1
-        tokens = [compressor.table.token(i) for i in spelling.symbols[slice(*spelling.symbol_offsets[1:3])]]
+        tokens = [compressor.table.token(i) for i in encoding.symbols[slice(*encoding.symbol_offsets[1:3])]]
         assert b"\xe2\x84\xa6" not in tokens
         assert {b"\xe2", b"\x84", b"\xa6"} <= set(tokens)
         assert_round_trip(compressor, [b"plain text"])
@@ -286,12 +286,12 @@ class TestRefusals:
             ("symbol_offsets", [2, 0], "not one segment each"),
         ],
     )
-    def test_damaged_spellings(
+    def test_damaged_encodings(
         self, compressor: TokenizerCompressor, field: str, value: list[int], message: str
     ) -> None:
-        spelling = compressor.compress(Documents.from_bytes([b" value in"]))
-        assert len(spelling.symbols) == 2
-        damaged = dataclasses.replace(spelling, **{field: np.array(value, getattr(spelling, field).dtype)})
+        encoding = compressor.compress(Documents.from_bytes([b" value in"]))
+        assert len(encoding.symbols) == 2
+        damaged = dataclasses.replace(encoding, **{field: np.array(value, getattr(encoding, field).dtype)})
         with pytest.raises(VerificationError, match=message):
             compressor.decode(damaged)
 
@@ -312,7 +312,7 @@ class TestIdentity:
     def test_survives_pickling(self, compressor: TokenizerCompressor) -> None:
         copy = pickle.loads(pickle.dumps(compressor))
         documents = Documents.from_bytes([CODE])
-        assert_equal_spellings(copy.compress(documents), compressor.compress(documents))
+        assert_equal_encodings(copy.compress(documents), compressor.compress(documents))
 
 
 class TestTraining:

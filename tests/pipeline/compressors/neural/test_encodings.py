@@ -1,4 +1,4 @@
-"""Neural spellings: the same in any batch, order, split, book or thread; torn ones are refused."""
+"""Neural encodings: the same in any batch, order, split, book or thread; torn ones are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kernels.prefix_lm import PrefixReader
 from kernels.segmentation import dense_contexts
 from pipeline.compressors.neural.artifact import NeuralSettings
 from pipeline.compressors.neural.compressor import NeuralCompressor
-from schemas.batches import Documents, Spelling
+from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError, VerificationError
 from tests.kernels.micro_lm import micro_lm
 
@@ -68,15 +68,15 @@ def compressor(
     )
 
 
-def by_document(spelling: Spelling) -> list[tuple[list[int], ...]]:
+def by_document(encoding: Encoding) -> list[tuple[list[int], ...]]:
     """Every document's symbols, raw_ends, symbol_ends and window_ends."""
-    assert spelling.window_ends is not None
+    assert encoding.window_ends is not None
     found = []
-    for i in range(len(spelling)):
-        symbols = slice(spelling.symbol_offsets[i], spelling.symbol_offsets[i + 1])
-        segments = slice(spelling.segment_offsets[i], spelling.segment_offsets[i + 1])
+    for i in range(len(encoding)):
+        symbols = slice(encoding.symbol_offsets[i], encoding.symbol_offsets[i + 1])
+        segments = slice(encoding.segment_offsets[i], encoding.segment_offsets[i + 1])
         parts = (symbols, segments, segments, symbols)
-        found.append(tuple(getattr(spelling, name)[part].tolist() for name, part in zip(NAMES, parts, strict=True)))
+        found.append(tuple(getattr(encoding, name)[part].tolist() for name, part in zip(NAMES, parts, strict=True)))
     return found
 
 
@@ -87,10 +87,10 @@ def texts_of(documents: Documents) -> list[bytes]:
 
 def test_the_texts_try_what_they_should() -> None:
     """Windows of many bytes, segments of many windows, and segments that are cut for their length."""
-    spelling = compressor().compress(Documents.from_bytes(TEXTS))
-    windows = [np.diff(window_ends, prepend=0).max(initial=0) for _, _, _, window_ends in by_document(spelling)]
-    symbols = [np.diff(symbol_ends, prepend=0).max(initial=0) for _, _, symbol_ends, _ in by_document(spelling)]
-    lengths = [np.diff(raw_ends, prepend=0).max(initial=0) for _, raw_ends, _, _ in by_document(spelling)]
+    encoding = compressor().compress(Documents.from_bytes(TEXTS))
+    windows = [np.diff(window_ends, prepend=0).max(initial=0) for _, _, _, window_ends in by_document(encoding)]
+    symbols = [np.diff(symbol_ends, prepend=0).max(initial=0) for _, _, symbol_ends, _ in by_document(encoding)]
+    lengths = [np.diff(raw_ends, prepend=0).max(initial=0) for _, raw_ends, _, _ in by_document(encoding)]
     assert max(windows) >= 8
     assert max(symbols) >= 3
     assert max(lengths) == 40
@@ -105,10 +105,10 @@ def test_order_and_splits_change_nothing(size: int | None, context: str) -> None
         cut = int(rng.integers(0, len(TEXTS)))
         made = compressor(size, context)
         for part in (order[:cut], order[cut:]):
-            spelling = made.compress(Documents.from_bytes([TEXTS[i] for i in part]))
-            assert by_document(spelling) == [whole[i] for i in part]
-            assert texts_of(made.decode(spelling)) == [TEXTS[i] for i in part]
-            assert texts_of(made.decode(spelling, by_model=True)) == [TEXTS[i] for i in part]
+            encoding = made.compress(Documents.from_bytes([TEXTS[i] for i in part]))
+            assert by_document(encoding) == [whole[i] for i in part]
+            assert texts_of(made.decode(encoding)) == [TEXTS[i] for i in part]
+            assert texts_of(made.decode(encoding, by_model=True)) == [TEXTS[i] for i in part]
 
 
 @settings(max_examples=15)
@@ -128,9 +128,9 @@ def test_any_bytes_come_back(texts: list[bytes], mode: tuple[int, str]) -> None:
 @pytest.mark.parametrize("context", ["segment", "document"])
 def test_twenty_thousand_times_one_byte(context: str) -> None:
     made, text = compressor(1, context), b"a" * 20_000
-    spelling = made.compress(Documents.from_bytes([text]))
-    assert spelling.symbols.size < 5000
-    assert texts_of(made.decode(spelling)) == [text]
+    encoding = made.compress(Documents.from_bytes([text]))
+    assert encoding.symbols.size < 5000
+    assert texts_of(made.decode(encoding)) == [text]
 
 
 @pytest.mark.parametrize("context", ["segment", "document"])
@@ -139,9 +139,9 @@ def test_a_tiny_pool_and_more_threads_change_nothing(context: str, monkeypatch: 
     expected = by_document(compressor(4, context).compress(documents))
     monkeypatch.setitem(prefix_lm.POOL_BYTES, "cpu", 40_000)
     made = compressor(4, context, threads=2)
-    spelling = made.compress(documents)
-    assert by_document(spelling) == expected
-    assert texts_of(made.decode(spelling, by_model=True)) == TEXTS
+    encoding = made.compress(documents)
+    assert by_document(encoding) == expected
+    assert texts_of(made.decode(encoding, by_model=True)) == TEXTS
 
 
 def test_codes_are_found_in_the_book_or_computed_alike() -> None:
@@ -149,11 +149,11 @@ def test_codes_are_found_in_the_book_or_computed_alike() -> None:
     half.compress(Documents.from_bytes(TEXTS[:4]))
     warm = compressor(book=half.book.current)
     assert len(half.book.current) > 0
-    spelling = warm.compress(documents)
-    assert by_document(spelling) == by_document(compressor().compress(documents))
+    encoding = warm.compress(documents)
+    assert by_document(encoding) == by_document(compressor().compress(documents))
     assert 0 < warm.segment_bytes_read < documents.raw.size
     assert len(half.book.current) < len(warm.book.current)
-    assert texts_of(warm.decode(spelling)) == TEXTS
+    assert texts_of(warm.decode(encoding)) == TEXTS
 
 
 def test_threads_share_one_compressor_whose_cache_and_memo_restart_all_the_time(
@@ -179,13 +179,13 @@ def test_threads_share_one_compressor_whose_cache_and_memo_restart_all_the_time(
     assert not wrong
 
 
-def moved(name: str, at: int, by: int) -> Callable[[Spelling], Spelling]:
-    """A spelling with one value of one column changed."""
+def moved(name: str, at: int, by: int) -> Callable[[Encoding], Encoding]:
+    """An encoding with one value of one column changed."""
 
-    def damage(spelling: Spelling) -> Spelling:
-        column = getattr(spelling, name).copy()
+    def damage(encoding: Encoding) -> Encoding:
+        column = getattr(encoding, name).copy()
         column[at] = int(column[at]) + by
-        return replace(spelling, **{name: column})
+        return replace(encoding, **{name: column})
 
     return damage
 
@@ -204,50 +204,50 @@ def moved(name: str, at: int, by: int) -> Callable[[Spelling], Spelling]:
         moved("symbol_offsets", -1, 1),
         moved("segment_offsets", 2, 1),
         moved("segment_offsets", 0, 1),
-        lambda spelling: replace(spelling, symbols=spelling.symbols[:-1]),
-        lambda spelling: replace(spelling, window_ends=np.zeros_like(spelling.window_ends)),
-        lambda spelling: replace(spelling, symbol_ends=spelling.symbol_ends[::-1]),
-        lambda spelling: replace(spelling, segment_offsets=spelling.segment_offsets[::-1]),
+        lambda encoding: replace(encoding, symbols=encoding.symbols[:-1]),
+        lambda encoding: replace(encoding, window_ends=np.zeros_like(encoding.window_ends)),
+        lambda encoding: replace(encoding, symbol_ends=encoding.symbol_ends[::-1]),
+        lambda encoding: replace(encoding, segment_offsets=encoding.segment_offsets[::-1]),
     ],
 )
-def test_torn_spellings_are_refused(damage: Callable[[Spelling], Spelling], context: str) -> None:
+def test_torn_encodings_are_refused(damage: Callable[[Encoding], Encoding], context: str) -> None:
     made = compressor(1, context)
-    spelling = made.compress(Documents.from_bytes(TEXTS))
+    encoding = made.compress(Documents.from_bytes(TEXTS))
     with pytest.raises(VerificationError, match="the shard is damaged"):
-        made.decode(damage(spelling))
+        made.decode(damage(encoding))
 
 
 def test_a_window_across_two_blocks_is_refused() -> None:
     made, block = compressor(1, "document"), micro_lm().config.attention_bytes
-    spelling = made.compress(Documents.from_bytes([b"a" * (3 * block)]))
-    assert spelling.window_ends is not None
-    window, part = (np.flatnonzero(ends == block) for ends in (spelling.window_ends, spelling.raw_ends))
-    merged = Spelling(
-        symbols=np.delete(spelling.symbols, window),
-        symbol_offsets=spelling.symbol_offsets - [0, 1],
-        raw_ends=np.delete(spelling.raw_ends, part),
-        symbol_ends=np.delete(spelling.symbol_ends - (spelling.raw_ends >= block), part).astype(np.uint32),
-        segment_offsets=spelling.segment_offsets - [0, 1],
-        window_ends=np.delete(spelling.window_ends, window),
+    encoding = made.compress(Documents.from_bytes([b"a" * (3 * block)]))
+    assert encoding.window_ends is not None
+    window, part = (np.flatnonzero(ends == block) for ends in (encoding.window_ends, encoding.raw_ends))
+    merged = Encoding(
+        symbols=np.delete(encoding.symbols, window),
+        symbol_offsets=encoding.symbol_offsets - [0, 1],
+        raw_ends=np.delete(encoding.raw_ends, part),
+        symbol_ends=np.delete(encoding.symbol_ends - (encoding.raw_ends >= block), part).astype(np.uint32),
+        segment_offsets=encoding.segment_offsets - [0, 1],
+        window_ends=np.delete(encoding.window_ends, window),
     )
     with pytest.raises(VerificationError, match="a window crosses the end of a block; the shard is damaged"):
         made.decode(merged)
 
 
 @pytest.mark.parametrize("by_model", [False, True])
-def test_another_name_of_the_same_window_is_no_spelling(by_model: bool) -> None:
+def test_another_name_of_the_same_window_is_no_encoding(by_model: bool) -> None:
     """The next grid point in a window's interval decodes to the same bytes, but a symbol is the smallest one."""
     made, texts = compressor(), [TEXTS[1]]
-    spelling = made.compress(Documents.from_bytes(texts))
+    encoding = made.compress(Documents.from_bytes(texts))
     refused = 0
-    for place in range(spelling.symbols.size):
-        symbols = spelling.symbols.copy()
+    for place in range(encoding.symbols.size):
+        symbols = encoding.symbols.copy()
         symbols[place] += 1
         try:
-            assert texts_of(made.decode(replace(spelling, symbols=symbols), by_model=by_model)) != texts
+            assert texts_of(made.decode(replace(encoding, symbols=symbols), by_model=by_model)) != texts
         except VerificationError:
             refused += 1
-    assert refused > spelling.symbols.size / 2
+    assert refused > encoding.symbols.size / 2
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.draws import draws, hash_strings, key, permutation, unit_limit
+from kernels.counter_rng import draws, hash_strings, key, permutation, unit_limit
 
 MASK = (1 << 64) - 1
 GOLDEN_KEYS = [0, 11286133854226296554, 16602117772295648942, 535513398857852421, 4383717382385014336]
