@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from schemas.shards import shard_name
+from tests.rooms import MODULES, ROOT
 from tests.schemas.shard_samples import SMALL, write_shard
-from tests.test_layering import MODULES, ROOT
 
 LOOK = """
 import importlib, io, json, logging, os, random, signal, sys, threading, warnings
@@ -91,8 +91,8 @@ def test_the_command_line_is_quick(package: str, tmp_path: Path) -> None:
     code = f"""
 import sys
 import {package}.__main__
-from {package} import cli
-cli.parser()
+from {package}.cli import parser
+parser.parser()
 heavy = {{"torch", "apache_beam", "numba", "pyarrow", "sentencepiece", "numpy", "tqdm"}} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.rooms import MODULES, ROOT, imported, levels, rooms
+
 MAY_IMPORT = {
     "schemas": {"schemas"},
     "kernels": {"schemas", "kernels"},
@@ -23,35 +22,6 @@ NOT_IN_KERNELS = {
 }
 """Kernels are arithmetic on arrays: no files, no Beam, no logging, no clock, no dice."""
 NOT_CALLED_IN_KERNELS = {"open", "print", "input", "exec", "eval"}
-
-
-def module_name(path: Path) -> str:
-    """`pipeline/storage/open.py` is pipeline.storage.open, a package is its directory."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-MODULES = {module_name(path): path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))}
-
-
-def imported(path: Path) -> Iterator[tuple[str, bool]]:
-    """(module, whether at import time) of every import in a file, those inside functions too."""
-
-    def visit(node: ast.AST, at_import: bool) -> Iterator[tuple[str, bool]]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.Import):
-                yield from ((alias.name, at_import) for alias in child.names)
-            elif isinstance(child, ast.ImportFrom):
-                assert child.level == 0, f"{path} has a relative import"
-                assert child.module is not None
-                for alias in child.names:
-                    inner = f"{child.module}.{alias.name}"
-                    yield (inner if inner in MODULES else child.module), at_import
-            else:
-                is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-                yield from visit(child, at_import and not is_function)
-
-    yield from visit(ast.parse(path.read_text("utf-8")), True)
 
 
 def test_there_are_modules() -> None:
@@ -80,6 +50,22 @@ def test_not_even_through_imports_inside_functions() -> None:
         name: {module for module, _ in imported(path) if module in MODULES} - {name} for name, path in MODULES.items()
     }
     assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+@pytest.mark.parametrize("package", ["pipeline", "trainer"])
+def test_folders_are_rooms_without_a_circle(package: str) -> None:
+    """One folder imports from another in one direction only, also by imports inside functions."""
+    graph = rooms(package)
+    assert set(levels(graph)) == set(graph)
+    assert len(graph) > 5
+
+
+@pytest.mark.parametrize("package", ["pipeline", "trainer"])
+def test_hardly_anything_lies_flat(package: str) -> None:
+    """A large package is made of folders: beside `__init__` and `__main__` there is at most one more file."""
+    names = {path.stem for path in (ROOT / package).glob("*.py")}
+    assert {"__init__", "__main__"} <= names
+    assert len(names) <= 3, sorted(names)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("kernels")])
