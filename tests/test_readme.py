@@ -89,7 +89,32 @@ def test_every_line_of_the_shell_blocks_is_run() -> None:
     assert all(line.startswith(("make ", "python ")) for line in shell_lines())
 
 
-def test_the_tree_names_files_that_exist() -> None:
+def tree_folders() -> list[str]:
+    """The folders that the README's tree draws, as paths from the root."""
+    (tree,) = re.findall(r"## The tree\n.*?```\n(.*?)```", README, re.DOTALL)
+    found: list[str] = []
+    above: list[str] = []
+    for line in tree.splitlines():
+        indent, name = re.fullmatch(r"([│├└─ ]*)(\w+)/ .*", line).groups()  # type: ignore[union-attr]
+        assert len(indent) % 4 == 0, line
+        above = [*above[: len(indent) // 4], name]
+        found.append("/".join(above))
+    return found
+
+
+def test_the_tree_draws_the_folders_that_there_are() -> None:
+    packages = ("schemas", "kernels", "pipeline", "trainer")
+    own = {path.parent.relative_to(ROOT).as_posix() for name in packages for path in (ROOT / name).rglob("__init__.py")}
+    drawn = tree_folders()
+    assert len(drawn) == len(set(drawn))
+    assert own <= set(drawn), "a folder of the code is missing in the README's tree"
+    for folder in drawn:
+        assert (ROOT / folder).is_dir(), f"the README's tree draws {folder}, which does not exist"
+
+
+def test_the_documents_named_in_the_tree_exist() -> None:
     tree = README[README.index("## The tree") : README.index("## Contributing")]
-    for name in re.findall(r"\b[\w*]+\.(?:py|md)\b", tree):
-        assert list(ROOT.rglob(name)), f"the README's tree names {name}, which does not exist"
+    names = re.findall(r"\b[\w-]+\.md\b", tree)
+    assert len(names) >= 5
+    for name in names:
+        assert list((ROOT / "docs").glob(name)) + list((ROOT / "kernels").glob(name)), name
