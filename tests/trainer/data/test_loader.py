@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.kernels.test_draws import slow_draw, slow_hash, slow_mix
 
 from schemas.errors import DatasetError, FormatVersionError, SettingsError, UserError
 from tests.kernels.spelled import slow_spell
+from tests.kernels.test_counter_rng import slow_draw, slow_hash, slow_mix
 from tests.kernels.test_packing import slow_representation
 from tests.trainer.datasets import COMPRESSOR, Text, make_texts, write_dataset
 from trainer.data.dataset import Dataset, HeldOut
