@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from pipeline.compressors.neural.artifact import COMPRESSOR_NAME, read_described
@@ -138,14 +139,11 @@ class Workshop:
 
 
 def neural_request(models: ModelSettings) -> dict[str, Any]:
-    """What of the settings decides the neural compressor, beside the corpus."""
-    return {
-        "lm": models.lm if models.lm in LM_SIZES else "given",
-        "theta": str(models.theta),
-        "entropy_context_bytes": models.entropy_context_bytes,
-        "max_segment_bytes": models.max_segment_bytes,
-        "context": models.context,
-    }
+    """What of the settings decides the neural compressor, beside the corpus: every field of its own but θ in bits."""
+    own = asdict(models.neural(theta_bits=0.0))
+    del own["theta_bits"]
+    lm = models.lm if models.lm in LM_SIZES else "given"
+    return {"lm": lm, "theta": str(models.theta), "sample_bytes": models.sample_bytes, **own}
 
 
 def tokenizer_request(models: ModelSettings) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class PreprocessSettings:
                 f"give one or more of {', '.join(COMPRESSORS)}, each once"
             )
         if self.entropy and "neural" not in self.compressors:
-            raise SettingsError("--entropy writes the neural compressor's entropies; add `neural` to --compressors")
+            raise SettingsError("--write-entropy writes the neural compressor's scores; add `neural` to --compressors")
         if self.compression not in ("zstd", "none"):
             raise SettingsError(f"compression is {self.compression!r}; give zstd or none")
         if not 0 <= self.max_reject_fraction <= 1:

@@ -1,0 +1,65 @@
+"""No setting is silently ignored: whatever can change a dataset's bytes changes what a run asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pipeline.compressors.neural.build import ThetaTarget
+from pipeline.job.artifacts import neural_request, tokenizer_request
+from pipeline.job.preprocess import _content_settings
+from pipeline.job.settings import PreprocessSettings
+
+ALL = PreprocessSettings(inputs=("corpus",), output="out", compressors=("neural", "tokenizer", "gzip", "token_bytes"))
+OTHER: dict[str, Any] = {
+    "compressors": ("gzip", "neural"),
+    "lm": "40m",
+    "tokenizer": "some.model",
+    "theta": ThetaTarget(kind="bits", value=3.0),
+    "entropy_context_bytes": 2,
+    "context": "document",
+    "window_bits": 12,
+    "token_width_bytes": 3,
+    "token_code": "gray",
+    "text_fields": ("body",),
+    "id_field": "id",
+    "source_field": "path",
+    "compression": "none",
+    "split_bytes": 100,
+}
+"""Another value of each field that a number one higher, or not, does not change well."""
+BY_THE_UNITS = {"inputs", "shards", "unit_bytes"}
+"""Settings that count as the units of the corpus, which every run lists."""
+CANNOT_MATTER = {"output", "max_reject_fraction", "workers", "device", "runner", "beam_options"}
+"""Settings that a dataset's bytes do not depend on. A codebook of another device is refused by its own probe."""
+
+
+def changed(settings: Any) -> Iterator[tuple[str, Any]]:
+    """(name of a field, settings that differ in it alone), of nested settings too."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if field.name in ("models", "read"):
+            for name, inner in changed(value):
+                yield name, dataclasses.replace(settings, **{field.name: inner})
+        elif field.name not in BY_THE_UNITS | CANNOT_MATTER:
+            plain = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else f"{value}2"
+            yield field.name, dataclasses.replace(settings, **{field.name: OTHER.get(field.name, plain)})
+
+
+def asked(settings: PreprocessSettings) -> tuple[Any, ...]:
+    """All that an existing dataset is compared with."""
+    return (neural_request(settings.models), tokenizer_request(settings.models), _content_settings(settings))
+
+
+@pytest.mark.parametrize(("name", "settings"), changed(ALL), ids=lambda value: value if isinstance(value, str) else "")
+def test_a_changed_setting_asks_for_something_else(name: str, settings: PreprocessSettings) -> None:
+    assert settings != ALL
+    assert asked(settings) != asked(ALL), f"{name} is ignored where a dataset exists already"
+
+
+def test_every_field_is_accounted_for() -> None:
+    names = {field.name for field in dataclasses.fields(PreprocessSettings)}
+    assert names > BY_THE_UNITS | CANNOT_MATTER
