@@ -44,10 +44,10 @@ def _bpb(options: argparse.ArgumentParser) -> None:
 def _run_bpb(options: argparse.Namespace) -> int:
     from trainer.data.dataset import Dataset, HeldOut
     from trainer.evaluation.bits_per_byte import score
-    from trainer.training.load_model import load_trained
+    from trainer.training.load_model import load_model
     from trainer.training.parallel import training_device
 
-    model, settings = load_trained(options.model, device=training_device(options.device))
+    model, settings = load_model(options.model, device=training_device(options.device))
     share = settings.get("held_out_share", 0.05) if options.held_out_share is None else options.held_out_share
     row_symbols = options.row_symbols or settings.get("row_symbols", 1024)
     dataset = Dataset(options.data, compressor=None, held_out=HeldOut(share=share))
@@ -92,7 +92,7 @@ def _run_code(options: argparse.Namespace) -> int:
     from trainer.evaluation.code import completions as samples
     from trainer.evaluation.code.sample_files import SampleFile, sample_lines
     from trainer.generation.sampling import Sampling
-    from trainer.training.load_model import load_trained
+    from trainer.training.load_model import load_model
     from trainer.training.parallel import training_device
 
     out = options.out or os.path.join(options.model, "evaluation", options.task)
@@ -100,7 +100,7 @@ def _run_code(options: argparse.Namespace) -> int:
     file = SampleFile(out, partial=bool(options.limit), overwrite=options.overwrite)
     sandbox = _sandbox(options, file.path) if options.allow_code_execution else None
     sampling = Sampling(temperature=options.temperature, top_p=options.top_p)
-    model, run = load_trained(options.model, device=training_device(options.device))
+    model, run = load_model(options.model, device=training_device(options.device))
     settings = samples.SampleSettings(
         samples=options.samples,
         sampling=sampling,

@@ -172,10 +172,10 @@ def _generate(options: argparse.ArgumentParser) -> None:
 def _run_generate(options: argparse.Namespace) -> int:
     from trainer.generation.generate import generate
     from trainer.generation.sampling import Sampling
-    from trainer.training.load_model import load_trained
+    from trainer.training.load_model import load_model
     from trainer.training.parallel import training_device
 
-    model, _ = load_trained(options.model, device=training_device(options.device))
+    model, _ = load_model(options.model, device=training_device(options.device))
     prompt = options.prompt.encode()
     result = generate(
         model,
@@ -208,9 +208,9 @@ def _export(options: argparse.ArgumentParser) -> None:
 
 def _run_export(options: argparse.Namespace) -> int:
     from trainer.model.hf_export import export_model
-    from trainer.training.load_model import load_trained
+    from trainer.training.load_model import load_model
 
-    model, settings = load_trained(options.model)
+    model, settings = load_model(options.model)
     export_model(model, options.out, mode=options.mode, positions=settings.get("row_symbols", 16_384))
     print(f"{options.out}: safetensors and config.json in the EvaByte layout ({options.mode})")
     return 0

@@ -27,7 +27,7 @@ def _run(options: argparse.Namespace) -> int:
     from schemas.files import canonical_json, replace_file
     from trainer.data.dataset import Dataset, HeldOut
     from trainer.evaluation.translation import first_pairs, translate
-    from trainer.training.load_model import load_trained
+    from trainer.training.load_model import load_model
     from trainer.training.parallel import training_device
 
     if options.documents < 2 or (options.positions or 1) < 1:
@@ -35,7 +35,7 @@ def _run(options: argparse.Namespace) -> int:
             f"--documents is {options.documents} and --positions {options.positions}; give at least 2 documents "
             "(one is another's control) and 1 position"
         )
-    model, settings = load_trained(options.model, device=training_device(options.device))
+    model, settings = load_model(options.model, device=training_device(options.device))
     compressor = options.compressor or settings.get("compressor")
     if not compressor:
         raise SettingsError(f"{options.model} was trained on raw bytes alone; name the --compressor to translate from")

@@ -14,7 +14,7 @@ from trainer.data.dataset import Dataset
 from trainer.evaluation.formatting import format_bits, read_reformatted
 from trainer.reproduction.arms import Job
 from trainer.reproduction.run import identity
-from trainer.training.load_model import load_trained
+from trainer.training.load_model import load_model
 
 FORMATS_NAME = "formats.json"
 
@@ -32,7 +32,7 @@ def job_format_bits(job: Job, *, data: str, formats: str, out: str, device: str)
         if found["identity"] != own:
             raise ArtifactError(f"{path} is of other texts or another run; remove it and run again")
         return dict(found["bits_per_byte"])
-    model, _ = load_trained(os.path.join(out, job.name), device=device)
+    model, _ = load_model(os.path.join(out, job.name), device=device)
     bits = format_bits(model, read_reformatted(formats, compressor))
     replace_file(path, canonical_json({"identity": own, "bits_per_byte": bits}))
     return bits

@@ -25,7 +25,7 @@ from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
 from trainer.data.dataset import Dataset, HeldOut
 from trainer.evaluation.translation import Pair, bits_per_symbol, held_out_pairs, translate
 from trainer.reproduction.arms import Job, Scale
-from trainer.training.load_model import load_trained
+from trainer.training.load_model import load_model
 from trainer.training.loop import train
 from trainer.training.parallel import world
 
@@ -124,7 +124,7 @@ def run_job(job: Job, data: str, out: str) -> Result:
         train(settings, here)
         device = here.device
     seconds = time.perf_counter() - begin
-    model, _ = load_trained(run, device=str(device))
+    model, _ = load_model(run, device=str(device))
     raw_bits = comp_bits = translation = None
     pairs = scored_pairs(job, data)
     raw_bytes = sum(len(pair.raw) for pair in pairs)

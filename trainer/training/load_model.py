@@ -12,7 +12,7 @@ from trainer.model.hf_export import import_model
 from trainer.training import checkpoint
 
 
-def load_trained(path: str, *, device: str = "cpu") -> tuple[EvaByte, dict[str, Any]]:
+def load_model(path: str, *, device: str = "cpu") -> tuple[EvaByte, dict[str, Any]]:
     """The fp32 model, ready to read, and its run's settings (empty for an export); ArtifactError if there is none."""
     if os.path.exists(os.path.join(path, "config.json")):
         return import_model(path, device=device).eval().requires_grad_(False), {}
