@@ -21,7 +21,7 @@ WARMUP_SHARE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Scale:
+class StudyScale:
     """How much is trained and evaluated."""
 
     sizes: tuple[str, ...]
@@ -42,7 +42,7 @@ class Scale:
 
 
 SCALES = {
-    "smoke": Scale(
+    "smoke": StudyScale(
         sizes=("nano",),
         seeds=(0,),
         steps=4,
@@ -52,7 +52,7 @@ SCALES = {
         scored_bytes=2000,
         translated_documents=4,
     ),
-    "cpu": Scale(
+    "cpu": StudyScale(
         sizes=("pico", "nano", "micro"),
         seeds=(0, 1, 2),
         steps=1800,
@@ -91,7 +91,7 @@ PROXY_MODES = {"none": "sentinel", "always": "pair-always"}
 """Pairing in warm-up only is the arm without a suffix."""
 
 
-def arms(scale: Scale, raw_per_comp: float) -> list[Arm]:
+def arms(scale: StudyScale, raw_per_comp: float) -> list[Arm]:
     """The arms of a scale, cheapest first. raw_per_comp: length of a raw encoding over that of its comp, neural's."""
     proxies = [Arm(name=name, mode="pair-warmup", compressor=name) for name in reversed(scale.compressors)]
     others = [
@@ -109,7 +109,7 @@ def arms(scale: Scale, raw_per_comp: float) -> list[Arm]:
     ]
 
 
-def proxy_raw_share(scale: Scale, raw_per_comp: float) -> float:
+def proxy_raw_share(scale: StudyScale, raw_per_comp: float) -> float:
     """The share of raw among the symbols that a proxy arm is shown, over its whole run.
 
     Mixing deals out encodings, comp with probability r; a raw one is raw_per_comp times as long.
@@ -119,7 +119,7 @@ def proxy_raw_share(scale: Scale, raw_per_comp: float) -> float:
     return sum((1 - r) * raw_per_comp / ((1 - r) * raw_per_comp + r) for r in shares) / scale.steps
 
 
-def warmup_steps(scale: Scale) -> int:
+def warmup_steps(scale: StudyScale) -> int:
     """Of the mixing."""
     return max(1, round(WARMUP_SHARE * scale.steps))
 
@@ -131,7 +131,7 @@ class Job:
     arm: Arm
     size: str
     seed: int
-    scale: Scale = field(repr=False)
+    scale: StudyScale = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -162,7 +162,7 @@ class Job:
         )
 
 
-def check_arms(scale: Scale, names: Sequence[str]) -> None:
+def check_arms(scale: StudyScale, names: Sequence[str]) -> None:
     """SettingsError for a name that no arm has."""
     known = [arm.name for arm in arms(scale, 1.0)]
     unknown = sorted(set(names) - set(known))
@@ -170,7 +170,7 @@ def check_arms(scale: Scale, names: Sequence[str]) -> None:
         raise SettingsError(f"arm {unknown[0]!r} is unknown; choose of {', '.join(known)}")
 
 
-def jobs(scale: Scale, raw_per_comp: float, *, only: Sequence[str] = ()) -> list[Job]:
+def jobs(scale: StudyScale, raw_per_comp: float, *, only: Sequence[str] = ()) -> list[Job]:
     """Every job of a scale, seed by seed, so that an interrupted run has whole seeds; `only`: names of arms."""
     check_arms(scale, only)
     every = arms(scale, raw_per_comp)

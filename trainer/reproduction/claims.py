@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import fmean, stdev
 
 from schemas.formats import AS_IS
-from trainer.reproduction.findings import Findings
+from trainer.reproduction.findings import CompressorFindings
 from trainer.reproduction.run import Result
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
@@ -106,7 +106,7 @@ def raw_gain(base: Result, other: Result) -> float:
     return base.raw_bits_per_byte - other.raw_bits_per_byte
 
 
-def claims(results: Sequence[Result], findings: Findings) -> list[Claim]:
+def claims(results: Sequence[Result], findings: CompressorFindings) -> list[Claim]:
     """All eight, (a) to (h)."""
     table = Table(results)
     return [
@@ -121,7 +121,7 @@ def claims(results: Sequence[Result], findings: Findings) -> list[Claim]:
     ]
 
 
-def _rates(findings: Findings) -> Claim:
+def _rates(findings: CompressorFindings) -> Claim:
     rates = findings.bytes_per_symbol
     ours = ", ".join(f"{name} {rate:.2f}" for name, rate in sorted(rates.items())) or NOT_MEASURED
     near = all(abs(rates.get(name, 0) - paper) <= 0.5 for name, paper in (("neural", 2.6), ("tokenizer", 2.9)))
@@ -135,7 +135,7 @@ def _rates(findings: Findings) -> Claim:
     )
 
 
-def _prefixes(findings: Findings) -> Claim:
+def _prefixes(findings: CompressorFindings) -> Claim:
     share = findings.long_prefix_share
     return Claim(
         letter="b",
@@ -147,7 +147,7 @@ def _prefixes(findings: Findings) -> Claim:
     )
 
 
-def _distances(findings: Findings) -> Claim:
+def _distances(findings: CompressorFindings) -> Claim:
     found, document = findings.distance, findings.document_distance
     text, paper = "distance under 10 % deletion: tokenizer < neural < gzip", "that order"
     if document is None or not all(name in found for name in ("tokenizer", "neural", "gzip")):

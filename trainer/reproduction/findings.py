@@ -15,7 +15,7 @@ STABILITY_NAME, FRONTIER_NAME, COLLISIONS_NAME = "stability.csv", "frontier.csv"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
+class CompressorFindings:
     """Numbers about compressors; empty where they were not measured."""
 
     bytes_per_symbol: dict[str, float] = field(default_factory=dict)
@@ -29,13 +29,13 @@ class Findings:
     prefix_note: str = ""
 
 
-def read_findings(dataset: str, analysis: str = "") -> Findings:
+def read_findings(dataset: str, analysis: str = "") -> CompressorFindings:
     """Of a finished dataset and of what `analyze` wrote (default: DATASET/analysis); absent files are no error."""
     analysis = analysis or os.path.join(dataset, "analysis")
     totals = read_manifest(dataset).totals
     rates = {name: totals.raw_bytes / symbols for name, symbols in sorted(totals.symbols.items()) if symbols}
     shares, note = _long_prefixes(os.path.join(analysis, COLLISIONS_NAME))
-    return Findings(
+    return CompressorFindings(
         bytes_per_symbol=rates,
         distance=_distances(os.path.join(analysis, STABILITY_NAME)),
         document_distance=_document_distance(os.path.join(analysis, FRONTIER_NAME), rates.get("tokenizer", 0.0)),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from schemas.formats import AS_IS
-from trainer.reproduction.arms import Scale, proxy_raw_share
+from trainer.reproduction.arms import StudyScale, proxy_raw_share
 from trainer.reproduction.claims import Claim, Table, claims, format_harm, raw_bits
-from trainer.reproduction.findings import Findings
+from trainer.reproduction.findings import CompressorFindings
 from trainer.reproduction.run import Result
 
 HEAD = """# Reproduction of "Proxy Compression for Language Modeling" (arXiv 2602.04289), scale `{scale}`
@@ -29,7 +29,13 @@ fewer than three seeds decides nothing.
 
 
 def markdown(
-    results: Sequence[Result], findings: Findings, scale: Scale, raw_per_comp: float, *, name: str, all_jobs: int
+    results: Sequence[Result],
+    findings: CompressorFindings,
+    scale: StudyScale,
+    raw_per_comp: float,
+    *,
+    name: str,
+    all_jobs: int,
 ) -> str:
     """The whole page; equal results give equal bytes."""
     table = Table(sorted(results, key=lambda result: (result.arm, result.size, result.seed)))

@@ -24,7 +24,7 @@ from schemas.files import canonical_json, replace_file, sha256_hex
 from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
 from trainer.data.dataset import Dataset, HeldOut
 from trainer.evaluation.translation import Pair, bits_per_symbol, held_out_pairs, translate
-from trainer.reproduction.arms import Job, Scale
+from trainer.reproduction.arms import Job, StudyScale
 from trainer.training.load_model import load_model
 from trainer.training.loop import train
 from trainer.training.parallel import world
@@ -183,7 +183,7 @@ def read_result(path: str) -> Result:
         raise ArtifactError(f"{path} is not a result of this version ({error}); remove it and run again") from error
 
 
-def raw_per_comp(data: str, scale: Scale) -> float:
+def raw_per_comp(data: str, scale: StudyScale) -> float:
     """Raw bytes per symbol of the first compressor of the scale; DatasetError where the dataset lacks one of them."""
     for compressor in scale.compressors:
         Dataset(data, compressor=compressor)

@@ -25,7 +25,7 @@ from trainer.reproduction.claims import (
     Spread,
     claims,
 )
-from trainer.reproduction.findings import Findings, read_findings
+from trainer.reproduction.findings import CompressorFindings, read_findings
 from trainer.reproduction.formats import FORMATS_NAME, job_format_bits
 from trainer.reproduction.report import markdown
 from trainer.reproduction.run import RESULT_NAME, Result, raw_per_comp, read_result, run_job, scored_pairs
@@ -228,8 +228,8 @@ def _result(job: Job, bits: float, noise: float, exact: float) -> Result:
     )
 
 
-def verdicts(found: list[Result], findings: Findings | None = None) -> dict[str, str]:
-    return {claim.letter: claim.verdict for claim in claims(found, findings or Findings())}
+def verdicts(found: list[Result], findings: CompressorFindings | None = None) -> dict[str, str]:
+    return {claim.letter: claim.verdict for claim in claims(found, findings or CompressorFindings())}
 
 
 PAPER = {"raw-matched": 5.0, "raw-only": 4.2, "neural": 4.0, "tokenizer": 4.1, "gzip": 5.1}
@@ -237,7 +237,7 @@ PAPER |= {"neural-none": 4.3, "neural-always": 4.2}
 
 
 def test_the_papers_own_picture_is_reproduced() -> None:
-    findings = Findings(
+    findings = CompressorFindings(
         bytes_per_symbol={"neural": 2.6, "tokenizer": 2.9},
         distance={"tokenizer": 0.4, "neural": 0.3, "gzip": 0.9},
         document_distance=0.5,
@@ -279,10 +279,10 @@ def test_a_single_seed_decides_nothing() -> None:
 
 def test_the_page_names_every_claim_and_every_arm() -> None:
     found = results(PAPER, noise=0.1, exact={})
-    page = markdown(found, Findings(), SCALES["cpu"], RATIO, name="cpu", all_jobs=72)
+    page = markdown(found, CompressorFindings(), SCALES["cpu"], RATIO, name="cpu", all_jobs=72)
     assert all(f"| ({letter}) |" in page for letter in "abcdefgh")
     assert all(f"| {arm.name} |" in page for arm in arms(SCALES["cpu"], RATIO) if arm.reads_raw)
-    assert page == markdown(list(reversed(found)), Findings(), SCALES["cpu"], RATIO, name="cpu", all_jobs=72)
+    assert page == markdown(list(reversed(found)), CompressorFindings(), SCALES["cpu"], RATIO, name="cpu", all_jobs=72)
 
 
 def test_findings_are_read_from_what_analyze_writes(data: str, tmp_path: Path) -> None:

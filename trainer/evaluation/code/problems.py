@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from schemas.errors import InputError, SettingsError
-from trainer.evaluation.code.records import Record, read_records
+from trainer.evaluation.code.records import JsonRecord, read_records
 
 logger = logging.getLogger(__name__)
 Found = TypeVar("Found")
@@ -127,7 +127,7 @@ class _Files:
     def has(self, name: str) -> bool:
         return any(os.path.isfile(os.path.join(self.directory, name + end)) for end in ("", ".gz"))
 
-    def read(self, name: str) -> list[Record]:
+    def read(self, name: str) -> list[JsonRecord]:
         if not self.has(name):
             raise InputError(f"{self.directory} has no {name}[.gz]; {_REMEDY.get(name, 'put it there')}")
         records, digest = read_records(os.path.join(self.directory, name))
@@ -199,7 +199,7 @@ def _recode(files: _Files, plus: bool) -> list[Problem]:
     return problems
 
 
-def _problem(record: Record, tests: dict[str, str]) -> Problem:
+def _problem(record: JsonRecord, tests: dict[str, str]) -> Problem:
     return Problem(
         task_id=record.text("task_id"),
         prompt=record.text("prompt"),
@@ -208,7 +208,7 @@ def _problem(record: Record, tests: dict[str, str]) -> Problem:
     )
 
 
-def _checked(record: Record) -> str:
+def _checked(record: JsonRecord) -> str:
     """HumanEval's layout: the test defines check(candidate)."""
     return f"{record.text('test')}\ncheck({record.text('entry_point')})\n"
 
@@ -218,7 +218,7 @@ def mended(task_id: str, test: str) -> str:
     return test.replace(*MENDED[task_id]) if task_id in MENDED else test
 
 
-def _of(found: dict[str, Found], record: Record, name: str) -> Found:
+def _of(found: dict[str, Found], record: JsonRecord, name: str) -> Found:
     task_id = record.text("task_id")
     if task_id not in found:
         raise record.error(f"task_id {task_id!r} is not in {name}; take both files from one release")

@@ -14,8 +14,8 @@ from schemas.files import sha256_hex
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
-    """One line."""
+class JsonRecord:
+    """One line of a JSON lines file, with its place."""
 
     place: str
     """file:line, for errors."""
@@ -47,7 +47,7 @@ class Record:
         return InputError(f"{self.place}: {problem}")
 
 
-def read_records(path: str) -> tuple[list[Record], str]:
+def read_records(path: str) -> tuple[list[JsonRecord], str]:
     """The records of `path`, or of its .gz, and the sha256 of the text; InputError names the line that is wrong.
 
     Blank lines are passed over. A file without records is refused.
@@ -56,7 +56,7 @@ def read_records(path: str) -> tuple[list[Record], str]:
     records = []
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
-            records.append(Record(place=f"{found}:{number}", values=_parsed(f"{found}:{number}", line)))
+            records.append(JsonRecord(place=f"{found}:{number}", values=_parsed(f"{found}:{number}", line)))
     if not records:
         raise InputError(f"{found} holds no records ({len(data)} bytes); give a file with one JSON object per line")
     return records, sha256_hex(data)

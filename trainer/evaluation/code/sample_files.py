@@ -20,11 +20,11 @@ from schemas.errors import InputError, SettingsError
 from schemas.files import replace_file
 from trainer.evaluation.code.completions import Completion, Request
 from trainer.evaluation.code.problems import Problem, ProblemSet
-from trainer.evaluation.code.records import Record, read_records
+from trainer.evaluation.code.records import JsonRecord, read_records
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
+class CodeSample:
     """A line of a samples file, as the scorer needs it."""
 
     key: tuple[str, str]
@@ -99,7 +99,7 @@ def sample_lines(
         yield json.dumps(line) + "\n"
 
 
-def read_samples(path: str, problems: ProblemSet, *, all_task_ids: set[str]) -> tuple[list[Sample], str]:
+def read_samples(path: str, problems: ProblemSet, *, all_task_ids: set[str]) -> tuple[list[CodeSample], str]:
     """A samples file, ours or anyone's, and its sha256; samples of other problems of the task are left out.
 
     `solution` wins over `completion`, as in evalplus. InputError for a line without either, or with a task id that is
@@ -125,7 +125,7 @@ def read_samples(path: str, problems: ProblemSet, *, all_task_ids: set[str]) -> 
     return samples, digest
 
 
-def _sample(record: Record, problem: Problem) -> Sample:
+def _sample(record: JsonRecord, problem: Problem) -> CodeSample:
     if "solution" not in record.values and "completion" not in record.values:
         raise record.error("neither 'solution' nor 'completion' is there; a sample needs one of them")
     solution = record.text("solution") if "solution" in record.values else problem.prompt + record.text("completion")
@@ -135,4 +135,4 @@ def _sample(record: Record, problem: Problem) -> Sample:
     if not isinstance(invalid, int):
         raise record.error(f"field 'invalid_utf8' is {invalid!r}, it must be a whole number")
     stop = record.text("stop") if "stop" in record.values else ""
-    return Sample(key=problem.key, solution=solution, stop=stop, invalid_utf8=invalid)
+    return CodeSample(key=problem.key, solution=solution, stop=stop, invalid_utf8=invalid)

@@ -21,7 +21,7 @@ from schemas.errors import InputError
 from trainer.evaluation.code.pass_at_k import bootstrap, estimate
 from trainer.evaluation.code.problems import BASE, PLUS, Problem, ProblemSet
 from trainer.evaluation.code.robustness import robustness
-from trainer.evaluation.code.sample_files import Sample
+from trainer.evaluation.code.sample_files import CodeSample
 from trainer.evaluation.code.sandbox import PASSED, Sandbox
 
 MIN_SECONDS, MAX_SECONDS, FACTOR = 4.0, 60.0, 4.0
@@ -42,7 +42,7 @@ class Run:
 class Verdict:
     """What became of a sample: per suite a status of the sandbox."""
 
-    sample: Sample
+    sample: CodeSample
     statuses: dict[str, str]
 
     def passed(self, suite: str) -> bool:
@@ -86,7 +86,7 @@ class Scorer:
     def judge(
         self,
         problems: ProblemSet,
-        samples: Sequence[Sample],
+        samples: Sequence[CodeSample],
         suites: Sequence[str],
         limits: dict[tuple[str, str], float],
     ) -> list[Verdict]:

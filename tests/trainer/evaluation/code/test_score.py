@@ -10,7 +10,7 @@ import pytest
 from schemas.errors import InputError
 from tests.trainer.evaluation.code.files import REAL, needs_real, published, write_files
 from trainer.evaluation.code.problems import BASE, MENDED, PLUS, Problem, ProblemSet, load_problems, mended
-from trainer.evaluation.code.sample_files import Sample
+from trainer.evaluation.code.sample_files import CodeSample
 from trainer.evaluation.code.sandbox import Outcome, Sandbox, open_sandbox
 from trainer.evaluation.code.score import Run, Scorer, Verdict, report
 
@@ -38,16 +38,16 @@ def data(tmp_path: Path) -> str:
     return str(write_files(tmp_path / "data"))
 
 
-def samples(problems: ProblemSet, *bodies: str) -> list[Sample]:
+def samples(problems: ProblemSet, *bodies: str) -> list[CodeSample]:
     """Each body for each problem."""
     return [
-        Sample(key=problem.key, solution=problem.prompt + body, stop="end", invalid_utf8=0)
+        CodeSample(key=problem.key, solution=problem.prompt + body, stop="end", invalid_utf8=0)
         for problem in problems.problems
         for body in bodies
     ]
 
 
-def canonical(problems: ProblemSet) -> list[Sample]:
+def canonical(problems: ProblemSet) -> list[CodeSample]:
     return [
         sample
         for problem in problems.problems
@@ -55,7 +55,7 @@ def canonical(problems: ProblemSet) -> list[Sample]:
     ]
 
 
-def judge(scorer: Scorer, problems: ProblemSet, found: list[Sample], suites: tuple[str, ...]) -> list[Verdict]:
+def judge(scorer: Scorer, problems: ProblemSet, found: list[CodeSample], suites: tuple[str, ...]) -> list[Verdict]:
     return scorer.judge(problems, found, suites, scorer.limits(problems, suites))
 
 
@@ -117,12 +117,12 @@ def test_recode_is_robust_only_where_all_is_solved(data: str, scorer: Scorer) ->
         return "    pass\n" if problem.key == ("HumanEval/0", "func_name/Rename/1") else bodies[problem.task_id]
 
     found = [
-        Sample(key=p.key, solution=p.prompt + solved(p), stop="end", invalid_utf8=0)
+        CodeSample(key=p.key, solution=p.prompt + solved(p), stop="end", invalid_utf8=0)
         for p in problems.problems
         if p.variant != "nominal_partial"
     ]
     found += [
-        Sample(key=p.key, solution=p.prompt + "    0\n", stop="end", invalid_utf8=1)
+        CodeSample(key=p.key, solution=p.prompt + "    0\n", stop="end", invalid_utf8=1)
         for p in problems.problems
         if p.variant == "nominal_partial"
     ]
@@ -155,7 +155,7 @@ def test_published_problems_score_as_they_should(task: str, limit: int, scorer: 
     problems = load_problems(str(REAL), task, suites=BOTH, limit=limit)
     bodies = [problem.canonical for problem in problems.problems]
     shifted = [
-        Sample(key=problem.key, solution=problem.prompt + body, stop="", invalid_utf8=0)
+        CodeSample(key=problem.key, solution=problem.prompt + body, stop="", invalid_utf8=0)
         for problem, body in zip(problems.problems, bodies[1:] + bodies[:1], strict=True)
     ]
     verdicts = judge(scorer, problems, canonical(problems) + shifted, BOTH)
