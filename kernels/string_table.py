@@ -31,28 +31,32 @@ def _slot_hash(data, start, end):
 
 @njit(cache=True, nogil=True, inline="always")
 def _probe(slots, key_bytes, key_offsets, data, start, end):
-    """Slot that holds data[start:end], or the empty slot where it belongs."""
+    """(slot, entry) of the string data[start:end]; entry is -1 where the string is unknown, and belongs in that slot.
+
+    The entry is what the probe itself read: by now another thread may have published another string in an empty slot.
+    """
     mask = np.uint64(slots.size - 1)
     slot = _slot_hash(data, start, end) & mask
     while True:
         entry = slots[slot]
         if entry < 0:
-            return slot
+            return slot, entry
         key = key_offsets[entry]
         if key_offsets[entry + 1] - key == end - start:
             t = 0
             while t < end - start and key_bytes[key + t] == data[start + t]:
                 t += 1
             if t == end - start:
-                return slot
+                return slot, entry
         slot = (slot + np.uint64(1)) & mask
 
 
 @njit(cache=True, nogil=True)
 def _find(slots, key_bytes, key_offsets, data, starts, ends, out):
+    """Write the entry, or -1, of each string data[starts[i]:ends[i]] into out int32 [n]; returns how many are -1."""
     missing = 0
     for i in range(starts.size):
-        entry = slots[_probe(slots, key_bytes, key_offsets, data, starts[i], ends[i])]
+        _, entry = _probe(slots, key_bytes, key_offsets, data, starts[i], ends[i])
         out[i] = entry
         missing += entry < 0
     return missing
@@ -71,7 +75,8 @@ def _append_keys(key_bytes, key_offsets, n, data, starts, ends):
 @njit(cache=True, nogil=True)
 def _publish(slots, key_bytes, key_offsets, begin, end):
     for entry in range(begin, end):
-        slots[_probe(slots, key_bytes, key_offsets, key_bytes, key_offsets[entry], key_offsets[entry + 1])] = entry
+        slot, _ = _probe(slots, key_bytes, key_offsets, key_bytes, key_offsets[entry], key_offsets[entry + 1])
+        slots[slot] = entry
 
 
 @njit(cache=True, nogil=True)

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+from kernels import string_table
 from kernels.string_table import StringTable, _find, distinct
 from tests.kernels.micro_lm import flat
 
@@ -84,3 +85,28 @@ def test_what_was_inserted_is_found_by_other_threads_during_growth() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_slot_filled_after_it_was_read_as_empty_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the probe of an unknown string and its answer another thread may publish another string in that slot."""
+    for name in ("_probe", "_slot_hash"):
+        monkeypatch.setattr(string_table, name, getattr(string_table, name).py_func)
+    data, starts, ends = flat([b"known", b"asked for"])
+
+    class Slots:
+        """Empty slots, each of which another thread fills with entry 0 as soon as it has been read."""
+
+        size = 1024
+
+        def __init__(self) -> None:
+            self.filled: set[int] = set()
+
+        def __getitem__(self, slot: int) -> int:
+            entry = 0 if slot in self.filled else -1
+            self.filled.add(slot)
+            return entry
+
+    out = np.empty(1, np.int32)
+    with np.errstate(over="ignore"):
+        missing = _find.py_func(Slots(), data[:5], np.array([0, 5]), data, starts[1:], ends[1:], out)
+    assert (out.tolist(), missing) == ([-1], 1)
