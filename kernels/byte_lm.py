@@ -2,57 +2,24 @@
 
 RMSNorm, RoPE, SwiGLU, local causal attention, no biases. Its input at position t is the byte before t, or START at the
 head of a window; its output is the distribution of byte t. A window may start anywhere in a text. There are two
-forward passes with the same weights: `forward` over whole windows, for training and scoring, and `read_level`, one
-position of many prefixes at a time over a pool of keys and values, for codes: decoding can only go that way, so
+forward passes with the same weights: `forward` over whole windows, for training and scoring, and `forward_step`, one
+position of many prefixes at a time over a cache of keys and values, for codes: decoding can only go that way, so
 encoding goes that way too and both see the same bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-START = 256
+from kernels import intervals
+from kernels.byte_lm_config import START, ByteLMConfig
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ByteLMConfig:
-    """Shape of a byte LM."""
-
-    layers: int
-    dim: int
-    heads: int
-    ffn_dim: int
-    attention_bytes: int
-    """A position attends to this many positions, itself included; also the block of whole-document coding."""
-    rope_theta: float = 10_000.0
-    norm_eps: float = 1e-6
-
-    def __post_init__(self) -> None:
-        if self.dim % self.heads or (self.dim // self.heads) % 2:
-            raise ValueError(f"byte LM: dim {self.dim} must be heads {self.heads} times an even head size")
-        if min(self.layers, self.ffn_dim, self.attention_bytes) < 1:
-            raise ValueError("byte LM: layers, ffn_dim and attention_bytes must be at least 1")
-
-    def to_dict(self) -> dict[str, int | float]:
-        """As JSON values."""
-        return asdict(self)
-
-    @property
-    def matmul_flop_per_byte(self) -> int:
-        """Floating-point operations of the matrix products for one position, forward, attention left out."""
-        block = 4 * self.dim**2 + 3 * self.dim * self.ffn_dim
-        return 2 * (self.layers * block + 256 * self.dim)
-
-
-PRESETS = {
-    "tiny": ByteLMConfig(layers=3, dim=192, heads=3, ffn_dim=384, attention_bytes=32),
-    "40m": ByteLMConfig(layers=12, dim=512, heads=8, ffn_dim=1408, attention_bytes=512),
-}
+MASK_LOGIT = -1e4
+"""The logit of a forbidden byte. It is finite, so that all bytes are alike where every one is forbidden."""
 
 
 class Block(nn.Module):
@@ -123,23 +90,39 @@ class ByteLM(nn.Module):
             x = block.finish(x, attended.transpose(1, 2).flatten(-2))
         return self.head(self.norm(x))
 
-    def empty_pool(self, prefixes: int) -> Tensor:
-        """Room for keys and values of `prefixes` prefixes: [layers, 2, prefixes, dim]."""
+    @property
+    def device(self) -> torch.device:
+        """The device that holds the weights."""
+        return self.head.weight.device
+
+    @property
+    def batch_invariant(self) -> bool:
+        """False: the order of a floating-point sum, and so a logit's last bits, depend on the batch's size."""
+        return False
+
+    @property
+    def kv_bytes_per_prefix(self) -> int:
+        """Bytes of a kv cache for each prefix."""
+        return 2 * self.config.layers * self.config.dim * self.head.weight.element_size()
+
+    def new_kv_cache(self, prefixes: int) -> Tensor:
+        """Zeros for the keys and values of `prefixes` prefixes: [layers, 2, prefixes, dim], as the weights."""
         config = self.config
         weight = self.head.weight
         return torch.zeros(config.layers, 2, prefixes, config.dim, dtype=weight.dtype, device=weight.device)
 
-    def read_level(self, inputs: Tensor, ancestors: Tensor, pool: Tensor) -> Tensor:
-        """Logits [rows, 256] after one more byte of `rows` prefixes, all of the same length t.
+    def forward_step(self, inputs: Tensor, ancestors: Tensor, kv_cache: Tensor) -> Tensor:
+        """Logits [rows, 256] over the byte after each of `rows` prefixes, all of the same length t.
 
         inputs: int64 [rows], the last byte of each prefix, START for the empty one. ancestors: int64 [rows, t + 1],
-        places in the pool of each prefix's own prefixes, itself last; its keys and values are written there.
+        places in the cache of each prefix's own prefixes by length, its own place last; there this call writes its
+        keys and values. kv_cache: [layers, 2, prefixes, dim], of `new_kv_cache`.
         """
         depth = ancestors.shape[1] - 1
         cos, sin = self._rotation(torch.tensor([depth], device=inputs.device))
         seen, own = ancestors[:, -self.config.attention_bytes :].flatten(), ancestors[:, -1]
         x = self.embedding(inputs)
-        for block, (keys, values) in zip(self.layers(), pool, strict=True):
+        for block, (keys, values) in zip(self.layers(), kv_cache, strict=True):
             q, k, v = block.project(x, cos, sin)
             keys.index_copy_(0, own, k.flatten(-2))
             values.index_copy_(0, own, v.flatten(-2))
@@ -147,6 +130,18 @@ class ByteLM(nn.Module):
             attended = F.scaled_dot_product_attention(q.unsqueeze(2), k.transpose(1, 2), v.transpose(1, 2))
             x = block.finish(x, attended.flatten(1))
         return self.head(self.norm(x))
+
+    def mask(self, outputs: Tensor, forbidden: Tensor) -> Tensor:
+        """Logits [rows, 256] with MASK_LOGIT where forbidden, bool [rows, 256]."""
+        return outputs.masked_fill(forbidden, MASK_LOGIT)
+
+    def cumulative_frequencies(self, outputs: Tensor, window_bits: int) -> Tensor:
+        """Cumulative frequencies int32 [rows, 257], 0 to 2^16, of logits [rows, 256]; every one is ≥ 2^(16 - W)."""
+        return intervals.cumulative_frequencies(outputs, window_bits)
+
+    def entropies_bits(self, outputs: Tensor) -> Tensor:
+        """H = -Σ p log2 p, float32 [rows], in bits, of logits [rows, 256]."""
+        return intervals.entropies_bits(outputs)
 
     def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin, [positions, 1, head size], half-split."""

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.byte_lm import START, ByteLM
-from kernels.intervals import entropies_bits
+from kernels.byte_lm_config import START
+from kernels.byte_model import ByteModel
 
 ROWS = 64
 
@@ -34,10 +34,10 @@ def sliding_windows(offsets: np.ndarray, stride_bytes: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-def scored_logits(model: ByteLM, raw: np.ndarray, offsets: np.ndarray) -> Iterator[tuple[Tensor, np.ndarray]]:
+def scored_logits(model: ByteModel, raw: np.ndarray, offsets: np.ndarray) -> Iterator[tuple[Tensor, np.ndarray]]:
     """Logits [n, 256] and the places int64 [n] in `raw` of the bytes that they predict, batch by batch."""
     stride = model.config.attention_bytes
-    device = model.head.weight.device
+    device = model.device
     table = sliding_windows(offsets, stride)
     columns = np.arange(2 * stride)
     for begin in range(0, len(table), ROWS):
@@ -47,13 +47,13 @@ def scored_logits(model: ByteLM, raw: np.ndarray, offsets: np.ndarray) -> Iterat
         inputs = np.full((ROWS, 2 * stride), START, np.int64)
         inputs[: len(at), 1:] = np.where(inside, raw[at], 0)[:, :-1]
         counts = inside & (columns >= skip)
-        logits = model(torch.from_numpy(inputs).to(device))[: len(at)]
+        logits = model.forward(torch.from_numpy(inputs).to(device))[: len(at)]
         yield logits[torch.from_numpy(counts).to(device)], at[counts]
 
 
-def document_entropies(model: ByteLM, raw: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def document_entropies(model: ByteModel, raw: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """H float32 [n], in bits, of every byte given its document before it."""
     out = np.empty(raw.size, np.float32)
     for logits, places in scored_logits(model, raw, offsets):
-        out[places] = entropies_bits(logits).cpu().numpy()
+        out[places] = model.entropies_bits(logits).cpu().numpy()
     return out

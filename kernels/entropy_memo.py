@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.prefix_trie import gather_strings
 from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_contexts, dense_entropies, dense_table_size
 from kernels.string_table import StringTable, distinct
@@ -38,7 +38,7 @@ class EntropyMemo:
         """Whether every context is in the table from the start."""
         return self.context_bytes <= DENSE_CONTEXT_BYTES
 
-    def entropies(self, raw: np.ndarray, offsets: np.ndarray, reader: PrefixReader) -> np.ndarray:
+    def entropies(self, raw: np.ndarray, offsets: np.ndarray, coder: PrefixCoder) -> np.ndarray:
         """H float32 [n], in bits, of every byte; raw uint8 [n], offsets int64 [documents + 1]."""
         if self.is_dense:
             return dense_entropies(raw, offsets, self._bits_given, self.context_bytes)
@@ -46,20 +46,20 @@ class EntropyMemo:
         heads = np.repeat(offsets[:-1], np.diff(offsets))
         starts = np.maximum(stops - self.context_bytes, heads)
         firsts, group = distinct(raw, starts, stops)
-        return self._distinct(raw, starts[firsts], stops[firsts], reader)[group]
+        return self._distinct(raw, starts[firsts], stops[firsts], coder)[group]
 
-    def _distinct(self, raw: np.ndarray, starts: np.ndarray, stops: np.ndarray, reader: PrefixReader) -> np.ndarray:
+    def _distinct(self, raw: np.ndarray, starts: np.ndarray, stops: np.ndarray, coder: PrefixCoder) -> np.ndarray:
         table, _ = self._state
         entries, missing = table.find(raw, starts, stops)
         now, bits = self._state
         if now is not table:
-            return self._distinct(raw, starts, stops, reader)
+            return self._distinct(raw, starts, stops, coder)
         out = np.empty(starts.size, np.float32)
         known = entries >= 0
         out[known] = bits[entries[known]]
         if missing:
             unknown = np.flatnonzero(~known)
-            out[unknown] = reader.entropies(raw, starts[unknown], stops[unknown])
+            out[unknown] = coder.entropies(raw, starts[unknown], stops[unknown])
             with self._lock:
                 self._learn(raw, starts[unknown], stops[unknown], out[unknown])
         return out
@@ -84,11 +84,11 @@ class EntropyMemo:
         self._state = (table, self._bits_given)
 
 
-def context_entropies(contexts: list[bytes], reader: PrefixReader) -> np.ndarray:
+def context_entropies(contexts: list[bytes], coder: PrefixCoder) -> np.ndarray:
     """H float32 [n], in bits, of the byte after each context."""
     data = np.frombuffer(b"".join(contexts), np.uint8)
     ends = np.cumsum([len(context) for context in contexts], dtype=np.int64)
-    return reader.entropies(data, ends - np.diff(ends, prepend=0), ends)
+    return coder.entropies(data, ends - np.diff(ends, prepend=0), ends)
 
 
 def table_contexts(raw: np.ndarray, offsets: np.ndarray, size: int) -> list[bytes]:

@@ -27,7 +27,7 @@ class ByteLMFiles:
     """What is in the directory."""
 
     config: dict[str, Any]
-    """Fields of `kernels.byte_lm.ByteLMConfig`."""
+    """Fields of `kernels.byte_lm_config.ByteLMConfig`."""
     training: dict[str, Any]
     """Steps, seed, corpus sample and held-out bits per byte, for people and for the manifest."""
     weights: dict[str, np.ndarray]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kernels.byte_lm import ByteLM, ByteLMConfig
+from kernels.byte_lm import ByteLM
+from kernels.byte_lm_config import ByteLMConfig
 from pipeline.__main__ import main
 from pipeline.cli import parser as cli
 from schemas.byte_lm_files import write_byte_lm

@@ -15,7 +15,7 @@ import numpy as np
 from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo, context_entropies, table_contexts
 from kernels.pair_surprisal import PairSurprisals
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.string_table import distinct
 from pipeline.analysis.edits import edited
 from pipeline.analysis.stability import distances, median_interval, symbols_of
@@ -86,7 +86,7 @@ def neural_variants(
     memo = None
     if size:
         contexts = table_contexts(documents.raw, documents.offsets, size)
-        memo = EntropyMemo(size, contexts, context_entropies(contexts, PrefixReader(compressor.model)))
+        memo = EntropyMemo(size, contexts, context_entropies(contexts, PrefixCoder(compressor.model)))
     settings = replace(
         compressor.config,
         entropy_context_bytes=size,
@@ -125,7 +125,7 @@ class _Known:
     def __init__(self, bits: np.ndarray) -> None:
         self._bits = bits
 
-    def entropies(self, raw: np.ndarray, offsets: np.ndarray, reader: PrefixReader) -> np.ndarray:
+    def entropies(self, raw: np.ndarray, offsets: np.ndarray, reader: PrefixCoder) -> np.ndarray:
         """H float32 [n], in bits, of the documents that the entropies were made of."""
         assert raw.size == self._bits.size, "entropies of other documents"
         return self._bits

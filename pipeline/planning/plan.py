@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kernels.byte_lm import PRESETS
+from kernels.byte_lm_config import PRESETS
 from pipeline.compressors.tokenizer.compressor import SENTENCEPIECE
 from pipeline.planning.rates import GPU, MODEL, Measured
 from schemas.errors import SettingsError

@@ -128,7 +128,7 @@ def _codes_segments(manifest: Manifest) -> bool:
 
 
 def _neural(directory: str, manifest: Manifest) -> NeuralMeasured:
-    from kernels.byte_lm import ByteLMConfig
+    from kernels.byte_lm_config import ByteLMConfig
 
     described: dict[str, Any] = manifest.compressors["neural"]
     artifact = os.path.join(directory, COMPRESSORS_DIRECTORY, "neural")

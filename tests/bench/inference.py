@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from kernels.byte_lm import PRESETS, ByteLM
+from kernels.byte_lm import ByteLM
+from kernels.byte_lm_config import PRESETS
 from tests.bench.common import seconds
 
 ROWS = 512
@@ -25,10 +26,10 @@ def main() -> None:
             model.initialise(0)
             model.eval()
             for depth in DEPTHS:
-                pool = model.empty_pool(ROWS * (depth + 1))
+                kv_cache = model.new_kv_cache(ROWS * (depth + 1))
                 ancestors = torch.arange(ROWS * (depth + 1)).view(depth + 1, ROWS).T.contiguous()
                 inputs = torch.arange(ROWS) % 256
-                taken, spread = seconds(lambda i=inputs, a=ancestors, p=pool, m=model: m.read_level(i, a, p))
+                taken, spread = seconds(lambda i=inputs, a=ancestors, c=kv_cache, m=model: m.forward_step(i, a, c))
                 rate = ROWS * config.matmul_flop_per_byte / taken / 1e9
                 print(
                     f"{name:5} depth {depth:2}: {ROWS / taken:9,.0f} prefixes/s, "

@@ -8,7 +8,7 @@ from kernels.byte_windows import document_entropies
 from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo, context_entropies
 from kernels.pair_surprisal import PairSurprisals
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.segmentation import DENSE_CONTEXT_BYTES, dense_contexts
 from pipeline.compressors.neural.artifact import NeuralSettings
 from pipeline.compressors.neural.compressor import NeuralCompressor
@@ -35,7 +35,7 @@ def main() -> None:
         "|---|---|---|---|---|---|"
     )
     for context_bytes in (None, 1, 2, 4, 8, 0):
-        reader = PrefixReader(given.model)
+        reader = PrefixCoder(given.model)
         memo: EntropyMemo | PairSurprisals | None = None
         if context_bytes is None:
             if not isinstance(given.memo, PairSurprisals):

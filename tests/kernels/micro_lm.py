@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from kernels.byte_lm import ByteLM, ByteLMConfig
+from kernels.byte_lm import ByteLM
+from kernels.byte_lm_config import ByteLMConfig
 
 CONFIG = ByteLMConfig(layers=2, dim=32, heads=2, ffn_dim=48, attention_bytes=16)
 

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.byte_lm import PRESETS, START, ByteLM, ByteLMConfig
+from kernels.byte_lm import ByteLM
+from kernels.byte_lm_config import PRESETS, START, ByteLMConfig
 from kernels.byte_windows import document_entropies, sliding_windows
 from tests.kernels.micro_lm import CONFIG, micro_lm
 
@@ -38,9 +39,9 @@ def test_attention_reaches_only_so_far_back() -> None:
 @torch.inference_mode()
 def test_one_byte_at_a_time_is_the_same_as_all_at_once() -> None:
     whole = MODEL(TEXT)[0]
-    pool = MODEL.empty_pool(TEXT.shape[1])
+    kv_cache = MODEL.new_kv_cache(TEXT.shape[1])
     for t in range(TEXT.shape[1]):
-        logits = MODEL.read_level(TEXT[:, t], torch.arange(t + 1)[None], pool)[0]
+        logits = MODEL.forward_step(TEXT[:, t], torch.arange(t + 1)[None], kv_cache)[0]
         assert torch.allclose(logits, whole[t], atol=1e-4)
 
 

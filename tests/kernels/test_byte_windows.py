@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.byte_lm import START
+from kernels.byte_lm_config import START
 from kernels.byte_windows import ROWS, document_entropies, scored_logits
 from kernels.intervals import entropies_bits
 from schemas.batches import Documents

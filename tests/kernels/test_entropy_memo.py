@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kernels import entropy_memo
 from kernels.entropy_memo import EntropyMemo, context_entropies, distinct_contexts
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.segmentation import dense_contexts, dense_entropies, dense_table_size
 from kernels.string_table import StringTable
 from schemas.batches import Documents
@@ -26,12 +26,11 @@ def contexts_of(texts: list[bytes], size: int) -> list[bytes]:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 def test_every_size_of_context_is_the_model_asked_byte_by_byte(size: int) -> None:
-    documents, reader = Documents.from_bytes(TEXTS), PrefixReader(MODEL)
+    alone = PrefixCoder(MODEL, prefixes_per_read=8)
+    documents, reader = Documents.from_bytes(TEXTS), PrefixCoder(MODEL)
     dense = dense_contexts(size) if size <= 2 else []
     memo = EntropyMemo(size, dense, context_entropies(dense, reader))
-    expected = [
-        float(context_entropies([context], PrefixReader(MODEL, rows=8))[0]) for context in contexts_of(TEXTS, size)
-    ]
+    expected = [float(context_entropies([context], alone)[0]) for context in contexts_of(TEXTS, size)]
     for _ in range(2):
         assert memo.entropies(documents.raw, documents.offsets, reader).tolist() == pytest.approx(expected, abs=1e-3)
 
@@ -46,7 +45,7 @@ def test_contexts_of_a_sample_are_those_of_the_definition(texts: list[bytes], si
 def test_a_memo_reads_a_context_once_and_starts_again_from_the_given_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entropy_memo, "MAX_ENTRIES", 40)
     given_text, more = Documents.from_bytes([b"abcdef"]), Documents.from_bytes([b"0123456789" * 2])
-    reader = PrefixReader(MODEL)
+    reader = PrefixCoder(MODEL)
     contexts = distinct_contexts(given_text.raw, given_text.offsets, 4)
     memo = EntropyMemo(4, contexts, context_entropies(contexts, reader))
     first = memo.entropies(more.raw, more.offsets, reader)
@@ -65,7 +64,7 @@ def test_a_memo_reads_a_context_once_and_starts_again_from_the_given_ones(monkey
 
 
 def test_a_restart_between_look_up_and_values_mixes_nothing() -> None:
-    reader, text = PrefixReader(MODEL), Documents.from_bytes([b"abcdabcd", b"efghijkl"])
+    reader, text = PrefixCoder(MODEL), Documents.from_bytes([b"abcdabcd", b"efghijkl"])
     memo = EntropyMemo(4, [b"zz", b"z"], context_entropies([b"zz", b"z"], reader))
     expected = memo.entropies(text.raw, text.offsets, reader)
 
@@ -84,7 +83,7 @@ def test_a_restart_between_look_up_and_values_mixes_nothing() -> None:
 
 
 def test_no_contexts_and_no_text_are_fine() -> None:
-    reader, nothing = PrefixReader(MODEL), Documents.from_bytes([])
+    reader, nothing = PrefixCoder(MODEL), Documents.from_bytes([])
     assert context_entropies([], reader).size == 0
     assert distinct_contexts(nothing.raw, nothing.offsets, 3) == []
     assert EntropyMemo(3, [], np.empty(0, np.float32)).entropies(nothing.raw, nothing.offsets, reader).size == 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kernels import entropy_memo
 from kernels.entropy_memo import EntropyMemo, context_entropies, distinct_contexts
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.segmentation import dense_contexts, dense_entropies, segment
 from tests.kernels.micro_lm import flat, micro_lm
 
@@ -59,14 +59,14 @@ def test_a_memo_gives_what_the_model_gives(context_bytes: int, known: bool, monk
     monkeypatch.setattr(entropy_memo, "MAX_ENTRIES", 3)
     raw, starts, ends = flat(TEXTS)
     offsets = np.concatenate((starts, ends[-1:]))
-    reader = PrefixReader(MODEL)
+    reader = PrefixCoder(MODEL)
     contexts = distinct_contexts(raw, offsets, context_bytes) if known else []
     bits = context_entropies(contexts, reader) if known else np.empty(0, np.float32)
     memo = EntropyMemo(context_bytes, contexts, bits)
     expected = context_entropies([t[max(0, i - context_bytes) : i] for t in TEXTS for i in range(len(t))], reader)
     found: list[np.ndarray] = []
     threads = [
-        threading.Thread(target=lambda: found.append(memo.entropies(raw, offsets, PrefixReader(MODEL))))
+        threading.Thread(target=lambda: found.append(memo.entropies(raw, offsets, PrefixCoder(MODEL))))
         for _ in range(3)
     ]
     for thread in threads:

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Protocol
 import pyarrow as pa
 import zstandard
 
-from kernels.byte_lm import ByteLM, ByteLMConfig
+from kernels.byte_lm import ByteLM
+from kernels.byte_lm_config import ByteLMConfig
 from pipeline.__main__ import main
 from schemas.byte_lm_files import write_byte_lm
 from tests.pipeline.corpora import MemoryFileSystem, jsonl, table, texts, write_arrow, write_parquet

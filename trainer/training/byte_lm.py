@@ -23,7 +23,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from kernels.byte_lm import PRESETS, START, ByteLM
+from kernels.byte_lm import ByteLM
+from kernels.byte_lm_config import PRESETS, START
 from kernels.byte_windows import scored_logits
 from schemas.batches import Documents
 from schemas.byte_lm_files import write_byte_lm

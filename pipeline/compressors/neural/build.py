@@ -20,7 +20,7 @@ from kernels.byte_lm import ByteLM
 from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo, context_entropies, table_contexts
 from kernels.pair_surprisal import PairSurprisals, pair_names, pair_surprisals
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.prefix_trie import sort_strings
 from kernels.segmentation import segment
 from kernels.string_table import distinct
@@ -143,7 +143,7 @@ def _entropies(
     if not size:
         return None, [], np.empty(0, np.float32)
     contexts = table_contexts(documents.raw, documents.offsets, size)
-    bits = context_entropies(contexts, PrefixReader(model, threads=threads))
+    bits = context_entropies(contexts, PrefixCoder(model, threads=threads))
     return EntropyMemo(size, contexts, bits), contexts, bits
 
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from kernels.byte_lm import ByteLM, ByteLMConfig
+from kernels.byte_lm import ByteLM
+from kernels.byte_lm_config import ByteLMConfig
 from kernels.byte_windows import document_entropies
 from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo
 from kernels.pair_surprisal import PairSurprisals
-from kernels.prefix_lm import PrefixReader
-from kernels.segment_reader import SegmentReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.segmentation import ends_within, segment
 from kernels.window_coder import encode_windows
 from pipeline.compressors.codebook_cache import DEFAULT_CACHE_BYTES, GrowingBook
@@ -88,7 +88,7 @@ class NeuralCompressor:
         self.memo, self.book = memo, GrowingBook(book, self.code, stage=BYTE_LM, cache_bytes=cache_bytes)
         self._described = described or {}
         self._lock = threading.Lock()
-        self._decoder = NeuralDecoder(settings, model.config.attention_bytes, book, self._reader)
+        self._decoder = NeuralDecoder(settings, model.config.attention_bytes, book, self._coder)
         self.prefixes_read = 0
         self.segment_bytes_read = 0
         self.digest = sha256_hex(canonical_json({"lm": lm_digest, "described": self._described}))
@@ -139,7 +139,7 @@ class NeuralCompressor:
             return document_entropies(self.model, documents.raw, documents.offsets)
         if isinstance(self.memo, PairSurprisals):
             return self.memo.scores(documents.raw, documents.offsets)
-        return self.memo.entropies(documents.raw, documents.offsets, self._reader())
+        return self.memo.entropies(documents.raw, documents.offsets, self._coder())
 
     def segments(self, documents: Documents, entropies: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Segment ends int64 over all bytes, and segment_offsets int64 [documents + 1]."""
@@ -171,23 +171,23 @@ class NeuralCompressor:
             window_ends=ends_within(window_ends, symbol_offsets, documents.offsets),
         )
 
-    def _reader(self) -> PrefixReader:
-        """What codes are read with; inside segments that pairs decide, it knows which bytes cannot come."""
+    def _coder(self) -> PrefixCoder:
+        """What codes with the model; inside segments that pairs of bytes decide, it knows which bytes cannot come."""
+        forbidden = None
         if isinstance(self.memo, PairSurprisals) and self.config.context == "segment":
-            barred = self.memo.boundary_pairs(self.config.theta_bits)
-            return SegmentReader(self.model, barred, threads=self.threads, window_bits=self.config.window_bits)
-        return PrefixReader(self.model, threads=self.threads, window_bits=self.config.window_bits)
+            forbidden = self.memo.boundary_pairs(self.config.theta_bits)
+        return PrefixCoder(self.model, forbidden=forbidden, threads=self.threads, window_bits=self.config.window_bits)
 
-    def _count(self, reader: PrefixReader, segment_bytes: int) -> None:
+    def _count(self, coder: PrefixCoder, segment_bytes: int) -> None:
         with self._lock:
-            self.prefixes_read += reader.prefixes_read
+            self.prefixes_read += coder.prefixes_read
             self.segment_bytes_read += segment_bytes
 
     def code(self, raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Codes of distinct segments by the model: symbols, window lengths int64, symbol_ends int64 [segments]."""
-        reader = self._reader()
-        first, last = reader.intervals(raw, starts, ends)
-        self._count(reader, first.size)
+        coder = self._coder()
+        first, last = coder.intervals(raw, starts, ends)
+        self._count(coder, first.size)
         symbols, window_ends, symbol_ends = encode_windows(
             first, last, np.cumsum(ends - starts), window_bits=self.config.window_bits
         )
@@ -196,13 +196,13 @@ class NeuralCompressor:
     def _code_blocks(self, documents: Documents, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Codes with the context of the whole aligned block: symbols, window ends and symbol_ends over the batch."""
         ends_of_blocks = block_ends(documents.offsets, self.model.config.attention_bytes)
-        reader = self._reader()
+        coder = self._coder()
         if not ends_of_blocks.size:
             return np.empty(0, np.uint16), ends_of_blocks, ends_of_blocks
         starts_of_blocks = np.concatenate((np.zeros(1, np.int64), ends_of_blocks[:-1]))
         with apart(BYTE_LM):
-            first, last = reader.intervals(documents.raw, starts_of_blocks, ends_of_blocks)
-        self._count(reader, first.size)
+            first, last = coder.intervals(documents.raw, starts_of_blocks, ends_of_blocks)
+        self._count(coder, first.size)
         return encode_windows(first, last, ends, window_bits=self.config.window_bits)
 
     def decode(self, encoding: Encoding, *, by_model: bool = False) -> Documents:
@@ -216,5 +216,5 @@ def device_probe(model: ByteLM) -> str:
     noise = ((values * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(56)).astype(np.uint8)
     text = np.where(values % np.uint64(3) == 0, noise, noise % 95 + 32).astype(np.uint8)
     starts = np.arange(0, 4096, 8)
-    first, last = PrefixReader(model).intervals(text, starts, starts + 8)
+    first, last = PrefixCoder(model).intervals(text, starts, starts + 8)
     return sha256_hex(first.tobytes() + last.tobytes())

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kernels.codebook import CODE_KEY_BYTES, Codebook, code_keys
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.string_table import StringTable, distinct, span_indices
 from pipeline.compressors.neural.artifact import NeuralSettings
 from schemas.batches import Documents, Encoding, lengths_within
@@ -25,9 +25,9 @@ class NeuralDecoder:
     """The way back of one neural compressor. Safe to share between threads."""
 
     def __init__(
-        self, settings: NeuralSettings, attention_bytes: int, book: Codebook, reader: Callable[[], PrefixReader]
+        self, settings: NeuralSettings, attention_bytes: int, book: Codebook, coder: Callable[[], PrefixCoder]
     ) -> None:
-        self._settings, self._attention_bytes, self._book, self._reader = settings, attention_bytes, book, reader
+        self._settings, self._attention_bytes, self._book, self._coder = settings, attention_bytes, book, coder
         self._lock = threading.Lock()
         self._inverse: StringTable | None = None
 
@@ -101,7 +101,7 @@ class NeuralDecoder:
         return strings[span_indices(offsets[group], lengths[group])]
 
     def _decode_by_model(self, symbols: np.ndarray, window_bytes: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-        raw, damaged = self._reader().decode(symbols, window_bytes.astype(np.int64), cuts)
+        raw, damaged = self._coder().decode(symbols, window_bytes.astype(np.int64), cuts)
         if damaged:
             raise VerificationError(
                 f"{damaged} bytes have codes that this model cannot have written; the shard is damaged"

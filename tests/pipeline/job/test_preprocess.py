@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from pipeline.__main__ import main
 from pipeline.corpus.read import ReadSettings, Record, read_documents
 from pipeline.corpus.units import FORMATS
@@ -103,7 +103,7 @@ def test_the_order_of_inputs_does_not_matter(finished: Path, tmp_path: Path, pre
 def test_lm_batch_sizes_do_not_matter(
     batch: int, finished: Path, tmp_path: Path, preprocess: Preprocess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PrefixReader.__init__.__kwdefaults__, "rows", batch)
+    monkeypatch.setitem(PrefixCoder.__init__.__kwdefaults__, "prefixes_per_read", batch)
     assert preprocess(finished / "corpus", tmp_path / "out", "--shards", "4") == 0
     assert shard_digests(tmp_path / "out") == shard_digests(finished / "out")
 

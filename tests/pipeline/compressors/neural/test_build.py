@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kernels.codebook import Codebook
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from pipeline.compressors.neural.artifact import NeuralSettings, read_codebook
 from pipeline.compressors.neural.build import ThetaTarget, build_neural
 from pipeline.compressors.neural.compressor import NeuralCompressor
@@ -17,10 +17,9 @@ from schemas.batches import Documents
 from schemas.byte_lm_files import write_byte_lm
 from schemas.errors import ArtifactError, SettingsError
 from tests.kernels.micro_lm import micro_lm
+from tests.pipeline.compressors.neural.sample_text import code_like
 
-DOCUMENTS = Documents.from_bytes(
-    [Path(__file__).read_bytes(), Path(__file__).with_name("test_pairs.py").read_bytes(), b"tail"]
-)
+DOCUMENTS = Documents.from_bytes([code_like(6000), code_like(6000, seed=1), b"tail"])
 
 
 def save_lm(directory: Path, seed: int = 0) -> Path:
@@ -156,4 +155,4 @@ def test_a_device_that_computes_other_codes_is_refused_unless_asked_for(artifact
 def test_an_empty_codebook_is_a_codebook(lm: Path, tmp_path: Path) -> None:
     build(tmp_path, lm, context="document")
     assert len(read_codebook(str(tmp_path / "codebook.arrow"))) == len(Codebook()) == 0
-    assert PrefixReader(micro_lm()).prefixes_read == 0
+    assert PrefixCoder(micro_lm()).prefixes_read == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo, context_entropies
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.segmentation import dense_contexts
 from pipeline.compressors.neural.artifact import NeuralSettings
 from pipeline.compressors.neural.compressor import NeuralCompressor
@@ -22,7 +22,7 @@ from tests.kernels.micro_lm import micro_lm
 
 MODEL = micro_lm()
 TABLES = {
-    size: EntropyMemo(size, dense_contexts(size), context_entropies(dense_contexts(size), PrefixReader(MODEL)))
+    size: EntropyMemo(size, dense_contexts(size), context_entropies(dense_contexts(size), PrefixCoder(MODEL)))
     for size in (1,)
 } | {4: EntropyMemo(4, [], np.empty(0, np.float32)), 0: None}
 TEXTS = [

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import entropy_memo, prefix_lm
+from kernels import entropy_memo, trie_evaluator
 from kernels.codebook import Codebook
 from kernels.entropy_memo import EntropyMemo, context_entropies
 from kernels.pair_surprisal import PairSurprisals, pair_surprisals
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.segmentation import dense_contexts
 from pipeline.compressors.neural.artifact import NeuralSettings
 from pipeline.compressors.neural.compressor import NeuralCompressor
@@ -43,7 +43,7 @@ TEXTS = [
 def table(size: int) -> tuple[list[bytes], np.ndarray]:
     """Contexts and entropies that a memo starts with."""
     contexts = dense_contexts(size) if size <= 2 else [b"", b"a", b"aaaa"]
-    return contexts, context_entropies(contexts, PrefixReader(micro_lm()))
+    return contexts, context_entropies(contexts, PrefixCoder(micro_lm()))
 
 
 def memo(size: int | None) -> EntropyMemo | PairSurprisals | None:
@@ -134,10 +134,10 @@ def test_twenty_thousand_times_one_byte(context: str) -> None:
 
 
 @pytest.mark.parametrize("context", ["segment", "document"])
-def test_a_tiny_pool_and_more_threads_change_nothing(context: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tiny_kv_cache_and_more_threads_change_nothing(context: str, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = Documents.from_bytes(TEXTS)
     expected = by_document(compressor(4, context).compress(documents))
-    monkeypatch.setitem(prefix_lm.POOL_BYTES, "cpu", 40_000)
+    monkeypatch.setitem(trie_evaluator.KV_CACHE_BYTES, "cpu", 40_000)
     made = compressor(4, context, threads=2)
     encoding = made.compress(documents)
     assert by_document(encoding) == expected

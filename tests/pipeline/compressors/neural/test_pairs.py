@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.pair_surprisal import pair_surprisals
-from kernels.prefix_lm import PrefixReader
-from kernels.segment_reader import SegmentReader
+from kernels.prefix_coding import PrefixCoder
 from pipeline.compressors.neural.artifact import NeuralSettings, read_entropies
 from pipeline.compressors.neural.build import ThetaTarget, build_neural
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from schemas.batches import Documents, Encoding
 from schemas.byte_lm_files import write_byte_lm
 from tests.kernels.micro_lm import micro_lm
+from tests.pipeline.compressors.neural.sample_text import code_like
 
-SAMPLE = Documents.from_bytes([Path(__file__).read_bytes(), b"", b"tail", "é 漢字 😀\n".encode() * 20])
+SAMPLE = Documents.from_bytes([code_like(6000), b"", b"tail", "é 漢字 😀\n".encode() * 20])
 UNSEEN = [b"def unseen(segments: bytes) -> None:\n    return Path(segments)\n", b"", bytes(range(256)), b"zzzz" * 40]
 
 
@@ -132,14 +132,15 @@ def test_equal_segments_have_equal_codes_wherever_they_stand(artifact: str) -> N
 
 def test_inside_segments_the_model_knows_what_cannot_come(artifact: str, lm: str, tmp_path: Path) -> None:
     made = NeuralCompressor.load(artifact)
-    assert isinstance(made._reader(), SegmentReader)
-    for changes in ({"context": "document"}, {"entropy_context_bytes": 1}):
-        directory = tmp_path / next(iter(changes))
-        assert type(NeuralCompressor.load(build(directory, lm, **changes))._reader()) is PrefixReader
     ends = np.unique(np.concatenate(([0], made.segments(SAMPLE)[0])))
-    readers = made._reader(), PrefixReader(made.model)
+    for changes in ({"context": "document"}, {"entropy_context_bytes": 1}):
+        other = NeuralCompressor.load(build(tmp_path / next(iter(changes)), lm, **changes))
+        free = np.stack(PrefixCoder(other.model).intervals(SAMPLE.raw, ends[:-1], ends[1:]))
+        assert np.array_equal(np.stack(other._coder().intervals(SAMPLE.raw, ends[:-1], ends[1:])), free)
+    coders = made._coder(), PrefixCoder(made.model)
     widths = [
-        last.astype(int) - first for first, last in (r.intervals(SAMPLE.raw, ends[:-1], ends[1:]) for r in readers)
+        last.astype(int) - first
+        for first, last in (coder.intervals(SAMPLE.raw, ends[:-1], ends[1:]) for coder in coders)
     ]
     inside = np.ones(SAMPLE.raw.size, bool)
     inside[ends[:-1]] = False

@@ -1,4 +1,4 @@
-"""The model inside segments: barred bytes give their probability to the others, and every string keeps a code."""
+"""The model inside segments: forbidden bytes give their probability to the others, and every string keeps a code."""
 
 from __future__ import annotations
 
@@ -8,56 +8,55 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.byte_lm import START
+from kernels.byte_lm_config import START
 from kernels.intervals import cumulative_frequencies
-from kernels.prefix_lm import PrefixReader
-from kernels.segment_reader import SegmentReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.window_coder import encode_windows
 from tests.kernels.micro_lm import flat, micro_lm
 
 MODEL = micro_lm()
-BARRED = np.random.default_rng(0).random((256, 256)) < 0.4
-BARRED[ord("x")] = True
+FORBIDDEN = np.random.default_rng(0).random((256, 256)) < 0.4
+FORBIDDEN[ord("x")] = True
 TEXTS = [b"def f", b"x", b"xx", b"return", bytes(range(90, 120)), b"\x00\xff"]
 
 
 def slow_interval(text: bytes, t: int) -> tuple[int, int]:
-    """First and last of byte t by the whole-window pass, barred bytes left out of the softmax."""
+    """First and last of byte t by the whole-window pass, forbidden bytes left out of the softmax."""
     with torch.inference_mode():
         logits = MODEL(torch.tensor([[START, *text[:t]]]))[0, -1]
         if t:
-            logits = torch.where(torch.from_numpy(BARRED[text[t - 1]]), -1e4, logits)
+            logits = torch.where(torch.from_numpy(FORBIDDEN[text[t - 1]]), -1e4, logits)
     cumulative = cumulative_frequencies(logits[None])[0].tolist()
     return cumulative[text[t]], cumulative[text[t] + 1] - 1
 
 
 def test_intervals_are_those_of_the_definition() -> None:
     raw, starts, ends = flat(TEXTS)
-    first, last = SegmentReader(MODEL, BARRED, rows=8).intervals(raw, starts, ends)
+    first, last = PrefixCoder(MODEL, forbidden=FORBIDDEN, prefixes_per_read=8).intervals(raw, starts, ends)
     expected = [slow_interval(text, t) for text in TEXTS for t in range(len(text))]
     # The two passes of the model may differ in their last digits, and a frequency by as much.
     assert np.abs(np.stack((first, last), 1).astype(int) - np.array(expected)).max() <= 8
 
 
-def test_a_barred_byte_keeps_the_least_frequency_and_the_first_byte_is_free() -> None:
+def test_a_forbidden_byte_keeps_the_least_frequency_and_the_first_byte_is_free() -> None:
     strings = [bytes([a, b]) for a in (65, 97, 0) for b in range(256)]
     raw, starts, ends = flat(strings)
-    first, last = SegmentReader(MODEL, BARRED).intervals(raw, starts, ends)
+    first, last = PrefixCoder(MODEL, forbidden=FORBIDDEN).intervals(raw, starts, ends)
     widths = last[1::2].astype(int) - first[1::2] + 1
-    barred = np.array([BARRED[text[0], text[1]] for text in strings])
-    # The rest of the rounding goes to the likeliest byte, so no other barred byte has more than one.
-    assert (widths[barred] == 1).all()
+    forbidden = np.array([FORBIDDEN[text[0], text[1]] for text in strings])
+    # The rest of the rounding goes to the likeliest byte, so no other forbidden byte has more than one.
+    assert (widths[forbidden] == 1).all()
     assert widths.reshape(3, 256).sum(1).tolist() == [65536] * 3
-    plain = PrefixReader(MODEL).intervals(raw, starts, ends)
-    assert np.array_equal(first[::2], plain[0][::2])
-    assert np.array_equal(last[::2], plain[1][::2])
+    free = PrefixCoder(MODEL).intervals(raw, starts, ends)
+    assert np.array_equal(first[::2], free[0][::2])
+    assert np.array_equal(last[::2], free[1][::2])
 
 
-def test_nothing_barred_is_the_plain_reader() -> None:
+def test_nothing_forbidden_is_the_free_coder() -> None:
     raw, starts, ends = flat(TEXTS)
-    found = SegmentReader(MODEL, np.zeros((256, 256), bool)).intervals(raw, starts, ends)
-    for mine, plain in zip(found, PrefixReader(MODEL).intervals(raw, starts, ends), strict=True):
-        assert np.array_equal(mine, plain)
+    found = PrefixCoder(MODEL, forbidden=np.zeros((256, 256), bool)).intervals(raw, starts, ends)
+    for mine, free in zip(found, PrefixCoder(MODEL).intervals(raw, starts, ends), strict=True):
+        assert np.array_equal(mine, free)
 
 
 @settings(max_examples=15, deadline=None)
@@ -66,17 +65,20 @@ def test_nothing_barred_is_the_plain_reader() -> None:
 )
 def test_any_strings_come_back_from_the_model_alone(texts: list[bytes], window_bits: int) -> None:
     raw, starts, ends = flat(texts)
-    reader = SegmentReader(MODEL, BARRED, rows=16, window_bits=window_bits)
-    first, last = reader.intervals(raw, starts, ends)
+    coder = PrefixCoder(MODEL, forbidden=FORBIDDEN, prefixes_per_read=16, window_bits=window_bits)
+    first, last = coder.intervals(raw, starts, ends)
     symbols, window_ends, symbol_ends = encode_windows(first, last, ends, window_bits=window_bits)
     offsets = np.concatenate(([0], symbol_ends))
-    out, damaged = reader.decode(symbols, np.diff(window_ends, prepend=0), offsets)
+    out, damaged = coder.decode(symbols, np.diff(window_ends, prepend=0), offsets)
     assert (out.tobytes(), damaged) == (raw.tobytes(), 0)
 
 
 @pytest.mark.parametrize("rows", [4, 512])
 def test_company_changes_nothing(rows: int) -> None:
     raw, starts, ends = flat(TEXTS)
-    together = np.stack(SegmentReader(MODEL, BARRED, rows=rows).intervals(raw, starts, ends))
-    alone = [np.stack(SegmentReader(MODEL, BARRED, rows=rows).intervals(*flat([text]))) for text in TEXTS]
+    together = np.stack(PrefixCoder(MODEL, forbidden=FORBIDDEN, prefixes_per_read=rows).intervals(raw, starts, ends))
+    alone = [
+        np.stack(PrefixCoder(MODEL, forbidden=FORBIDDEN, prefixes_per_read=rows).intervals(*flat([text])))
+        for text in TEXTS
+    ]
     assert np.array_equal(together, np.concatenate(alone, 1))

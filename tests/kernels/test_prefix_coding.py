@@ -10,12 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels import prefix_lm
-from kernels.byte_lm import START
+from kernels import trie_evaluator
+from kernels.byte_lm_config import START
 from kernels.intervals import cumulative_frequencies, entropies_bits
-from kernels.prefix_lm import PrefixReader
+from kernels.prefix_coding import PrefixCoder
 from kernels.prefix_trie import build_trie, inner_node_bounds, sort_strings
 from kernels.window_coder import encode_windows
+from tests.kernels.bigram_model import BigramModel
 from tests.kernels.micro_lm import flat, micro_lm
 from tests.oracles import prefixes
 
@@ -42,7 +43,7 @@ def test_a_trie_holds_each_prefix_once_and_leads_back_to_the_strings(strings: li
 
 def test_intervals_are_those_of_the_whole_forward_pass_up_to_rounding() -> None:
     data, starts, ends = flat(STRINGS[:60])
-    first, last = PrefixReader(MODEL, rows=64).intervals(data, starts, ends)
+    first, last = PrefixCoder(MODEL, prefixes_per_read=64).intervals(data, starts, ends)
     at = 0
     with torch.inference_mode():
         for string in STRINGS[:60]:
@@ -58,29 +59,29 @@ def test_intervals_are_those_of_the_whole_forward_pass_up_to_rounding() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_rows_threads_order_and_company_change_no_bit(rows: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data, starts, ends = flat(STRINGS)
-    whole = PrefixReader(MODEL, rows=512).intervals(data, starts, ends)
-    monkeypatch.setitem(prefix_lm.POOL_BYTES, "cpu", 60_000)
+    whole = PrefixCoder(MODEL, prefixes_per_read=512).intervals(data, starts, ends)
+    monkeypatch.setitem(trie_evaluator.KV_CACHE_BYTES, "cpu", 60_000)
     chosen = np.random.default_rng(rows).permutation(len(STRINGS))[:250]
-    part = PrefixReader(MODEL, rows=rows, threads=threads).intervals(data, starts[chosen], ends[chosen])
+    part = PrefixCoder(MODEL, prefixes_per_read=rows, threads=threads).intervals(data, starts[chosen], ends[chosen])
     for every, some in zip(whole, part, strict=True):
         assert np.concatenate([every[starts[i] : ends[i]] for i in chosen]).tolist() == some.tolist()
 
 
 def test_each_prefix_is_read_once() -> None:
     data, starts, ends = flat(STRINGS)
-    reader = PrefixReader(MODEL)
-    reader.intervals(data, starts, ends)
-    assert reader.prefixes_read == len(prefixes(STRINGS))
+    coder = PrefixCoder(MODEL)
+    coder.intervals(data, starts, ends)
+    assert coder.prefixes_read == len(prefixes(STRINGS))
 
 
 @pytest.mark.parametrize("window_bits", [10, 12, 16])
 def test_the_model_alone_decodes_what_it_coded(window_bits: int) -> None:
     data, starts, ends = flat(STRINGS)
-    reader = PrefixReader(MODEL, rows=64, window_bits=window_bits)
-    intervals = reader.intervals(data, starts, ends)
+    coder = PrefixCoder(MODEL, prefixes_per_read=64, window_bits=window_bits)
+    intervals = coder.intervals(data, starts, ends)
     symbols, window_ends, symbol_ends = encode_windows(*intervals, ends, window_bits=window_bits)
     lengths = np.diff(window_ends, prepend=0)
-    other = PrefixReader(MODEL, rows=256, window_bits=window_bits)
+    other = PrefixCoder(MODEL, prefixes_per_read=256, window_bits=window_bits)
     out, damaged = other.decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
     assert (out.tobytes(), damaged) == (b"".join(STRINGS), 0)
 
@@ -88,13 +89,13 @@ def test_the_model_alone_decodes_what_it_coded(window_bits: int) -> None:
 def test_decoding_in_the_dtype_of_gpus() -> None:
     model = copy.deepcopy(MODEL).to(torch.bfloat16)
     data, starts, ends = flat(STRINGS)
-    first, last = PrefixReader(model, rows=64).intervals(data, starts, ends)
+    first, last = PrefixCoder(model, prefixes_per_read=64).intervals(data, starts, ends)
     symbols, window_ends, symbol_ends = encode_windows(first, last, ends)
     lengths = np.diff(window_ends, prepend=0)
-    out, damaged = PrefixReader(model, rows=64).decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
+    out, damaged = PrefixCoder(model, prefixes_per_read=64).decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
     assert (out.tobytes(), damaged) == (b"".join(STRINGS), 0)
     widths = np.log2(last.astype(float) - first + 1)
-    exact_first, exact_last = PrefixReader(MODEL, rows=64).intervals(data, starts, ends)
+    exact_first, exact_last = PrefixCoder(MODEL, prefixes_per_read=64).intervals(data, starts, ends)
     assert widths.mean() == pytest.approx(np.log2(exact_last.astype(float) - exact_first + 1).mean(), abs=0.02)
 
 
@@ -103,19 +104,49 @@ def test_decoding_in_the_dtype_of_gpus() -> None:
 def test_a_gpu_decodes_what_it_coded_whatever_the_company() -> None:
     model = copy.deepcopy(MODEL).to("cuda", torch.bfloat16)
     data, starts, ends = flat(STRINGS)
-    first, last = PrefixReader(model).intervals(data, starts, ends)
+    first, last = PrefixCoder(model).intervals(data, starts, ends)
     symbols, window_ends, symbol_ends = encode_windows(first, last, ends)
     lengths = np.diff(window_ends, prepend=0)
-    out, damaged = PrefixReader(model).decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
+    out, damaged = PrefixCoder(model).decode(symbols, lengths, np.concatenate(([0], symbol_ends)))
     assert (out.tobytes(), damaged) == (b"".join(STRINGS), 0)
-    some = PrefixReader(model).intervals(data, starts[:50], ends[:50])
+    some = PrefixCoder(model).intervals(data, starts[:50], ends[:50])
     assert np.array_equal(np.stack(some), np.stack((first, last))[:, : ends[49]])
 
 
 def test_entropies_are_those_after_each_string() -> None:
     strings = [b"", b"a", b"ab", b"ba\x00", b"ab"]
-    found = PrefixReader(MODEL).entropies(*flat(strings))
+    found = PrefixCoder(MODEL).entropies(*flat(strings))
     with torch.inference_mode():
         expected = [float(entropies_bits(MODEL(torch.tensor([[START, *string]]))[0, -1:])[0]) for string in strings]
     assert found.tolist() == pytest.approx(expected, abs=2 / 1024)
     assert found[2] == found[4]
+
+
+@pytest.mark.parametrize("forbidding", [False, True])
+def test_any_model_with_the_interface_codes_and_decodes(forbidding: bool) -> None:
+    model = BigramModel(b"".join(STRINGS))
+    forbidden = np.arange(256)[:, None] * 7 % 5 == np.arange(256) % 5 if forbidding else None
+    coder = PrefixCoder(model, forbidden=forbidden, prefixes_per_read=64)
+    data, starts, ends = flat(STRINGS)
+    first, last = coder.intervals(data, starts, ends)
+    symbols, window_ends, symbol_ends = encode_windows(first, last, ends)
+    out, damaged = coder.decode(symbols, np.diff(window_ends, prepend=0), np.concatenate(([0], symbol_ends)))
+    assert (out.tobytes(), damaged) == (b"".join(STRINGS), 0)
+    for i, string in enumerate(STRINGS[:50]):
+        for t, byte in enumerate(string):
+            context = torch.tensor([string[t - 1] if t else START])
+            counts = model.forward(context)
+            if t and forbidden is not None:
+                counts = counts.clone()
+                counts[0, torch.from_numpy(forbidden[string[t - 1]])] = 0
+            cumulative = model.cumulative_frequencies(counts, 16)[0].tolist()
+            at = starts[i] + t
+            assert (first[at], last[at] + 1) == (cumulative[byte], cumulative[byte + 1])
+
+
+def test_a_batch_invariant_model_reads_no_padding() -> None:
+    model = BigramModel(b"abc")
+    coder = PrefixCoder(model, prefixes_per_read=64)
+    coder.entropies(*flat(STRINGS))
+    assert sum(model.reads) == coder.prefixes_read
+    assert max(model.reads) <= 64
