@@ -87,9 +87,4 @@ def test_schemas_need_neither_torch_nor_beam(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in MODULES if name.partition(".")[0] in ("pipeline", "kernels")])
 def test_only_the_graph_and_the_file_systems_know_beam(name: str) -> None:
     knows = any(module.startswith("apache_beam") for module, _ in imported(MODULES[name]))
-    assert not knows or name in (
-        "pipeline.job.graph",
-        "pipeline.storage.open",
-        "pipeline.job.runners",
-        "pipeline.storage.files",
-    )
+    assert knows == (name in ("pipeline.job.graph", "pipeline.job.runners", "pipeline.storage.beam"))

@@ -20,7 +20,7 @@ from pipeline.compressors.gzip import GzipCompressor
 from pipeline.corpus.discover import plan_units
 from pipeline.corpus.read import ReadSettings, Record, read_documents
 from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path
-from pipeline.storage import files as storage
+from pipeline.storage import files
 from schemas.errors import SettingsError
 from tests.pipeline.corpora import jsonl, texts, whole
 from tests.pipeline.runs import content
@@ -167,18 +167,18 @@ def test_two_attempts_may_commit_a_unit_at_once(tmp_path: Path, monkeypatch: pyt
 def test_a_full_disk_is_one_line(number: int, tmp_path: Path) -> None:
     with (
         pytest.raises(SettingsError, match=r"no room in .*free some.*the same command again"),
-        storage.explain_no_room(str(tmp_path)),
+        files.explain_no_room(str(tmp_path)),
     ):
         raise OSError(number, os.strerror(number))
 
 
 def test_other_errors_of_a_disk_stay_what_they_are(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), storage.explain_no_room(str(tmp_path)):
+    with pytest.raises(PermissionError), files.explain_no_room(str(tmp_path)):
         raise PermissionError(errno.EACCES, "no")
 
 
 def test_a_file_that_cannot_be_written_to_its_end_is_gone(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="full"), storage.create(str(tmp_path / "a")) as file:
+    with pytest.raises(OSError, match="full"), files.create(str(tmp_path / "a")) as file:
         file.write(b"half")
         raise OSError(errno.ENOSPC, "full")
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ import numpy as np
 
 from kernels.codebook import Codebook
 from kernels.string_table import distinct
-from pipeline.timing import apart
+from pipeline.timing import attribute_time_to
 
 DEFAULT_CACHE_BYTES = 256 << 20
 
@@ -43,7 +43,7 @@ class GrowingBook:
         unknown = np.flatnonzero(entries < 0)
         unknown = unknown[distinct(raw, starts[unknown], ends[unknown])[0]]
         starts_of_new, ends_of_new = starts[unknown], ends[unknown]
-        with apart(self._stage):
+        with attribute_time_to(self._stage):
             codes = self._code(raw, starts_of_new, ends_of_new)
         with self._lock:
             book = self._book_to_grow(book)

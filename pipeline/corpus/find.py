@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.units import ARROW, JSONL, JSONL_GZIP, JSONL_ZSTD, PARQUET, TEXT
-from pipeline.storage.open import beam_file_systems, known_to_beam, one_line, open_binary, size_of
+from pipeline.storage import beam
+from pipeline.storage.open import one_line, open_binary, size_of
 from schemas.errors import InputError
 from schemas.files import is_remote
 
@@ -134,7 +135,7 @@ def _glob_root(pattern: str) -> str:
 def _find_remote(url: str) -> tuple[list[Found], list[list[Found]]]:
     """(files, contents of directories) of a URL."""
     try:
-        if known_to_beam(url):
+        if beam.serves(url):
             return _find_in_beam(url)
         with open_binary(url) as file:
             return [_found(url, url.partition("?")[0].rpartition("/")[0], size_of(file))], []
@@ -148,17 +149,11 @@ def _find_in_beam(url: str) -> tuple[list[Found], list[list[Found]]]:
     """A file, a glob, or else every file below a directory, in one of Beam's file systems."""
     if re.search(r"[*?\[]", url):
         # Beam's "a/**/b" asks for at least one directory between; people mean "or none".
-        matches = {**_beam_match(url), **(_beam_match(url.replace("/**/", "/")) if "/**/" in url else {})}
+        matches = {**beam.sizes(url), **(beam.sizes(url.replace("/**/", "/")) if "/**/" in url else {})}
         return [_found(path, _glob_root(url), size) for path, size in matches.items()], []
-    if not url.endswith("/") and (matches := _beam_match(url)):
+    if not url.endswith("/") and (matches := beam.sizes(url)):
         return [_found(path, posixpath.dirname(path), size) for path, size in matches.items()], []
     root = url.rstrip("/")
-    members = [_found(path, root, size) for path, size in _beam_match(root + "/**").items()]
+    members = [_found(path, root, size) for path, size in beam.sizes(root + "/**").items()]
     members = [file for file in members if not any(map(_is_skipped, file.source.split("/")[:-1]))]
     return [], [members] if members else []
-
-
-def _beam_match(pattern: str) -> dict[str, int]:
-    """Path to size in bytes of everything that `pattern` matches; entries that stand for directories are left out."""
-    metadata = beam_file_systems().match([pattern])[0].metadata_list
-    return {file.path: file.size_in_bytes for file in metadata if not file.path.endswith("/")}

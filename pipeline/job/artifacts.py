@@ -21,7 +21,7 @@ from typing import Any
 from pipeline.compressors.neural.artifact import COMPRESSOR_NAME, read_described
 from pipeline.compressors.registry import TOKENIZER_NAME
 from pipeline.job.settings import LM_SIZES, ModelSettings, PreprocessSettings
-from pipeline.storage import files as storage
+from pipeline.storage import files
 from schemas.byte_lm_files import CONFIG_NAME, read_byte_lm
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, sha256_hex
@@ -75,7 +75,7 @@ class Workshop:
         """Directory of the byte LM: the one given, or one trained on the sample."""
         lm = self.settings.models.lm
         if lm not in LM_SIZES:
-            directory = storage.local_copy(lm)
+            directory = files.local_copy(lm)
             read_byte_lm(directory)
             return directory
         directory = os.path.join(self.directory, f"lm-{lm}")
@@ -128,9 +128,9 @@ class Workshop:
         given = _read_given(models.tokenizer) if models.tokenizer else None
         if given is not None:
             TokenizerCompressor(given, label=models.tokenizer)
-        storage.write_bytes(os.path.join(directory, REQUEST_NAME), canonical_json(tokenizer_request(models)))
+        files.write_bytes(os.path.join(directory, REQUEST_NAME), canonical_json(tokenizer_request(models)))
         if given is not None:
-            storage.write_bytes(path, given)
+            files.write_bytes(path, given)
         else:
             train = read_sample(self.sample()).train
             logger.info("training a tokenizer of %d pieces", models.tokenizer_vocabulary)
@@ -156,11 +156,11 @@ def tokenizer_request(models: ModelSettings) -> dict[str, Any]:
 
 def check_tokenizer(directory: str, models: ModelSettings) -> None:
     """Refuse a tokenizer that was made with other settings than are asked for now."""
-    request = storage.join(directory, REQUEST_NAME)
-    if storage.exists(request):
-        _refuse_other_request(directory, tokenizer_request(models), json.loads(storage.read_bytes(request)))
-    path = storage.join(directory, TOKENIZER_NAME)
-    if models.tokenizer and storage.read_bytes(path) != _read_given(models.tokenizer):
+    request = files.join(directory, REQUEST_NAME)
+    if files.exists(request):
+        _refuse_other_request(directory, tokenizer_request(models), json.loads(files.read_bytes(request)))
+    path = files.join(directory, TOKENIZER_NAME)
+    if models.tokenizer and files.read_bytes(path) != _read_given(models.tokenizer):
         raise ArtifactError(f"{path} is another model than {models.tokenizer}; choose another --output")
 
 
@@ -177,7 +177,7 @@ def check_request(directory: str, models: ModelSettings) -> None:
     """Refuse a neural compressor that was made with other settings than are asked for now."""
     _, described = read_described(directory)
     _refuse_other_request(directory, neural_request(models), described["request"])
-    if models.lm not in LM_SIZES and read_byte_lm(storage.local_copy(models.lm)).digest != described["lm_digest"]:
+    if models.lm not in LM_SIZES and read_byte_lm(files.local_copy(models.lm)).digest != described["lm_digest"]:
         raise ArtifactError(f"{directory} was made with another byte LM than {models.lm}; choose another --output")
 
 
@@ -185,15 +185,15 @@ def artifacts_digest(directory: str) -> str:
     """A name for all artifacts in a compressors directory, without loading them."""
     parts = {}
     for name in ("neural", "tokenizer"):
-        for file in storage.list_files(storage.join(directory, name)):
+        for file in files.list_files(files.join(directory, name)):
             if file in (COMPRESSOR_NAME, CONFIG_NAME, TOKENIZER_NAME):
-                parts[f"{name}/{file}"] = sha256_hex(storage.read_bytes(storage.join(directory, name, file)))
+                parts[f"{name}/{file}"] = sha256_hex(files.read_bytes(files.join(directory, name, file)))
     return sha256_hex(canonical_json(parts))
 
 
 def _read_given(path: str) -> bytes:
     try:
-        return storage.read_bytes(path)
+        return files.read_bytes(path)
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"no tokenizer at {path}; give a SentencePiece .model file, or leave it out to train one"

@@ -22,7 +22,7 @@ from pipeline.compressors.base import Compressor
 from pipeline.corpus.read import ReadSettings, Record, read_documents
 from pipeline.corpus.units import Unit
 from pipeline.dataset.shard_writer import ShardWriter
-from pipeline.storage import files as storage
+from pipeline.storage import files
 from pipeline.timing import Clock
 from schemas.batches import Documents
 from schemas.files import canonical_json
@@ -78,23 +78,23 @@ class Commit:
 
 def commit_path(output: str, unit: int) -> str:
     """Where the commit record of a unit stands."""
-    return storage.join(output, WORK_DIRECTORY, "done", f"unit-{unit:05d}.json")
+    return files.join(output, WORK_DIRECTORY, "done", f"unit-{unit:05d}.json")
 
 
 def staged_path(output: str, name: str) -> str:
     """Where a staged file stands until it gets its final name."""
-    return storage.join(output, WORK_DIRECTORY, "staged", name)
+    return files.join(output, WORK_DIRECTORY, "staged", name)
 
 
 def finished_commit(job: UnitJob, unit: Unit) -> Commit | None:
     """The unit's commit record, if an earlier attempt of the same run has left it and its files."""
     path = commit_path(job.output, unit.index)
-    if not storage.exists(path):
+    if not files.exists(path):
         return None
-    commit = Commit.from_bytes(storage.read_bytes(path))
-    final = storage.join(job.output, commit.shard["name"])
+    commit = Commit.from_bytes(files.read_bytes(path))
+    final = files.join(job.output, commit.shard["name"])
     staged = staged_path(job.output, commit.staged)
-    if commit.identity != job.identity or not (storage.exists(staged) or storage.exists(final)):
+    if commit.identity != job.identity or not (files.exists(staged) or files.exists(final)):
         return None
     return commit
 
@@ -112,14 +112,14 @@ class UnitCompressor:
         done = finished_commit(self.job, unit)
         if done is not None:
             return done
-        with storage.explain_no_room(self.job.output):
+        with files.explain_no_room(self.job.output):
             attempt = f"unit-{unit.index:05d}.{os.getpid()}-{time.monotonic_ns()}"
             commit = self._write(unit, f"{attempt}.arrow")
             # Another attempt may commit the same unit at this moment, so the record has a name of its own until then.
             staged = staged_path(self.job.output, f"{attempt}.json")
-            with storage.create(staged) as file:
+            with files.create(staged) as file:
                 file.write(commit.to_bytes())
-            storage.rename(staged, commit_path(self.job.output, unit.index))
+            files.rename(staged, commit_path(self.job.output, unit.index))
         return commit
 
     def _write(self, unit: Unit, staged: str) -> Commit:
@@ -127,11 +127,11 @@ class UnitCompressor:
         rejects: list[Reject] = []
         read = 0
         path = staged_path(self.job.output, staged)
-        with storage.create(path) as file, ShardWriter(file, self.schema, self.job.compression) as writer:
+        with files.create(path) as file, ShardWriter(file, self.schema, self.job.compression) as writer:
             for window in clock.each("read", self._windows(unit, rejects)):
                 read += len(window)
                 self._write_window(writer, window, clock)
-            with clock("write"):
+            with clock.stage("write"):
                 summary = writer.close()
         read += len(rejects)
         assert read == summary.rows + len(rejects), (read, summary.rows, len(rejects))
@@ -139,7 +139,7 @@ class UnitCompressor:
         if rejects:
             staged_rejects = staged.removesuffix(".arrow") + ".rejects.jsonl"
             lines = [json.dumps(asdict(reject), sort_keys=True, ensure_ascii=False) + "\n" for reject in rejects]
-            storage.write_bytes(staged_path(self.job.output, staged_rejects), "".join(lines).encode())
+            files.write_bytes(staged_path(self.job.output, staged_rejects), "".join(lines).encode())
         reasons = dict(sorted(Counter(reject.reason for reject in rejects).items()))
         entry = ShardEntry(name=shard_name(unit.index, unit.total), rejects=reasons, **asdict(summary))
         return Commit(
@@ -172,13 +172,13 @@ class UnitCompressor:
         documents = Documents.from_bytes([record.text for record in window])
         encodings = {}
         for name, compressor in self.compressors.items():
-            with clock(name):
+            with clock.stage(name):
                 encodings[name] = compressor.compress(documents)
         entropy: np.ndarray | None = None
         if self.job.entropy:
-            with clock("entropy"):
+            with clock.stage("entropy"):
                 entropy = self.compressors["neural"].entropies(documents)  # type: ignore[attr-defined]
-        with clock("write"):
+        with clock.stage("write"):
             writer.write(
                 [record.doc_id for record in window],
                 [record.source for record in window],

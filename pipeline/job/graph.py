@@ -23,7 +23,7 @@ from pipeline.corpus.units import Unit
 from pipeline.job import runners
 from pipeline.job.compress_unit import WORK_DIRECTORY, Commit, UnitCompressor, UnitJob
 from pipeline.job.publish import Publication, publish
-from pipeline.storage import files as storage
+from pipeline.storage import files
 from schemas.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class CompressUnit(beam.DoFn):
 
 def _check_sees(output: str) -> None:
     """SettingsError on a worker of another machine that does not share the launcher's directory."""
-    if storage.is_local(output) and not os.path.isdir(storage.join(output, WORK_DIRECTORY)):
+    if files.is_local(output) and not os.path.isdir(files.join(output, WORK_DIRECTORY)):
         raise SettingsError(
             f"there is no {output} on {socket.gethostname()}; give an --output that all workers share, or a bucket"
         )

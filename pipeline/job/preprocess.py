@@ -16,8 +16,7 @@ from pipeline.job.artifacts import Workshop, artifacts_digest, check_request, ch
 from pipeline.job.compress_unit import WORK_DIRECTORY, UnitJob, finished_commit
 from pipeline.job.publish import REFUSED_NAME, Publication, add_to_report, manifest_settings, publish, versions
 from pipeline.job.settings import LOCAL_RUNNER, PreprocessSettings
-from pipeline.storage import credentials, lock
-from pipeline.storage import files as storage
+from pipeline.storage import credentials, files, lock
 from schemas.errors import DatasetError, SettingsError, TooManyRejects
 from schemas.files import canonical_json, sha256_hex
 from schemas.manifest import MANIFEST_NAME, Manifest
@@ -41,19 +40,19 @@ def preprocess(settings: PreprocessSettings) -> bool:
     if len(units) > MAX_SHARDS:
         raise SettingsError(f"{len(units)} shards are more than {MAX_SHARDS}; give fewer --shards or more --unit-bytes")
     _refuse_output_in_input(settings, units)
-    storage.make_directory(settings.output)
-    with lock.hold(settings.output), storage.explain_no_room(settings.output):
-        if storage.exists(storage.join(settings.output, MANIFEST_NAME)):
+    files.make_directory(settings.output)
+    with lock.hold(settings.output), files.explain_no_room(settings.output):
+        if files.exists(files.join(settings.output, MANIFEST_NAME)):
             check_same_run(settings, units)
-            storage.remove(storage.join(settings.output, WORK_DIRECTORY))
+            files.remove(files.join(settings.output, WORK_DIRECTORY))
             return False
         if "neural" in settings.compressors:
             check_device(settings.device)
         directory = _compressors_directory(settings)
-        storage.make_directory(directory)
-        workshop = Workshop(settings, storage.local_copy(directory))
+        files.make_directory(directory)
+        workshop = Workshop(settings, files.local_copy(directory))
         workshop.prepare()
-        storage.upload(workshop.directory, directory)
+        files.upload(workshop.directory, directory)
         prepared = time.monotonic()
         _compress(settings, units)
         add_to_report(
@@ -65,17 +64,17 @@ def preprocess(settings: PreprocessSettings) -> bool:
                 "workers": settings.workers,
             },
         )
-        storage.remove(storage.join(settings.output, WORK_DIRECTORY))
+        files.remove(files.join(settings.output, WORK_DIRECTORY))
     return True
 
 
 def _compress(settings: PreprocessSettings, units: list[Unit]) -> None:
     """Run the graph over the units that are not done, and publish."""
     for name in ("done", "staged"):
-        storage.make_directory(storage.join(settings.output, WORK_DIRECTORY, name))
-    storage.remove(storage.join(settings.output, WORK_DIRECTORY, REFUSED_NAME))
+        files.make_directory(files.join(settings.output, WORK_DIRECTORY, name))
+    files.remove(files.join(settings.output, WORK_DIRECTORY, REFUSED_NAME))
     # Workers stand in other directories than this process.
-    output = os.path.abspath(settings.output) if storage.is_local(settings.output) else settings.output
+    output = os.path.abspath(settings.output) if files.is_local(settings.output) else settings.output
     job = UnitJob(
         output=output,
         identity=identity(settings, units),
@@ -84,7 +83,7 @@ def _compress(settings: PreprocessSettings, units: list[Unit]) -> None:
         compression=settings.compression,
         entropy=settings.entropy,
     )
-    loading = {**_loading(settings), "directory": storage.join(output, COMPRESSORS_DIRECTORY)}
+    loading = {**_loading(settings), "directory": files.join(output, COMPRESSORS_DIRECTORY)}
     described = {}
     for name, compressor in load_compressors(**loading).items():
         dtype = compressor.symbol_dtype.name
@@ -108,7 +107,7 @@ def _compress(settings: PreprocessSettings, units: list[Unit]) -> None:
         with progress_bar(settings.output, units):
             graph.run(units, job, loading, publication, beam_options)
     _raise_if_refused(settings)
-    if not storage.exists(storage.join(settings.output, MANIFEST_NAME)):
+    if not files.exists(files.join(settings.output, MANIFEST_NAME)):
         raise DatasetError(
             f"the job has ended, but {settings.output} has no {MANIFEST_NAME}; look at the runner's log, "
             "then give the same command again: finished units are kept"
@@ -116,9 +115,9 @@ def _compress(settings: PreprocessSettings, units: list[Unit]) -> None:
 
 
 def _raise_if_refused(settings: PreprocessSettings) -> None:
-    path = storage.join(settings.output, WORK_DIRECTORY, REFUSED_NAME)
-    if storage.exists(path):
-        refused = json.loads(storage.read_bytes(path))
+    path = files.join(settings.output, WORK_DIRECTORY, REFUSED_NAME)
+    if files.exists(path):
+        refused = json.loads(files.read_bytes(path))
         reasons = ", ".join(f"{reason} {count}" for reason, count in refused["rejected_by_reason"].items())
         raise TooManyRejects(
             f"{refused['rejected']} of {refused['read']} documents were set aside ({reasons}), more than "
@@ -150,13 +149,13 @@ def _content_settings(settings: PreprocessSettings) -> dict[str, Any]:
 
 def check_same_run(settings: PreprocessSettings, units: list[Unit]) -> None:
     """Refuse an output directory that holds the dataset of another run."""
-    path = storage.join(settings.output, MANIFEST_NAME)
-    manifest = Manifest.from_bytes(storage.read_bytes(path), path)
+    path = files.join(settings.output, MANIFEST_NAME)
+    manifest = Manifest.from_bytes(files.read_bytes(path), path)
     common = set(settings.compressors) & set(manifest.compressors)
     if "neural" in common:
-        check_request(storage.local_copy(storage.join(_compressors_directory(settings), "neural")), settings.models)
+        check_request(files.local_copy(files.join(_compressors_directory(settings), "neural")), settings.models)
     if common & {"tokenizer", "token_bytes"}:
-        check_tokenizer(storage.join(_compressors_directory(settings), "tokenizer"), settings.models)
+        check_tokenizer(files.join(_compressors_directory(settings), "tokenizer"), settings.models)
     if manifest.settings.get("identity") != identity(settings, units):
         raise DatasetError(
             f"{settings.output} holds the finished dataset of another run (other input, settings or models); "
@@ -165,7 +164,7 @@ def check_same_run(settings: PreprocessSettings, units: list[Unit]) -> None:
 
 
 def _compressors_directory(settings: PreprocessSettings) -> str:
-    return storage.join(settings.output, COMPRESSORS_DIRECTORY)
+    return files.join(settings.output, COMPRESSORS_DIRECTORY)
 
 
 def _loading(settings: PreprocessSettings) -> dict[str, Any]:
@@ -182,7 +181,7 @@ def _loading(settings: PreprocessSettings) -> dict[str, Any]:
 
 def _refuse_output_in_input(settings: PreprocessSettings, units: list[Unit]) -> None:
     """A later run would read what this one writes."""
-    if not storage.is_local(settings.output):
+    if not files.is_local(settings.output):
         return
     output = os.path.join(os.path.abspath(settings.output), "")
     for path in settings.inputs:

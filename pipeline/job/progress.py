@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from pipeline.corpus.units import Unit
 from pipeline.job.compress_unit import WORK_DIRECTORY
-from pipeline.storage import files as storage
+from pipeline.storage import files
 
 LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 10.0
@@ -21,14 +21,14 @@ REMOTE_POLL_SECONDS = 10.0
 def progress_bar(output: str, units: Sequence[Unit]) -> Iterator[None]:
     """Show input bytes done over all input bytes while the body runs; nothing where stderr is no terminal."""
     sizes = {f"unit-{unit.index:05d}.json": unit.size_bytes for unit in units}
-    done = storage.join(output, WORK_DIRECTORY, "done")
+    done = files.join(output, WORK_DIRECTORY, "done")
     stop = threading.Event()
     bar = tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="shards", disable=not sys.stderr.isatty())
 
     def poll() -> None:
-        period = LOCAL_POLL_SECONDS if storage.is_local(output) else REMOTE_POLL_SECONDS
+        period = LOCAL_POLL_SECONDS if files.is_local(output) else REMOTE_POLL_SECONDS
         while not stop.wait(period):
-            bar.n = sum(sizes.get(name, 0) for name in storage.list_files(done))
+            bar.n = sum(sizes.get(name, 0) for name in files.list_files(done))
             bar.refresh()
 
     thread = threading.Thread(target=poll, daemon=True)

@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 from pipeline.job.compress_unit import REJECTS_DIRECTORY, WORK_DIRECTORY, Commit, staged_path
-from pipeline.storage import files as storage
+from pipeline.storage import files
 from schemas.files import canonical_json
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, Totals
 from schemas.shards import SHARD_PATTERN
@@ -36,7 +36,7 @@ def publish(commits: Sequence[Commit], publication: Publication) -> None:
 
     SettingsError where the disk is full.
     """
-    with storage.explain_no_room(publication.output):
+    with files.explain_no_room(publication.output):
         _publish(commits, publication)
 
 
@@ -50,18 +50,18 @@ def _publish(commits: Sequence[Commit], publication: Publication) -> None:
         refused = {"rejected_by_reason": totals.rejected_by_reason, "read": totals.read, "rejected": totals.rejected}
         first = next(commit.staged_rejects for commit in commits if commit.staged_rejects)
         refused["example"] = staged_path(output, first)
-        storage.write_bytes(storage.join(output, WORK_DIRECTORY, REFUSED_NAME), canonical_json(refused))
+        files.write_bytes(files.join(output, WORK_DIRECTORY, REFUSED_NAME), canonical_json(refused))
         return
-    rejects = storage.join(output, REJECTS_DIRECTORY)
-    storage.make_directory(rejects)
+    rejects = files.join(output, REJECTS_DIRECTORY)
+    files.make_directory(rejects)
     names = [entry.name.removesuffix(".arrow") for entry in entries]
     _remove_others(output, SHARD_PATTERN, {entry.name for entry in entries})
     _remove_others(rejects, "*", {f"{name}.jsonl" for name, c in zip(names, commits, strict=True) if c.staged_rejects})
     for commit, name in zip(commits, names, strict=True):
-        _settle(staged_path(output, commit.staged), storage.join(output, f"{name}.arrow"))
+        _settle(staged_path(output, commit.staged), files.join(output, f"{name}.arrow"))
         if commit.staged_rejects:
-            _settle(staged_path(output, commit.staged_rejects), storage.join(rejects, f"{name}.jsonl"))
-    storage.write_bytes(storage.join(output, REPORT_NAME), canonical_json(_report(commits)))
+            _settle(staged_path(output, commit.staged_rejects), files.join(rejects, f"{name}.jsonl"))
+    files.write_bytes(files.join(output, REPORT_NAME), canonical_json(_report(commits)))
     manifest = Manifest(
         shards=tuple(entries),
         compressors=publication.compressors,
@@ -70,21 +70,21 @@ def _publish(commits: Sequence[Commit], publication: Publication) -> None:
         versions=publication.versions,
     )
     manifest.check_balance()
-    storage.write_bytes(storage.join(output, MANIFEST_NAME), manifest.to_bytes())
+    files.write_bytes(files.join(output, MANIFEST_NAME), manifest.to_bytes())
 
 
 def _remove_others(directory: str, pattern: str, ours: set[str]) -> None:
     """Remove what a run with other settings had put there when it was killed."""
-    for name in storage.list_files(directory):
+    for name in files.list_files(directory):
         if fnmatch(name, pattern) and name not in ours:
-            storage.remove(storage.join(directory, name))
+            files.remove(files.join(directory, name))
 
 
 def _settle(staged: str, final: str) -> None:
     """Move a staged file to its final name; if it is gone, an earlier attempt has moved it."""
-    if storage.exists(staged):
-        storage.rename(staged, final)
-    assert storage.exists(final), f"{staged} and {final} are both missing"
+    if files.exists(staged):
+        files.rename(staged, final)
+    assert files.exists(final), f"{staged} and {final} are both missing"
 
 
 def _report(commits: Sequence[Commit]) -> dict[str, Any]:
@@ -97,9 +97,9 @@ def _report(commits: Sequence[Commit]) -> dict[str, Any]:
 
 def add_to_report(output: str, values: dict[str, Any]) -> None:
     """Add what the launcher measured to the report. What a kill leaves of it is in the work directory, not visible."""
-    path, staged = storage.join(output, REPORT_NAME), storage.join(output, WORK_DIRECTORY, REPORT_NAME)
-    storage.write_bytes(staged, canonical_json({**json.loads(storage.read_bytes(path)), **values}))
-    storage.rename(staged, path)
+    path, staged = files.join(output, REPORT_NAME), files.join(output, WORK_DIRECTORY, REPORT_NAME)
+    files.write_bytes(staged, canonical_json({**json.loads(files.read_bytes(path)), **values}))
+    files.rename(staged, path)
 
 
 def versions(device: str) -> dict[str, str]:

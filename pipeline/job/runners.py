@@ -28,8 +28,7 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from pipeline.job.settings import LOCAL_RUNNER, PreprocessSettings
-from pipeline.storage import credentials
-from pipeline.storage import files as storage
+from pipeline.storage import credentials, files
 from schemas import errors
 from schemas.errors import SettingsError, UserError
 from schemas.files import sha256_hex
@@ -222,7 +221,7 @@ def _check_dataflow(settings: PreprocessSettings, options: PipelineOptions) -> N
             "--sdk_container_image=IMAGE built from pipeline/Dockerfile"
         )
     for option, path in [("--output", settings.output), *(("--input", path) for path in settings.inputs)]:
-        if storage.is_local(path):
+        if files.is_local(path):
             raise SettingsError(
                 f"{option} {path} is on this machine, where Dataflow's workers cannot see it; give a gs:// path"
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.job.compress_unit import REJECTS_DIRECTORY
 from pipeline.job.publish import REPORT_NAME
-from pipeline.storage import files as storage
+from pipeline.storage import files
 from schemas.manifest import MANIFEST_NAME, Manifest
 
 STAGES_IN_ORDER = (
@@ -25,10 +25,10 @@ STAGES_IN_ORDER = (
 
 def summary(output: str) -> str:
     """Documents, bytes, rejects, bytes per symbol, LM quality, rates, and what to do next."""
-    path = storage.join(output, MANIFEST_NAME)
-    manifest = Manifest.from_bytes(storage.read_bytes(path), path)
-    report_path = storage.join(output, REPORT_NAME)
-    report = json.loads(storage.read_bytes(report_path)) if storage.exists(report_path) else {}
+    path = files.join(output, MANIFEST_NAME)
+    manifest = Manifest.from_bytes(files.read_bytes(path), path)
+    report_path = files.join(output, REPORT_NAME)
+    report = json.loads(files.read_bytes(report_path)) if files.exists(report_path) else {}
     return "\n".join(
         [*_documents(output, manifest), "", *_compressors(manifest), "", *_rates(manifest, report), *_next(output)]
     )
@@ -38,7 +38,7 @@ def _documents(output: str, manifest: Manifest) -> list[str]:
     totals = manifest.totals
     file_bytes = sum(shard.file_bytes for shard in manifest.shards)
     reasons = ", ".join(f"{count} {reason}" for reason, count in totals.rejected_by_reason.items())
-    rejected = f"{totals.rejected} ({reasons}), see {storage.join(output, REJECTS_DIRECTORY)}" if reasons else "none"
+    rejected = f"{totals.rejected} ({reasons}), see {files.join(output, REJECTS_DIRECTORY)}" if reasons else "none"
     return [
         f"{output}: {totals.written:,} documents, {totals.raw_bytes / 1e6:.1f} MB raw, "
         f"{len(manifest.shards)} shards, {file_bytes / 1e6:.1f} MB on disk",

@@ -12,8 +12,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import IO
 
+from pipeline.storage import beam
 from pipeline.storage.open import open_binary
 from schemas.errors import SettingsError
 from schemas.files import is_remote, replace_file
@@ -26,16 +27,9 @@ def is_local(path: str) -> bool:
     return not is_remote(path)
 
 
-def _beam() -> Any:
-    """Beam's file systems, imported when a remote path first needs them: that takes a second."""
-    from apache_beam.io.filesystems import FileSystems
-
-    return FileSystems
-
-
 def join(directory: str, *names: str) -> str:
     """A path below a directory."""
-    return os.path.join(directory, *names) if is_local(directory) else _beam().join(directory, *names)
+    return os.path.join(directory, *names) if is_local(directory) else beam.file_systems().join(directory, *names)
 
 
 def make_directory(path: str) -> None:
@@ -43,15 +37,15 @@ def make_directory(path: str) -> None:
     try:
         if is_local(path):
             os.makedirs(path, exist_ok=True)
-        elif not _beam().exists(path):
-            _beam().mkdirs(path)
+        elif not beam.file_systems().exists(path):
+            beam.file_systems().mkdirs(path)
     except (OSError, ValueError) as error:
         raise SettingsError(f"cannot write to {path} ({error}); choose another --output") from error
 
 
 def exists(path: str) -> bool:
-    """Whether a file stands at the path."""
-    return os.path.exists(path) if is_local(path) else _beam().exists(path)
+    """Whether there is a file or directory at the path."""
+    return os.path.exists(path) if is_local(path) else beam.file_systems().exists(path)
 
 
 def read_bytes(path: str) -> bytes:
@@ -79,14 +73,17 @@ def explain_no_room(output: str) -> Iterator[None]:
             raise
         places = f"{output}, or in {tempfile.gettempdir()} for temporary files"
         raise SettingsError(
-            f"no room in {places} ({error.strerror}); free some, or set TMPDIR, and give the same command again: "
+            f"no room in {places} ({error.strerror}); free some, or set TMPDIR, and run the same command again: "
             "finished units are kept"
         ) from error
 
 
 @contextmanager
 def create(path: str) -> Iterator[IO[bytes]]:
-    """A binary file to write from its beginning, without seeking; left well, it is on the disk, else it is gone."""
+    """A binary file to write from its beginning, without seeking.
+
+    After the body it is on the disk; where the body raises, a local one is removed.
+    """
     if is_local(path):
         try:
             with open(path, "wb") as file:
@@ -98,18 +95,16 @@ def create(path: str) -> Iterator[IO[bytes]]:
                 os.remove(path)
             raise
         return
-    from apache_beam.io.filesystem import CompressionTypes
-
-    with _beam().create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    with beam.file_systems().create(path, compression_type=beam.STORED_AS_IT_IS) as file:
         yield file
 
 
 def rename(source: str, destination: str) -> None:
-    """Move a file, replacing what stands there."""
+    """Move a file, replacing the one that has the new name."""
     if is_local(source):
         os.replace(source, destination)
     else:
-        _beam().rename([source], [destination])
+        beam.file_systems().rename([source], [destination])
 
 
 def list_files(directory: str) -> dict[str, int]:
@@ -122,16 +117,15 @@ def list_files(directory: str) -> dict[str, int]:
             for entry in sorted(os.scandir(directory), key=lambda e: e.name)
             if entry.is_file()
         }
-    matches = _beam().match([join(directory, "*")])[0].metadata_list
-    return {os.path.basename(match.path): match.size_in_bytes for match in sorted(matches, key=lambda m: m.path)}
+    return {os.path.basename(path): size for path, size in beam.sizes(join(directory, "*")).items()}
 
 
 def remove(path: str) -> None:
     """Delete a file or a directory with all it holds; nothing happens if there is none."""
     if not is_local(path):
         # Object stores have no directories: what is in one is what its name begins.
-        below = _beam().match([join(path, "**")])[0].metadata_list
-        _beam().delete([path] * exists(path) + [match.path for match in below])
+        below = beam.file_systems().match([join(path, "**")])[0].metadata_list
+        beam.file_systems().delete([path] * exists(path) + [match.path for match in below])
     elif os.path.isdir(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):
@@ -143,10 +137,10 @@ def local_copy(directory: str) -> str:
     if is_local(directory):
         return directory
     copy = tempfile.mkdtemp(prefix="compressors-")
-    for match in _beam().match([join(directory, "**")])[0].metadata_list:
-        path = os.path.join(copy, match.path[len(directory) :].lstrip("/"))
+    for stored in beam.sizes(join(directory, "**")):
+        path = os.path.join(copy, stored[len(directory) :].lstrip("/"))
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_bytes(path, read_bytes(match.path))
+        write_bytes(path, read_bytes(stored))
     return copy
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.storage import files as storage
+from pipeline.storage import files
 from pipeline.storage.open import one_line
 from schemas.errors import SettingsError
 
@@ -31,11 +31,11 @@ WATCHED_BEATS = 3
 @contextmanager
 def hold(output: str) -> Iterator[None]:
     """Hold the lock of an output directory. SettingsError where another run holds it, or nothing can be written."""
-    if storage.is_local(output):
+    if files.is_local(output):
         with _hold_local(output):
             yield
     else:
-        with _hold_remote(storage.join(output, LOCK_NAME), output):
+        with _hold_remote(files.join(output, LOCK_NAME), output):
             yield
 
 
@@ -66,7 +66,7 @@ def _hold_remote(path: str, output: str) -> Iterator[None]:
     owner = f"{socket.gethostname()} {os.getpid()} {time.monotonic_ns()}"
     try:
         _refuse_living(path, output)
-        storage.write_bytes(path, f"{owner} 0".encode())
+        files.write_bytes(path, f"{owner} 0".encode())
         ours = _owner(path) == owner
     except SettingsError:
         raise
@@ -90,7 +90,7 @@ def _release(path: str, owner: str) -> None:
     """Remove our lock. A failure is only logged: the run is over, and whoever comes next takes over what lies still."""
     try:
         if _owner(path) == owner:
-            storage.remove(path)
+            files.remove(path)
     except Exception as error:
         logger.warning("cannot remove the lock %s: %s", path, one_line(error))
 
@@ -98,7 +98,7 @@ def _release(path: str, owner: str) -> None:
 def _read(path: str) -> bytes | None:
     """What the lock says; None where there is none."""
     try:
-        return storage.read_bytes(path) if storage.exists(path) else None
+        return files.read_bytes(path) if files.exists(path) else None
     except FileNotFoundError:
         return None
 
@@ -131,6 +131,6 @@ def _beat(path: str, owner: str, stop: threading.Event) -> None:
             if _owner(path) != owner:
                 logger.error("another run has taken the lock %s; stop one of the two", path)
                 return
-            storage.write_bytes(path, f"{owner} {count}".encode())
+            files.write_bytes(path, f"{owner} {count}".encode())
         except Exception as error:
             logger.warning("cannot write the lock %s: %s", path, one_line(error))

@@ -1,4 +1,4 @@
-"""Opening bytes wherever they lie, and telling bad data from a bad connection."""
+"""Open bytes wherever they lie, on this machine or behind a URL, and tell bad data from a bad connection."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from pipeline.storage import beam
 from schemas.files import is_remote
 
 SKIP_BYTES = 1 << 20
@@ -25,26 +26,6 @@ class BrokenInputError(Exception):
 def one_line(error: BaseException) -> str:
     """The error's own words on one line, or its class name if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def beam_file_systems() -> Any:
-    """Beam's FileSystems, with default options where no pipeline has set any: S3 and GCS do not open without."""
-    from apache_beam.io.filesystems import FileSystems
-    from apache_beam.options.pipeline_options import PipelineOptions
-    from apache_beam.options.value_provider import RuntimeValueProvider
-
-    if FileSystems._pipeline_options is None and RuntimeValueProvider.runtime_options is None:
-        FileSystems.set_options(PipelineOptions([]))
-    return FileSystems
-
-
-def known_to_beam(path: str) -> bool:
-    """Whether one of Beam's file systems serves the scheme of `path`."""
-    try:
-        beam_file_systems().get_filesystem(path)
-    except ValueError:
-        return False
-    return True
 
 
 def open_binary(path: str, *, at: int = 0) -> BinaryIO:
@@ -69,9 +50,8 @@ def open_binary(path: str, *, at: int = 0) -> BinaryIO:
 def _open(path: str) -> BinaryIO:
     if not is_remote(path):
         return open(path, "rb")
-    if known_to_beam(path):
-        # "uncompressed": Beam would unpack by suffix otherwise.
-        return beam_file_systems().open(path, compression_type="uncompressed")
+    if beam.serves(path):
+        return beam.file_systems().open(path, compression_type=beam.STORED_AS_IT_IS)
     import smart_open
 
     return cast(BinaryIO, smart_open.open(path, "rb", compression="disable"))

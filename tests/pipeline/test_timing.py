@@ -1,4 +1,4 @@
-"""Stages add up to the time that passed, and what is counted apart is taken from the stage it lies in."""
+"""Stages add up to the time that passed, and what is attributed to another is taken from the one it lies in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipeline.timing import Clock, apart
+from pipeline.timing import Clock, attribute_time_to
 
 
 @pytest.fixture
@@ -18,28 +18,28 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return moment
 
 
-def test_what_is_apart_is_not_counted_twice(now: list[float]) -> None:
+def test_attributed_time_is_not_counted_twice(now: list[float]) -> None:
     clock = Clock()
-    with clock("neural"):
+    with clock.stage("neural"):
         now[0] += 1
-        with apart("byte_lm"):
+        with attribute_time_to("byte_lm"):
             now[0] += 10
         now[0] += 2
-        with apart("byte_lm"):
+        with attribute_time_to("byte_lm"):
             now[0] += 20
-    with clock("write"):
+    with clock.stage("write"):
         now[0] += 5
     assert clock.seconds == {"neural": 3, "byte_lm": 30, "write": 5}
     assert sum(clock.seconds.values()) == now[0] - 100
 
 
-def test_apart_without_a_clock_and_after_one_counts_nothing(now: list[float]) -> None:
+def test_without_a_running_stage_nothing_is_counted(now: list[float]) -> None:
     clock = Clock()
-    with apart("byte_lm"):
+    with attribute_time_to("byte_lm"):
         now[0] += 1
-    with clock("neural"):
+    with clock.stage("neural"):
         now[0] += 1
-    with apart("byte_lm"):
+    with attribute_time_to("byte_lm"):
         now[0] += 1
     assert clock.seconds == {"neural": 1}
 
@@ -48,10 +48,10 @@ def test_clocks_of_other_threads_are_left_alone(now: list[float]) -> None:
     clock = Clock()
 
     def other() -> None:
-        with apart("byte_lm"):
+        with attribute_time_to("byte_lm"):
             pass
 
-    with clock("neural"):
+    with clock.stage("neural"):
         now[0] += 1
         thread = threading.Thread(target=other)
         thread.start()
@@ -59,12 +59,22 @@ def test_clocks_of_other_threads_are_left_alone(now: list[float]) -> None:
     assert clock.seconds == {"neural": 1}
 
 
-def test_time_apart_counts_when_it_fails_too(now: list[float]) -> None:
+def test_attributed_time_counts_when_it_fails_too(now: list[float]) -> None:
     clock = Clock()
-    with pytest.raises(RuntimeError), clock("neural"), apart("byte_lm"):
+    with pytest.raises(RuntimeError), clock.stage("neural"), attribute_time_to("byte_lm"):
         now[0] += 4
         raise RuntimeError
     assert clock.seconds == {"neural": 0, "byte_lm": 4}
+
+
+def test_attributed_time_inside_attributed_time(now: list[float]) -> None:
+    clock = Clock()
+    with clock.stage("neural"), attribute_time_to("byte_lm"):
+        now[0] += 1
+        with attribute_time_to("read"):
+            now[0] += 10
+        now[0] += 2
+    assert clock.seconds == {"neural": 0, "byte_lm": 3, "read": 10}
 
 
 def test_items_are_timed_one_by_one(now: list[float]) -> None:

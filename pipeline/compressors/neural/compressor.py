@@ -35,7 +35,7 @@ from pipeline.compressors.neural.artifact import (
     read_entropies,
 )
 from pipeline.compressors.neural.decoder import NeuralDecoder, block_ends
-from pipeline.timing import apart
+from pipeline.timing import attribute_time_to
 from schemas.batches import Documents, Encoding
 from schemas.byte_lm_files import ByteLMFiles, read_byte_lm
 from schemas.errors import ArtifactError
@@ -200,7 +200,7 @@ class NeuralCompressor:
         if not ends_of_blocks.size:
             return np.empty(0, np.uint16), ends_of_blocks, ends_of_blocks
         starts_of_blocks = np.concatenate((np.zeros(1, np.int64), ends_of_blocks[:-1]))
-        with apart(BYTE_LM):
+        with attribute_time_to(BYTE_LM):
             first, last = coder.intervals(documents.raw, starts_of_blocks, ends_of_blocks)
         self._count(coder, first.size)
         return encode_windows(first, last, ends, window_bits=self.config.window_bits)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from pipeline.job.compress_unit import UnitCompressor
-from pipeline.storage import files as storage
+from pipeline.storage import files
 from schemas.errors import DatasetError
 from schemas.manifest import read_manifest
 from tests.pipeline.corpora import jsonl, texts
@@ -323,7 +323,7 @@ def test_interrupted_from_the_keyboard(
 def test_leftovers_of_a_run_that_died_after_its_manifest(dataset: Path, finished: Path, preprocess: Preprocess) -> None:
     shutil.rmtree(dataset / "rejects")
     shutil.copytree(finished / "out/rejects", dataset / "rejects")
-    storage.make_directory(str(dataset / "_work" / "staged"))
+    files.make_directory(str(dataset / "_work" / "staged"))
     (dataset / "_work/staged/unit-00000.1-2.arrow").write_bytes(b"half")
     assert preprocess(finished / "corpus", dataset, *SHARDS) == 0
     assert not (dataset / "_work").exists()

@@ -1,0 +1,38 @@
+"""Beam's file systems: the one way from this program to remote paths.
+
+Beam is imported when a path first needs it, for that takes a second.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+STORED_AS_IT_IS = "uncompressed"
+"""The compression to name to Beam, which would pack and unpack by a path's suffix otherwise."""
+
+
+def file_systems() -> Any:
+    """Beam's FileSystems class, with default options where no pipeline has set any: S3 and GCS do not open without."""
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.options.value_provider import RuntimeValueProvider
+
+    if FileSystems._pipeline_options is None and RuntimeValueProvider.runtime_options is None:
+        FileSystems.set_options(PipelineOptions([]))
+    return FileSystems
+
+
+def serves(path: str) -> bool:
+    """Whether one of Beam's file systems is for the scheme of `path`."""
+    try:
+        file_systems().get_filesystem(path)
+    except ValueError:
+        return False
+    return True
+
+
+def sizes(pattern: str) -> dict[str, int]:
+    """Path to size in bytes of every object that a remote pattern matches, sorted by path; directories are left out."""
+    matches = file_systems().match([pattern])[0].metadata_list
+    by_path = sorted(matches, key=lambda match: match.path)
+    return {match.path: match.size_in_bytes for match in by_path if not match.path.endswith("/")}
