@@ -17,15 +17,20 @@ from trainer.cli import parser as cli
 from trainer.evaluation.code import completions as samples
 from trainer.model.hf_export import export_model
 
-PROBLEMS = ["--data-dir", "--task", "--limit", "--seed", "--overwrite"]
-EXECUTION = ["--allow-code-execution", "--suite", "--sandbox", "--workers", "--exclude"]
+SCORING = [
+    *("--data-dir", "--task", "--limit", "--seed", "--overwrite", "--allow-code-execution", "--suite", "--sandbox"),
+    *("--workers", "--exclude"),
+]
 OPTIONS = {
     "bpb": ["model", "--data", "--held-out-share", "--row-symbols", "--max-bytes", "--device"],
     "code": [
-        *("model", *PROBLEMS, "--out", "--samples", "--temperature", "--top-p", "--max-new-bytes", "--context"),
-        *("--truncate-left", "--batch-size", "--device", *EXECUTION),
+        *("model", *SCORING, "--out", "--samples", "--temperature", "--top-p", "--max-new-bytes", "--context"),
+        *("--truncate-left", "--batch-size", "--device"),
     ],
-    "score": ["samples", *PROBLEMS, *EXECUTION],
+    "score": ["samples", *SCORING],
+    "translation": [
+        *("model", "--data", "--compressor", "--documents", "--positions", "--held-out-share", "--out", "--device"),
+    ],
 }
 """A new option is a promise: it goes into the README and here, or not at all."""
 

@@ -39,7 +39,7 @@ SHA256 = {
 }
 """Of the text inside: HumanEval @6d43fb98, HumanEval+ v0.1.10, MBPP+ v0.2.0, ReCode @6688522 with five seeds."""
 
-MENDED = {
+CORRECTED_TESTS = {
     "HumanEval/32": (
         "assert _poly(*candidate(*inp), inp) <= 0.0001",
         "assert abs(_poly(*inp, candidate(*[list(xs) for xs in inp]))) <= 0.0001",
@@ -84,9 +84,9 @@ class ProblemSet:
         """The different task ids, in order."""
         return list(dict.fromkeys(problem.task_id for problem in self.problems))
 
-    def without(self, names: str) -> ProblemSet:
-        """Without the problems whose task ids `names` lists, by commas; SettingsError for one that is not there."""
-        chosen = [name.strip() for name in names.split(",") if name.strip()]
+    def without(self, names: Sequence[str]) -> ProblemSet:
+        """The set without the problems of some task ids; SettingsError for a task id that is not in it."""
+        chosen = [name.strip() for name in names if name.strip()]
         if unknown := sorted(set(chosen) - set(self.task_ids)):
             raise SettingsError(f"--exclude names {', '.join(unknown)}, which {self.task} does not have here")
         left = tuple(problem for problem in self.problems if problem.task_id not in chosen)
@@ -153,7 +153,7 @@ def _humaneval(files: _Files, plus: bool) -> list[Problem]:
     for record in files.read(HUMANEVAL_PLUS if files.has(HUMANEVAL_PLUS) else HUMANEVAL):
         own = {BASE: _of(tests, record, HUMANEVAL)}
         if plus:
-            own[PLUS] = mended(record.text("task_id"), _of(plus_tests, record, HUMANEVAL_TESTS))
+            own[PLUS] = corrected(record.text("task_id"), _of(plus_tests, record, HUMANEVAL_TESTS))
         problems.append(_problem(record, own))
     return problems
 
@@ -213,9 +213,9 @@ def _checked(record: JsonRecord) -> str:
     return f"{record.text('test')}\ncheck({record.text('entry_point')})\n"
 
 
-def mended(task_id: str, test: str) -> str:
+def corrected(task_id: str, test: str) -> str:
     """A test with its wrong line put right, where it has one."""
-    return test.replace(*MENDED[task_id]) if task_id in MENDED else test
+    return test.replace(*CORRECTED_TESTS[task_id]) if task_id in CORRECTED_TESTS else test
 
 
 def _of(found: dict[str, Found], record: JsonRecord, name: str) -> Found:

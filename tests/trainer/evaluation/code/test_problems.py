@@ -9,7 +9,7 @@ import pytest
 
 from schemas.errors import InputError, SettingsError, UserError
 from tests.trainer.evaluation.code.files import HUMANEVAL, REAL, lines, needs_real, published, write_files
-from trainer.evaluation.code.problems import BASE, MENDED, PLUS, load_problems, mended
+from trainer.evaluation.code.problems import BASE, CORRECTED_TESTS, PLUS, corrected, load_problems
 from trainer.evaluation.code.records import read_records
 
 
@@ -67,12 +67,12 @@ def test_unknown_tasks_suites_limits_and_directories_are_refused(data: Path) -> 
 
 def test_problems_are_left_out_by_name_only(data: Path) -> None:
     problems = load_problems(str(data), "recode")
-    assert problems.without("HumanEval/0").task_ids == ["HumanEval/1"]
-    assert problems.without("") == problems
+    assert problems.without(["HumanEval/0"]).task_ids == ["HumanEval/1"]
+    assert problems.without([""]) == problems
     with pytest.raises(SettingsError, match="--exclude names HumanEval/7, which recode does not have"):
-        problems.without("HumanEval/7")
+        problems.without(["HumanEval/7"])
     with pytest.raises(SettingsError, match="leaves no problem"):
-        problems.without("HumanEval/0,HumanEval/1")
+        problems.without(["HumanEval/0", "HumanEval/1"])
 
 
 def test_another_release_is_read_with_a_warning(data: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -138,11 +138,11 @@ def test_the_published_files_are_the_releases_that_are_known(caplog: pytest.LogC
 
 
 @needs_real
-def test_a_mended_test_differs_in_one_line() -> None:
+def test_a_corrected_test_differs_in_one_line() -> None:
     for row in published("HumanEvalPlus-OriginFmt"):
-        before, after = row["test"].split("\n"), mended(row["task_id"], row["test"]).split("\n")
+        before, after = row["test"].split("\n"), corrected(row["task_id"], row["test"]).split("\n")
         assert len(before) == len(after)
-        assert sum(a != b for a, b in zip(before, after, strict=True)) == (row["task_id"] in MENDED)
+        assert sum(a != b for a, b in zip(before, after, strict=True)) == (row["task_id"] in CORRECTED_TESTS)
 
 
 def test_every_refusal_is_a_users_error() -> None:

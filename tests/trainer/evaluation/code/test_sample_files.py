@@ -103,7 +103,7 @@ def test_a_solution_wins_over_a_completion(tmp_path: Path, problems: ProblemSet)
 
 def test_samples_of_problems_left_out_are_left_out(tmp_path: Path, problems: ProblemSet) -> None:
     rows = [{"task_id": "HumanEval/0", "solution": "s"}, ONE]
-    assert read(tmp_path, problems.without("HumanEval/1"), rows) == [("HumanEval/0", "s")]
+    assert read(tmp_path, problems.without(["HumanEval/1"]), rows) == [("HumanEval/0", "s")]
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

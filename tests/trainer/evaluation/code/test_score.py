@@ -9,7 +9,7 @@ import pytest
 
 from schemas.errors import InputError
 from tests.trainer.evaluation.code.files import REAL, needs_real, published, write_files
-from trainer.evaluation.code.problems import BASE, MENDED, PLUS, Problem, ProblemSet, load_problems, mended
+from trainer.evaluation.code.problems import BASE, CORRECTED_TESTS, PLUS, Problem, ProblemSet, corrected, load_problems
 from trainer.evaluation.code.sample_files import CodeSample
 from trainer.evaluation.code.sandbox import Outcome, Sandbox, open_sandbox
 from trainer.evaluation.code.score import Run, Scorer, Verdict, report
@@ -106,7 +106,7 @@ def test_a_canonical_solution_that_fails_stops_the_scoring_by_name(data: str, sc
     problems = replace(problems, problems=(problems.problems[0], broken))
     with pytest.raises(InputError, match=r"fail here: HumanEval/1 \(base: wrong\); .* --exclude HumanEval/1$"):
         scorer.limits(problems, (BASE,))
-    assert scorer.limits(problems.without("HumanEval/1"), (BASE,)) == {("HumanEval/0", BASE): 4.0}
+    assert scorer.limits(problems.without(["HumanEval/1"]), (BASE,)) == {("HumanEval/0", BASE): 4.0}
 
 
 def test_recode_is_robust_only_where_all_is_solved(data: str, scorer: Scorer) -> None:
@@ -163,14 +163,14 @@ def test_published_problems_score_as_they_should(task: str, limit: int, scorer: 
 
 
 @needs_real
-def test_the_one_published_test_that_is_broken_is_mended(scorer: Scorer) -> None:
-    """HumanEval/32: as published no solution passes; mended the canonical one does, and a wrong one does not."""
-    (name,) = MENDED
+def test_the_one_published_test_that_is_broken_is_corrected(scorer: Scorer) -> None:
+    """HumanEval/32: as published no solution passes; corrected the canonical one does, and a wrong one does not."""
+    (name,) = CORRECTED_TESTS
     problems = load_problems(str(REAL), "humaneval", suites=BOTH)
     (problem,) = (problem for problem in problems.problems if problem.task_id == name)
     (row,) = (row for row in published("HumanEvalPlus-OriginFmt") if row["task_id"] == name)
     test = row["test"] + f"\ncheck({row['entry_point']})\n"
-    assert mended(name, test) == problem.tests[PLUS] != test
+    assert corrected(name, test) == problem.tests[PLUS] != test
     right, wrong = problem.prompt + problem.canonical, problem.prompt + "    return 0.5\n"
     for solution, tests, passed in (
         (right, test, False), (right, problem.tests[PLUS], True), (wrong, problem.tests[PLUS], False)
