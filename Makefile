@@ -99,10 +99,11 @@ SOAK ?= kills items faults
 soak: $(VENV)/.dev  ## 100 kills, 100,000 hostile items, full disks and damaged shards (SOAK names some of them)
 	for kind in $(SOAK); do $(BIN)/python -m tests.soak $$kind $(ARGS) || exit 1; done
 
-check: $(VENV)/.dev  ## ruff and the type checker
+check: $(VENV)/.dev  ## ruff, the type checker and a spell checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 fmt: $(VENV)/.dev  ## format the code
 	$(BIN)/ruff format .

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
-import shutil
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-from kernels.byte_lm import ByteLM
-from kernels.byte_lm_config import ByteLMConfig
 from pipeline.__main__ import main
 from pipeline.cli import parser as cli
-from schemas.byte_lm_files import write_byte_lm
 from trainer.cli import parser as trainer_cli
 
 ROOT = Path(__file__).parent.parent
@@ -32,24 +28,6 @@ def shell_lines() -> list[str]:
     return [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a small finished dataset at data/stdlib, of four shards like the quick start's."""
-    directory = tmp_path_factory.mktemp("readme")
-    corpus = directory / "corpus"
-    corpus.mkdir()
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"], "json").glob("*.py")):
-        shutil.copy(path, corpus)
-    model = ByteLM(ByteLMConfig(layers=1, dim=16, heads=1, ffn_dim=16, attention_bytes=16))
-    model.initialise(0)
-    weights = {name: weight.detach().numpy() for name, weight in model.state_dict().items()}
-    write_byte_lm(str(directory / "lm"), config=model.config.to_dict(), training={}, weights=weights)
-    output = str(directory / "data/stdlib")
-    arguments = ["--input", str(corpus), "--output", output, "--lm", str(directory / "lm"), "--shards", "4"]
-    assert main(["preprocess", *arguments, "--workers", "1", "--tokenizer-vocabulary", "400"]) == 0
-    return directory
-
-
 def test_there_are_blocks_to_run() -> None:
     assert len(shell_lines()) >= 5
     assert len(blocks("python")) >= 2
@@ -58,7 +36,7 @@ def test_there_are_blocks_to_run() -> None:
 @pytest.mark.parametrize("line", [line for line in shell_lines() if line.startswith("make ")])
 def test_make_lines_become_commands_that_parse(line: str) -> None:
     shown = subprocess.run(
-        ["make", "-n", *shlex.split(line)[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+        ["make", "-n", *shlex.split(line, comments=True)[1:]], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert shown.returncode == 0, shown.stderr
     commands = [shlex.split(text) for text in shown.stdout.replace("\\\n", " ").splitlines() if " -m " in text]
@@ -111,6 +89,12 @@ def test_the_tree_draws_the_folders_that_there_are() -> None:
     assert own <= set(drawn), "a folder of the code is missing in the README's tree"
     for folder in drawn:
         assert (ROOT / folder).is_dir(), f"the README's tree draws {folder}, which does not exist"
+
+
+def test_the_public_names_are_explained() -> None:
+    for package in ("schemas", "trainer"):
+        for name in importlib.import_module(package)._HOMES:
+            assert re.search(rf"`(from {package} import .*)?\b{name}\b.*`", README), f"{package}.{name}"
 
 
 def test_the_documents_named_in_the_tree_exist() -> None:

@@ -5,7 +5,7 @@ A verdict is one sample's. For a set T of variants of a problem (the seeds of a 
     worst    1 if the sample solves every variant of T, else 0: robust pass@1, as ReCode reports it
     average  the share of T that it solves
 
-meaned over samples and then over problems. A family is compared with the nominal prompts that it was made from:
+averaged over samples and then over problems. A family is compared with the nominal prompts that it was made from:
 drop = (nominal − worst) / nominal, null where nominal is 0; changed = the share of problems whose verdict any variant
 changes; attacked = the share of problems solved nominally that some variant spoils, null where there are none.
 
