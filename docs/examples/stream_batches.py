@@ -17,12 +17,9 @@ def main(directory: str, compressor: str = "neural", steps: str = "3") -> None:
     with Loader(dataset, settings) as loader:
         for batch, _ in zip(loader, range(int(steps)), strict=False):
             special, raw, comp = np.bincount(batch.spans.ravel(), minlength=3) / batch.symbols
-            print(
-                f"step {batch.step}: {batch.ids.shape[0]} rows of {batch.ids.shape[1]} ids, {len(batch.pieces)} documents:"
-            )
-            print(
-                f"  {raw:.1%} raw bytes, {comp:.1%} symbols, {special:.1%} special ids: {batch.ids[0, :6].tolist()} …"
-            )
+            rows, symbols = batch.ids.shape
+            print(f"step {batch.step}: {rows} rows of {symbols} ids from {len(batch.pieces)} documents, such as")
+            print(f"  {batch.ids[0, :6].tolist()} …: {raw:.1%} raw bytes, {comp:.1%} symbols, {special:.1%} special")
 
 
 if __name__ == "__main__":
