@@ -17,8 +17,10 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.compressors.gzip import GzipCompressor
-from pipeline.corpus.discover import plan_units
-from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.read import read_documents
+from pipeline.corpus.records import Record
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.units import plan_units
 from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path
 from pipeline.storage import files
 from schemas.errors import SettingsError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from schemas.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pipeline.corpus.read import ReadSettings
+    from pipeline.corpus.settings import ReadSettings
     from pipeline.job.settings import ModelSettings
 
 DEFAULT_OUTPUT = "data/stdlib"
@@ -171,7 +171,7 @@ def inputs(options: argparse.Namespace) -> tuple[str, ...]:
 
 def read_settings(options: argparse.Namespace) -> ReadSettings:
     """How records are read."""
-    from pipeline.corpus.read import ReadSettings
+    from pipeline.corpus.settings import ReadSettings
 
     return ReadSettings(
         text_fields=tuple(options.text_field),

@@ -1,7 +1,7 @@
 """Documents of a unit: every item of the input becomes exactly one Record or one Reject.
 
-    Piece ── readers_* ──► lines, rows or a whole file ── readers_check ──► Record(doc_id, source, language, text)
-                                                                        └─► Reject(source, position, reason, …)
+    Piece ── readers/ ──► lines, rows or a whole file ── Checker ──► Record(doc_id, source, language, text)
+                                                                 └─► Reject(source, position, reason, …)
 
 Reading is a stream: at most one block, one line or a few MiB of rows are in memory, and bad data never raises.
 """
@@ -14,13 +14,12 @@ from pipeline.corpus.readers.arrow import arrow_rows
 from pipeline.corpus.readers.compressed import decompressed_blocks, plain_blocks
 from pipeline.corpus.readers.lines import split_lines
 from pipeline.corpus.readers.parquet import parquet_rows
-from pipeline.corpus.records import Checker, ReadSettings, Record
+from pipeline.corpus.records import Checker, Record
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.source_files import ARROW, JSONL, PARQUET, TEXT, Piece
 from pipeline.corpus.splitting import split_records
-from pipeline.corpus.units import ARROW, JSONL, PARQUET, TEXT, Piece
 from pipeline.storage.open import BrokenInputError, one_line, open_binary, raise_if_transient
 from schemas.rejects import Reject
-
-__all__ = ["ReadSettings", "Record", "read_documents"]
 
 
 def read_documents(pieces: Sequence[Piece], settings: ReadSettings) -> Iterator[Record | Reject]:

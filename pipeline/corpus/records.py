@@ -4,70 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.readers.columns import Row
 from pipeline.corpus.readers.lines import Line
-from pipeline.corpus.units import TEXT, Piece
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.source_files import TEXT, Piece
 from pipeline.storage.open import one_line
-from schemas.errors import SettingsError
 from schemas.rejects import Reject, excerpt
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_DOCUMENT_BYTES = (1 << 32) - 1
-"""Ends of segments are uint32."""
-MIN_SPLIT_BYTES = 16
 DOC_ID_DIGITS = 16
 MAX_DETAIL_CHARACTERS = 400
 JSON_TYPES = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReadSettings:
-    """How records become documents."""
-
-    text_fields: tuple[str, ...] = ("text", "content")
-    """The text is in the first of these that a record has."""
-    id_field: str | None = None
-    """Take the document's id from here; None: always make one from source and position."""
-    language_field: str = "language"
-    """The language, where it is a string."""
-    source_field: str | None = None
-    """Take the document's source from here, where it is a string; None: the file."""
-    max_document_bytes: int = 64 << 20
-    """Longer documents are set aside, and lines of more than twice that plus 1 MiB are not even held."""
-    split_bytes: int = 0
-    """Longer documents are cut into pieces of at most that many bytes, `pipeline.corpus.splitting`; 0: never."""
-    max_expansion: int = 1000
-    """A compressed file that expands more than this many times (beyond one longest line) is a bomb and cut off."""
-
-    def __post_init__(self) -> None:
-        if not self.text_fields or not all(self.text_fields):
-            raise SettingsError(f"text_fields is {self.text_fields!r}; name at least one field, such as text")
-        if not 1 <= self.max_document_bytes <= MAX_DOCUMENT_BYTES:
-            raise SettingsError(
-                f"max_document_bytes is {self.max_document_bytes}; choose a number from 1 to {MAX_DOCUMENT_BYTES}"
-            )
-        if self.split_bytes and self.split_bytes < MIN_SPLIT_BYTES:
-            raise SettingsError(
-                f"split_bytes is {self.split_bytes}; choose at least {MIN_SPLIT_BYTES}, or 0 not to split"
-            )
-        if self.max_expansion < 1:
-            raise SettingsError(f"max_expansion is {self.max_expansion}; choose at least 1")
-
-    @property
-    def max_line_bytes(self) -> int:
-        """Room for escapes and for the other fields of the record."""
-        return 2 * self.max_document_bytes + (1 << 20)
-
-    def choose(self, names: Sequence[str]) -> list[str]:
-        """The columns that are needed of those in `names`."""
-        text = next((name for name in self.text_fields if name in names), None)
-        others = (self.id_field, self.language_field, self.source_field)
-        return list(dict.fromkeys(name for name in (text, *others) if name is not None and name in names))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.corpus.discover import plan_units
-from pipeline.corpus.read import ReadSettings, Record, read_documents
-from pipeline.corpus.units import Unit
+from pipeline.corpus.read import read_documents
+from pipeline.corpus.records import Record
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.units import WorkUnit, plan_units
 from schemas.errors import InputError
 from schemas.held_out import hash_share, is_held_out
 
@@ -45,5 +46,5 @@ def draw_sample(inputs: Sequence[str], settings: ReadSettings, sample_bytes: int
     return rows
 
 
-def _unit_rank(unit: Unit) -> tuple[float, int]:
+def _unit_rank(unit: WorkUnit) -> tuple[float, int]:
     return hash_share("unit", f"{unit.pieces[0].source}:{unit.pieces[0].start}"), unit.index

@@ -1,4 +1,4 @@
-"""Units: the parts of a corpus that are compressed on their own. One unit becomes one shard.
+"""Work units: the parts of a corpus that are compressed on their own. One unit becomes one shard.
 
     corpus files, sorted          a.jsonl (900 B)      b.parquet (3 row groups)      c.py  d.py
     pieces                        [0,600) [600,900)    [0,1) [1,3)                   whole whole
@@ -9,52 +9,33 @@ A plan is a pure function of the files' names and sizes, so every worker and eve
 
 from __future__ import annotations
 
+import logging
+import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
-JSONL, JSONL_GZIP, JSONL_ZSTD = "jsonl", "jsonl.gz", "jsonl.zst"
-PARQUET, ARROW, TEXT = "parquet", "arrow", "text"
-FORMATS = (JSONL, JSONL_GZIP, JSONL_ZSTD, PARQUET, ARROW, TEXT)
+from pipeline.corpus.discover import Listing, list_inputs
+from pipeline.corpus.readers.arrow import record_batch_bytes
+from pipeline.corpus.readers.parquet import row_group_bytes
+from pipeline.corpus.source_files import ARROW, PARQUET, Piece, SourceFile
+from schemas.errors import SettingsError
+
+logger = logging.getLogger(__name__)
+
+KINDS_IN_LOG = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Piece:
-    """A file or a part of one."""
-
-    path: str
-    """Where it is opened: absolute local path or URL."""
-    source: str
-    """Its name in the corpus: relative to the input's root, with forward slashes; the same wherever the corpus lies."""
-    format: str
-    """One of `FORMATS`."""
-    start: int
-    """First byte (jsonl), row group (parquet) or record batch (arrow); 0 otherwise."""
-    end: int | None
-    """One past the last byte, row group or record batch; None: to the end of the file."""
-    size_bytes: int
-    """Stored bytes, compressed as they are."""
-
-    def __post_init__(self) -> None:
-        assert self.format in FORMATS, self.format
-
-    def to_dict(self) -> dict[str, Any]:
-        """The piece as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Piece:
-        """The inverse of `to_dict`."""
-        return cls(**values)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unit:
-    """Unit `index` of `total`."""
+class WorkUnit:
+    """A part of the corpus that becomes shard `index` of `total`; travels to the workers."""
 
     index: int
     total: int
     pieces: tuple[Piece, ...]
+    """What it reads, in this order; at least one."""
 
     @property
     def size_bytes(self) -> int:
@@ -62,101 +43,102 @@ class Unit:
         return sum(piece.size_bytes for piece in self.pieces)
 
     def to_dict(self) -> dict[str, Any]:
-        """The unit as JSON values."""
+        """The unit as JSON values; `from_dict` reads them."""
         return {"index": self.index, "total": self.total, "pieces": [piece.to_dict() for piece in self.pieces]}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Unit:
+    def from_dict(cls, values: dict[str, Any]) -> WorkUnit:
         """The inverse of `to_dict`."""
         return cls(**{**values, "pieces": tuple(Piece.from_dict(piece) for piece in values["pieces"])})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SourceFile:
-    """A file of the corpus, whole."""
+def plan_units(inputs: Sequence[str], *, shards: int | None, unit_bytes: int, report: bool = True) -> list[WorkUnit]:
+    """The work units of a corpus: exactly `shards` where the files can be split so, else units of about `unit_bytes`.
 
-    path: str
-    source: str
-    format: str
-    size_bytes: int
-    part_bytes: tuple[int, ...] | None = None
-    """Share of each row group or record batch in the stored bytes, where the file may be cut between them; None: not
-    looked at."""
-
-    @property
-    def atoms(self) -> int:
-        """Into how many pieces it can be cut at most."""
-        if self.format == JSONL:
-            return max(self.size_bytes, 1)
-        return len(self.part_bytes or (0,))
-
-    def reach(self, start: int, want_bytes: int, most_atoms: int) -> int:
-        """End of the piece from `start` that comes nearest to `want_bytes`; `start` if nothing comes nearer."""
-        if self.format == JSONL:
-            return min(self.size_bytes, start + max(0, min(want_bytes, most_atoms)))
-        parts = self.part_bytes or (self.size_bytes,)
-        end, taken_bytes = start, 0
-        while end < min(len(parts), start + most_atoms) and 2 * taken_bytes + parts[end] <= 2 * want_bytes:
-            taken_bytes += parts[end]
-            end += 1
-        return end
-
-    def piece(self, start: int, end: int) -> Piece:
-        """The piece [start, end) in this file's own atoms."""
-        size_bytes, last = self.size_bytes, None
-        if self.format == JSONL:
-            size_bytes, last = end - start, end
-        elif self.part_bytes is not None:
-            size_bytes, last = sum(self.part_bytes[start:end]), end
-        return Piece(
-            path=self.path, source=self.source, format=self.format, start=start, end=last, size_bytes=size_bytes
-        )
+    A pure function of the files: the order of `inputs` does not matter. InputError if an input matches nothing.
+    `report`: log how many files were left out.
+    """
+    if shards is not None and shards < 1:
+        raise SettingsError(f"shards is {shards}, at least 1 is needed; leave it out to cut by size")
+    if unit_bytes < 1:
+        raise SettingsError(f"unit size is {unit_bytes} bytes, at least 1 is needed")
+    listing = list_inputs(inputs)
+    if report:
+        _log_ignored(listing)
+    few = shards is not None and len(listing.files) < shards
+    total_bytes = sum(file.size_bytes for file in listing.files)
+    part_bytes = total_bytes // shards if shards else unit_bytes
+    files = [_with_parts(file) if few or file.size_bytes > part_bytes else file for file in listing.files]
+    return cut_units(files, shards=shards, unit_bytes=unit_bytes)
 
 
-def cut_units(files: Sequence[SourceFile], *, shards: int | None, unit_bytes: int) -> list[Unit]:
+def _log_ignored(listing: Listing) -> None:
+    """Say how many files of the input directories are not read, by the commonest suffixes."""
+    if not listing.ignored:
+        return
+    kinds = Counter(os.path.splitext(path)[1] or os.path.basename(path) for path in listing.ignored)
+    common = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(KINDS_IN_LOG))
+    more = ", …" if len(kinds) > KINDS_IN_LOG else ""
+    logger.info("not read: %d files that hold no records or text (%s%s)", len(listing.ignored), common, more)
+
+
+def _with_parts(file: SourceFile) -> SourceFile:
+    """The file with the sizes of the parts between which it can be split; a damaged one stays whole, for the reader."""
+    counters = {PARQUET: row_group_bytes, ARROW: record_batch_bytes}
+    if file.format not in counters:
+        return file
+    weights = counters[file.format](file.path)
+    if not weights or min(weights) <= 0:
+        return file
+    # Shares of the stored bytes that sum to them exactly.
+    ends = [file.size_bytes * end // sum(weights) for end in accumulate(weights)]
+    return replace(file, part_bytes=tuple(end - start for start, end in pairwise([0, *ends])))
+
+
+def cut_units(files: Sequence[SourceFile], *, shards: int | None, unit_bytes: int) -> list[WorkUnit]:
     """Cut `files`, in their order, into units of near-equal bytes.
 
-    Exactly `shards` units if the files have so many atoms, else one unit per atom; without `shards`, units of
-    about `unit_bytes`. No unit is without pieces, no byte is in two.
+    Exactly `shards` units if the files have so many splittable parts, else one unit per part; without `shards`, units
+    of about `unit_bytes`. No unit is without pieces, no byte is in two.
     """
     cutter = _Cutter(files)
     units: list[tuple[Piece, ...]] = []
-    while cutter.left_atoms:
-        wanted = shards - len(units) if shards else max(1, round(cutter.left_bytes / unit_bytes))
-        target_bytes = -(-cutter.left_bytes // wanted)
-        most_atoms = max(1, cutter.left_atoms - (wanted - 1)) if shards else cutter.left_atoms
-        units.append(cutter.take(target_bytes, most_atoms, everything=wanted == 1))
-    return [Unit(index=index, total=len(units), pieces=pieces) for index, pieces in enumerate(units)]
+    while cutter.parts_left:
+        units_left = shards - len(units) if shards else max(1, round(cutter.bytes_left / unit_bytes))
+        target_bytes = -(-cutter.bytes_left // units_left)
+        max_parts = max(1, cutter.parts_left - (units_left - 1)) if shards else cutter.parts_left
+        units.append(cutter.take(target_bytes, max_parts, everything=units_left == 1))
+    return [WorkUnit(index=index, total=len(units), pieces=pieces) for index, pieces in enumerate(units)]
 
 
 class _Cutter:
-    """A position in the corpus, and what lies behind it."""
+    """A position in the corpus, and how much lies behind it."""
 
     def __init__(self, files: Sequence[SourceFile]) -> None:
         self._files = files
         self._index = 0
         self._start = 0
-        self.left_bytes = sum(file.size_bytes for file in files)
-        self.left_atoms = sum(file.atoms for file in files)
+        self.bytes_left = sum(file.size_bytes for file in files)
+        self.parts_left = sum(file.splittable_parts for file in files)
 
-    def take(self, target_bytes: int, most_atoms: int, *, everything: bool) -> tuple[Piece, ...]:
-        """The next unit: at least one piece, about `target_bytes`, at most `most_atoms` atoms."""
+    def take(self, target_bytes: int, max_parts: int, *, everything: bool) -> tuple[Piece, ...]:
+        """The next unit: at least one piece, about `target_bytes`, at most `max_parts` splittable parts."""
         pieces: list[Piece] = []
-        while self._index < len(self._files) and most_atoms > 0:
+        while self._index < len(self._files) and max_parts > 0:
             file = self._files[self._index]
-            end = file.atoms if everything else file.reach(self._start, target_bytes, most_atoms)
+            end = file.splittable_parts if everything else file.nearest_split(self._start, target_bytes, max_parts)
             if end == self._start and file.size_bytes > 0:
                 if pieces:
                     break
                 end += 1
+            parts = max(end - self._start, 1)
             piece = file.piece(self._start, end if file.size_bytes else 0)
-            atoms = max(end - self._start, 1)
             pieces.append(piece)
             target_bytes -= piece.size_bytes
-            most_atoms -= atoms
-            self.left_bytes -= piece.size_bytes
-            self.left_atoms -= atoms
+            max_parts -= parts
+            self.bytes_left -= piece.size_bytes
+            self.parts_left -= parts
             self._start = end
-            if end >= file.atoms or not file.size_bytes:
+            if end >= file.splittable_parts or not file.size_bytes:
                 self._index, self._start = self._index + 1, 0
         return tuple(pieces)

@@ -6,10 +6,9 @@ import json
 import os
 
 from pipeline.compressors.registry import dataset_compressors
-from pipeline.corpus.find import format_of
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.records import DOC_ID_DIGITS
-from pipeline.corpus.units import TEXT
+from pipeline.corpus.source_files import TEXT, format_of
 from pipeline.dataset.verify import batches, decode
 from schemas.errors import DatasetError
 from schemas.files import sha256_hex

@@ -19,8 +19,10 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.compressors.base import Compressor
-from pipeline.corpus.read import ReadSettings, Record, read_documents
-from pipeline.corpus.units import Unit
+from pipeline.corpus.read import read_documents
+from pipeline.corpus.records import Record
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.units import WorkUnit
 from pipeline.dataset.shard_writer import ShardWriter
 from pipeline.storage import files
 from pipeline.timing import Clock
@@ -86,7 +88,7 @@ def staged_path(output: str, name: str) -> str:
     return files.join(output, WORK_DIRECTORY, "staged", name)
 
 
-def finished_commit(job: UnitJob, unit: Unit) -> Commit | None:
+def finished_commit(job: UnitJob, unit: WorkUnit) -> Commit | None:
     """The unit's commit record, if an earlier attempt of the same run has left it and its files."""
     path = commit_path(job.output, unit.index)
     if not files.exists(path):
@@ -107,7 +109,7 @@ class UnitCompressor:
         types = {name: compressor_type(c.symbol_dtype, name == "neural") for name, c in compressors.items()}
         self.schema = shard_schema(types, job.entropy)
 
-    def process(self, unit: Unit) -> Commit:
+    def process(self, unit: WorkUnit) -> Commit:
         """Compress a unit, or find that it is done. SettingsError where the disk is full."""
         done = finished_commit(self.job, unit)
         if done is not None:
@@ -122,7 +124,7 @@ class UnitCompressor:
             files.rename(staged, commit_path(self.job.output, unit.index))
         return commit
 
-    def _write(self, unit: Unit, staged: str) -> Commit:
+    def _write(self, unit: WorkUnit, staged: str) -> Commit:
         clock = Clock()
         rejects: list[Reject] = []
         read = 0
@@ -152,7 +154,7 @@ class UnitCompressor:
             seconds=clock.seconds,
         )
 
-    def _windows(self, unit: Unit, rejects: list[Reject]) -> Iterator[list[Record]]:
+    def _windows(self, unit: WorkUnit, rejects: list[Reject]) -> Iterator[list[Record]]:
         """Runs of documents of about WINDOW_BYTES; rejects go to their list."""
         window: list[Record] = []
         size = 0

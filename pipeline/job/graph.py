@@ -19,7 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
 from pipeline.compressors.registry import load_compressors
-from pipeline.corpus.units import Unit
+from pipeline.corpus.units import WorkUnit
 from pipeline.job import runners
 from pipeline.job.compress_unit import WORK_DIRECTORY, Commit, UnitCompressor, UnitJob
 from pipeline.job.publish import Publication, publish
@@ -53,7 +53,7 @@ class CompressUnit(beam.DoFn):
 
     def process(self, element: dict[str, Any]) -> Iterator[bytes]:
         """Compress one unit and hand on its commit record."""
-        unit = Unit.from_dict(element)
+        unit = WorkUnit.from_dict(element)
         yield self._holder.unit_compressor.process(unit).to_bytes()
 
 
@@ -73,7 +73,7 @@ def _publish(commits: Iterable[bytes], publication: Publication) -> int:
 
 def build(
     pipeline: beam.Pipeline,
-    units: Sequence[Unit],
+    units: Sequence[WorkUnit],
     job: UnitJob,
     loading: dict[str, Any],
     publication: Publication,
@@ -95,7 +95,7 @@ def build(
 
 
 def run(
-    units: Sequence[Unit],
+    units: Sequence[WorkUnit],
     job: UnitJob,
     loading: dict[str, Any],
     publication: Publication,

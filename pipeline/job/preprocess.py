@@ -10,8 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, check_device, load_compressors
-from pipeline.corpus.discover import plan_units
-from pipeline.corpus.units import Unit
+from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job.artifacts import Workshop, artifacts_digest, check_request, check_tokenizer
 from pipeline.job.compress_unit import WORK_DIRECTORY, UnitJob, finished_commit
 from pipeline.job.publish import REFUSED_NAME, Publication, add_to_report, manifest_settings, publish, versions
@@ -68,7 +67,7 @@ def preprocess(settings: PreprocessSettings) -> bool:
     return True
 
 
-def _compress(settings: PreprocessSettings, units: list[Unit]) -> None:
+def _compress(settings: PreprocessSettings, units: list[WorkUnit]) -> None:
     """Run the graph over the units that are not done, and publish."""
     for name in ("done", "staged"):
         files.make_directory(files.join(settings.output, WORK_DIRECTORY, name))
@@ -126,7 +125,7 @@ def _raise_if_refused(settings: PreprocessSettings) -> None:
         )
 
 
-def identity(settings: PreprocessSettings, units: list[Unit]) -> str:
+def identity(settings: PreprocessSettings, units: list[WorkUnit]) -> str:
     """A name for the run's result: equal runs have equal shards."""
     pieces = [[(p.source, p.format, p.start, p.end, p.size_bytes) for p in unit.pieces] for unit in units]
     artifacts = artifacts_digest(_compressors_directory(settings))
@@ -147,7 +146,7 @@ def _content_settings(settings: PreprocessSettings) -> dict[str, Any]:
     }
 
 
-def check_same_run(settings: PreprocessSettings, units: list[Unit]) -> None:
+def check_same_run(settings: PreprocessSettings, units: list[WorkUnit]) -> None:
     """Refuse an output directory that holds the dataset of another run."""
     path = files.join(settings.output, MANIFEST_NAME)
     manifest = Manifest.from_bytes(files.read_bytes(path), path)
@@ -179,7 +178,7 @@ def _loading(settings: PreprocessSettings) -> dict[str, Any]:
     }
 
 
-def _refuse_output_in_input(settings: PreprocessSettings, units: list[Unit]) -> None:
+def _refuse_output_in_input(settings: PreprocessSettings, units: list[WorkUnit]) -> None:
     """A later run would read what this one writes."""
     if not files.is_local(settings.output):
         return

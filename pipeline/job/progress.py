@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from pipeline.corpus.units import Unit
+from pipeline.corpus.units import WorkUnit
 from pipeline.job.compress_unit import WORK_DIRECTORY
 from pipeline.storage import files
 
@@ -18,7 +18,7 @@ REMOTE_POLL_SECONDS = 10.0
 
 
 @contextmanager
-def progress_bar(output: str, units: Sequence[Unit]) -> Iterator[None]:
+def progress_bar(output: str, units: Sequence[WorkUnit]) -> Iterator[None]:
     """Show input bytes done over all input bytes while the body runs; nothing where stderr is no terminal."""
     sizes = {f"unit-{unit.index:05d}.json": unit.size_bytes for unit in units}
     done = files.join(output, WORK_DIRECTORY, "done")

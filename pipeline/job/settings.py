@@ -10,7 +10,7 @@ from kernels.window_coder import WINDOW_BITS
 from pipeline.compressors.neural.artifact import NeuralSettings
 from pipeline.compressors.neural.build import ThetaTarget
 from pipeline.compressors.token_bytes import WIDTHS_BYTES
-from pipeline.corpus.read import ReadSettings
+from pipeline.corpus.settings import ReadSettings
 from schemas.errors import SettingsError
 
 COMPRESSORS = ("neural", "tokenizer", "gzip", "token_bytes")

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.corpus.discover import plan_units
-from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.read import read_documents
+from pipeline.corpus.records import Record
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.units import plan_units
 from schemas.held_out import hash_share
 from tests.bench.common import documents
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import FileMetadata, FileSystem
 
-from pipeline.corpus.units import FORMATS, Piece
+from pipeline.corpus.source_files import FORMATS, Piece
 
 WORDS = ["def f(x):\n    return x\n", "import os\r\n", "naïve ☕ 🚀", "a\0b", "\t", '"quoted\\"', "x" * 300]
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from pipeline.compressors.base import Compressor
 from pipeline.compressors.registry import load_compressors
-from pipeline.corpus.discover import plan_units
-from pipeline.corpus.read import ReadSettings
-from pipeline.corpus.units import Unit
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path
 from pipeline.job.publish import Publication, publish
 from schemas.manifest import read_manifest
@@ -80,7 +79,7 @@ def unit_twice(rng: random.Random, subject: Subject, place: Path) -> str:
     return f"{len(units)} units {'twice at once' if at_once else 'twice in a row'}, published twice: the same bytes"
 
 
-def _attempts(job: UnitJob, compressors: Mapping[str, Compressor], unit: Unit, *, at_once: bool) -> list[Commit]:
+def _attempts(job: UnitJob, compressors: Mapping[str, Compressor], unit: WorkUnit, *, at_once: bool) -> list[Commit]:
     """The commits of two attempts, neither of which knows of the other."""
     commits: list[Commit] = []
 

@@ -44,7 +44,7 @@ def record_batch_bytes(path: str) -> list[int]:
 
 
 def arrow_rows(path: str, start: int, end: int | None, choose: Choose) -> Iterator[Row]:
-    """The rows of record batches [start, end); `choose` takes the column names and tells the wanted ones.
+    """The rows of record batches [start, end); `choose` takes the column names and returns the wanted ones.
 
     A batch that breaks gives one broken row; the next ones are read if the file has its footer.
     """

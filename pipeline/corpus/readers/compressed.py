@@ -1,4 +1,4 @@
-"""gzip and zstd as streams of blocks, delivered to the last byte before a break.
+"""gzip (RFC 1952) and zstd (RFC 8878) as streams of blocks, delivered to the last byte before a break.
 
 Many members (gzip) and many frames (zstd) are one stream. Memory stays at one block, whatever a file expands to.
 """
@@ -18,9 +18,9 @@ COMPRESSED_BLOCK_BYTES = 1 << 18
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = 0xFD2FB528
 ZSTD_SKIPPABLE_MAGIC = 0x184D2A50
-"""The last hexadecimal digit is free."""
+"""Magic of a skippable frame (RFC 8878, section 3.1.2), whose last hexadecimal digit is free."""
 ZSTD_LONGEST_WINDOW_BYTES = 1 << 27
-"""What `zstd --long` makes by default; more would be held in memory by every worker."""
+"""The window that `zstd --long` makes by default; a longer one would be held in memory by every worker."""
 
 
 class _Source:
@@ -48,7 +48,7 @@ class _Source:
 
 
 def plain_blocks(file: BinaryIO) -> Iterator[bytes]:
-    """The bytes of a file from where it stands."""
+    """The bytes of an open file from its current position, in blocks of at most `BLOCK_BYTES`."""
     source = _Source(file)
     while block := source.read(BLOCK_BYTES):
         yield block
@@ -137,7 +137,10 @@ def _zstd_blocks(source: _Source) -> Iterator[bytes]:
 
 
 def _zstd_frame(source: _Source, magic: bytes) -> Iterator[bytes]:
-    """One frame, fed block by block: a block gives at most 128 KiB, and a broken one spoils no other."""
+    """One frame, fed block by block: a block gives at most 128 KiB, and a broken one spoils no other.
+
+    A block's header is 3 bytes (RFC 8878, section 3.1.1.2): whether it is the last one, its type, its size.
+    """
     header = magic + _exactly(source, 1)
     try:
         header += _exactly(source, zstandard.frame_header_size(header) - len(header))

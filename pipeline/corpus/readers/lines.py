@@ -25,41 +25,67 @@ class Line(NamedTuple):
     """Set on the last item if the stream broke before its end: what is left of a line, maybe nothing."""
 
 
+class _OpenLine:
+    """The line that is being read, from `begin` to where the blocks ended so far."""
+
+    def __init__(self, position: int, limit_bytes: int, *, wanted: bool) -> None:
+        self._limit_bytes = limit_bytes
+        self._hold_bytes = max(limit_bytes, EXCERPT_BYTES)
+        self._held: list[bytes] = []
+        self.begin(position)
+        self.wanted = wanted
+        """Whether the line is this reader's: the end of a line that began before `start` is not."""
+
+    def begin(self, position: int) -> None:
+        """Start a new line at this byte of the file."""
+        self.wanted = True
+        self.position = position
+        self.size_bytes = self._held_bytes = 0
+        self._held.clear()
+
+    def add(self, part: bytes) -> None:
+        """Lengthen the line. What goes beyond the limit is counted, not held."""
+        self.size_bytes += len(part)
+        if self.wanted and part and self._held_bytes <= self._hold_bytes:
+            self._held.append(part)
+            self._held_bytes += len(part)
+            if self._held_bytes > self._hold_bytes:
+                self._held[:] = [self.head()]
+
+    def head(self) -> bytes:
+        """Its first bytes, for an excerpt."""
+        return b"".join(self._held)[:EXCERPT_BYTES]
+
+    def line(self) -> Line:
+        """The line as it is now, cut to its head if it is longer than the limit."""
+        data = b"".join(self._held) if self.size_bytes <= self._limit_bytes else self.head()
+        return Line(self.position, data, self.size_bytes)
+
+
 def split_lines(blocks: Iterable[bytes], *, start: int, end: int | None, limit_bytes: int) -> Iterator[Line]:
     """The lines whose first byte lies in [start, end). `blocks` begin at byte max(start - 1, 0).
 
     Only b"\\n" ends a line. Of a line longer than `limit_bytes` no more than the head is kept.
     """
-    position = max(start - 1, 0)
-    keep_bytes = max(limit_bytes, EXCERPT_BYTES)
-    head: list[bytes] = []
-    kept_bytes = size_bytes = 0
-    aligned = start == 0
+    # The byte before `start` is read too: if it ends a line, another one begins exactly at `start`.
+    line = _OpenLine(max(start - 1, 0), limit_bytes, wanted=start == 0)
     try:
         for block in blocks:
-            parts = block.split(b"\n")
-            for part in parts[:-1]:
-                size_bytes += len(part)
-                if aligned:
-                    if end is not None and position >= end:
+            *ended, rest = block.split(b"\n")
+            for part in ended:
+                line.add(part)
+                if line.wanted:
+                    if end is not None and line.position >= end:
                         return
-                    data = b"".join((*head, part)) if head else part
-                    yield Line(position, data if size_bytes <= limit_bytes else data[:EXCERPT_BYTES], size_bytes)
-                    head.clear()
-                aligned = True
-                position += size_bytes + 1
-                kept_bytes = size_bytes = 0
-            size_bytes += len(parts[-1])
-            if end is not None and (position if aligned else position + size_bytes + 1) >= end:
+                    yield line.line()
+                line.begin(line.position + line.size_bytes + 1)
+            line.add(rest)
+            next_position = line.position if line.wanted else line.position + line.size_bytes + 1
+            if end is not None and next_position >= end:
                 return
-            if aligned and parts[-1] and kept_bytes <= keep_bytes:
-                head.append(parts[-1])
-                kept_bytes += len(parts[-1])
-                if kept_bytes > keep_bytes:
-                    head[:] = [b"".join(head)[:EXCERPT_BYTES]]
     except BrokenInputError as error:
-        yield Line(position + (0 if aligned else size_bytes), b"".join(head)[:EXCERPT_BYTES], size_bytes, error)
+        position = line.position if line.wanted else line.position + line.size_bytes
+        yield Line(position, line.head(), line.size_bytes, error)
         return
-    if aligned and size_bytes:
-        data = b"".join(head)
-        yield Line(position, data if size_bytes <= limit_bytes else data[:EXCERPT_BYTES], size_bytes)
+    if line.wanted and line.size_bytes:
+        yield line.line()

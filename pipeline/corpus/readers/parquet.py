@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpus.readers.columns import DAMAGE, Row, batch_rows, slice_rows
@@ -18,8 +19,8 @@ READ_BYTES = 1 << 20
 def row_group_bytes(path: str) -> list[int]:
     """Decoded bytes of each row group; none if the file is damaged.
 
-    The stored bytes stand with the columns; pyarrow 25 ends the process when it is asked for the columns of a
-    footer whose statistics are damaged.
+    The stored bytes are recorded with the columns, but pyarrow 25 ends the process when it is asked for the columns of
+    a footer whose statistics are damaged.
     """
     try:
         with open_arrow(path) as source, _open(source) as file:
@@ -32,7 +33,7 @@ def row_group_bytes(path: str) -> list[int]:
 def parquet_rows(
     path: str, start: int, end: int | None, choose: Callable[[Sequence[str]], Sequence[str]]
 ) -> Iterator[Row]:
-    """The rows of row groups [start, end); `choose` takes the column names and tells the wanted ones.
+    """The rows of row groups [start, end); `choose` takes the column names and returns the wanted ones.
 
     A row group that breaks gives its rows before the break and then one broken row; the next ones are read.
     """
@@ -47,7 +48,7 @@ def parquet_rows(
 
 
 def _open(source: Any) -> pq.ParquetFile:
-    """BrokenInputError if it is no Parquet file, or has lost its end, where the index stands."""
+    """Open a Parquet file; BrokenInputError if it is none, or has lost its end, which holds the index."""
     try:
         return pq.ParquetFile(source, buffer_size=READ_BYTES, pre_buffer=False, page_checksum_verification=True)
     except DAMAGE as error:
@@ -60,22 +61,28 @@ def _open(source: Any) -> pq.ParquetFile:
 def _group_rows(
     file: pq.ParquetFile, group: int, first: int, wanted: Sequence[str], names: Sequence[str]
 ) -> Iterator[Row]:
+    """The rows of one row group, whose first one is row `first` of the file."""
     metadata = file.metadata.row_group(group)
     done = 0
     # Rows that share a batch with a broken page are read again one by one.
-    for most_rows in (slice_rows(metadata.num_rows, metadata.total_byte_size), 1):
+    for max_rows in (slice_rows(metadata.num_rows, metadata.total_byte_size), 1):
         try:
-            rows = 0
-            for batch in file.iter_batches(most_rows, row_groups=[group], columns=list(wanted), use_threads=False):
-                if rows + batch.num_rows > done:
-                    fresh = batch.slice(max(done - rows, 0))
-                    for row in batch_rows(fresh, first + max(done, rows), wanted, names):
-                        yield row
-                        done += 1
-                rows += batch.num_rows
+            batches = file.iter_batches(max_rows, row_groups=[group], columns=list(wanted), use_threads=False)
+            for batch in _skip_rows(batches, done):
+                for row in batch_rows(batch, first + done, wanted, names):
+                    yield row
+                    done += 1
             return
         except DAMAGE as error:
             raise_if_transient(error)
             lost = f"row group {group}: {metadata.num_rows - done} of {metadata.num_rows} rows lost: {one_line(error)}"
             broken = BrokenInputError("truncated", lost)
     yield Row(first + done, {}, names, broken)
+
+
+def _skip_rows(batches: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
+    """The batches without their first `count` rows."""
+    for batch in batches:
+        if batch.num_rows > count:
+            yield batch.slice(count)
+        count = max(count - batch.num_rows, 0)

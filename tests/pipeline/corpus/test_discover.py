@@ -17,11 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.corpus.discover import list_inputs, plan_units
-from pipeline.corpus.find import format_of
+from pipeline.corpus.discover import list_inputs
 from pipeline.corpus.languages import NAME_LANGUAGES, SUFFIX_LANGUAGES, language_of
-from pipeline.corpus.read import ReadSettings, Record, read_documents
-from pipeline.corpus.units import JSONL, SourceFile, Unit, cut_units
+from pipeline.corpus.read import read_documents
+from pipeline.corpus.records import Record
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.source_files import JSONL, SourceFile, format_of
+from pipeline.corpus.units import WorkUnit, cut_units, plan_units
 from schemas.errors import InputError, SettingsError
 from tests.pipeline.corpora import MemoryFileSystem, jsonl, table, write_arrow, write_parquet
 
@@ -134,7 +136,7 @@ def test_a_plan_does_not_depend_on_where_the_corpus_lies(mixed: Path, tmp_path: 
 
 def test_units_go_through_json_and_pickle(mixed: Path) -> None:
     for unit in plan_units([str(mixed)], shards=7, unit_bytes=MIB):
-        assert Unit.from_dict(json.loads(json.dumps(unit.to_dict()))) == unit
+        assert WorkUnit.from_dict(json.loads(json.dumps(unit.to_dict()))) == unit
         assert pickle.loads(pickle.dumps(unit)) == unit
 
 
@@ -193,7 +195,7 @@ def test_units_cover_everything_once_and_in_order(
     assert [piece.source for piece in pieces] == sorted(piece.source for piece in pieces)
     assert all(unit.pieces for unit in units)
     if shards is not None:
-        assert len(units) == min(shards, sum(file.atoms for file in files))
+        assert len(units) == min(shards, sum(file.splittable_parts for file in files))
 
 
 def test_damaged_files_stay_whole_in_the_plan(tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 import pipeline.compressors.tokenizer.training
 import pipeline.corpus.sample
-from pipeline.corpus.discover import plan_units
-from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.read import read_documents
+from pipeline.corpus.records import Record
 from pipeline.corpus.sample import HELD_OUT_SHARE, draw_sample
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.units import plan_units
 from schemas.errors import InputError
 from schemas.held_out import hash_share, is_held_out
 from schemas.sample import read_sample, write_sample

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.corpus.discover import plan_units
-from pipeline.corpus.read import ReadSettings, Record, read_documents
+from pipeline.corpus.read import read_documents
+from pipeline.corpus.records import Record
+from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.splitting import split_text
+from pipeline.corpus.units import plan_units
 from schemas.held_out import is_held_out, piece_id
 
 

@@ -14,9 +14,8 @@ import pytest
 
 import pipeline.job.compress_unit
 from pipeline.compressors.gzip import GzipCompressor
-from pipeline.corpus.discover import plan_units
-from pipeline.corpus.read import ReadSettings
-from pipeline.corpus.units import Unit
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path, finished_commit, staged_path
 from pipeline.storage.files import make_directory
 from schemas.batches import Documents, Encoding
@@ -40,12 +39,12 @@ def job(tmp_path: Path) -> UnitJob:
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> Unit:
+def unit(tmp_path: Path) -> WorkUnit:
     """12 documents, 4 rejects."""
     broken = b'not json\n{"text": ""}\n{"text": 3}\n' + jsonl({"text": "z" * 401})
     path = tmp_path / "corpus.jsonl"
     path.write_bytes(jsonl(*({"text": text} for text in texts(12))) + broken)
-    return Unit(index=2, total=5, pieces=(whole(path, "jsonl"),))
+    return WorkUnit(index=2, total=5, pieces=(whole(path, "jsonl"),))
 
 
 def compressor(job: UnitJob) -> UnitCompressor:
@@ -58,7 +57,7 @@ def staged(job: UnitJob, commit: Commit) -> bytes:
     return Path(staged_path(job.output, commit.staged)).read_bytes()
 
 
-def test_the_commit_says_what_is_staged(job: UnitJob, unit: Unit) -> None:
+def test_the_commit_says_what_is_staged(job: UnitJob, unit: WorkUnit) -> None:
     commit = compressor(job).process(unit)
     entry = ShardEntry(**commit.shard)
     assert (commit.unit, commit.identity, commit.read) == (2, "one", 16)
@@ -73,7 +72,7 @@ def test_the_commit_says_what_is_staged(job: UnitJob, unit: Unit) -> None:
     assert entry.raw_bytes == sum(map(len, table["raw"].to_pylist()))
 
 
-def test_rejects_are_rows_with_source_position_reason_and_excerpt(job: UnitJob, unit: Unit, tmp_path: Path) -> None:
+def test_rejects_are_rows_with_source_position_reason_and_excerpt(job: UnitJob, unit: WorkUnit, tmp_path: Path) -> None:
     commit = compressor(job).process(unit)
     lines = Path(staged_path(job.output, commit.staged_rejects)).read_text("utf-8").splitlines()
     found = [json.loads(line) for line in lines]
@@ -88,14 +87,14 @@ def test_rejects_are_rows_with_source_position_reason_and_excerpt(job: UnitJob, 
         assert row["detail"]
 
 
-def test_the_commit_record_comes_back(job: UnitJob, unit: Unit) -> None:
+def test_the_commit_record_comes_back(job: UnitJob, unit: WorkUnit) -> None:
     commit = compressor(job).process(unit)
     assert Commit.from_bytes(commit.to_bytes()) == commit
     assert finished_commit(job, unit) == commit
     assert Path(commit_path(job.output, 2)).read_bytes() == commit.to_bytes()
 
 
-def test_a_finished_unit_is_not_read_again(job: UnitJob, unit: Unit, tmp_path: Path) -> None:
+def test_a_finished_unit_is_not_read_again(job: UnitJob, unit: WorkUnit, tmp_path: Path) -> None:
     first = compressor(job).process(unit)
     (tmp_path / "corpus.jsonl").unlink()
     assert compressor(job).process(unit) == first
@@ -103,7 +102,7 @@ def test_a_finished_unit_is_not_read_again(job: UnitJob, unit: Unit, tmp_path: P
 
 @pytest.mark.parametrize("window_bytes", [1, 50, 700, 1 << 30])
 def test_windows_do_not_show_in_the_shard(
-    window_bytes: int, job: UnitJob, unit: Unit, monkeypatch: pytest.MonkeyPatch
+    window_bytes: int, job: UnitJob, unit: WorkUnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = compressor(job).process(unit)
     monkeypatch.setattr(pipeline.job.compress_unit, "WINDOW_BYTES", window_bytes)
@@ -114,7 +113,7 @@ def test_windows_do_not_show_in_the_shard(
 
 
 @pytest.mark.parametrize("lost", ["identity", "staged", "commit"])
-def test_what_does_not_match_is_made_again(lost: str, job: UnitJob, unit: Unit) -> None:
+def test_what_does_not_match_is_made_again(lost: str, job: UnitJob, unit: WorkUnit) -> None:
     first = compressor(job).process(unit)
     other = job
     if lost == "identity":
@@ -129,13 +128,13 @@ def test_what_does_not_match_is_made_again(lost: str, job: UnitJob, unit: Unit) 
     assert second.staged != first.staged
 
 
-def test_a_shard_with_its_final_name_counts_as_finished(job: UnitJob, unit: Unit) -> None:
+def test_a_shard_with_its_final_name_counts_as_finished(job: UnitJob, unit: WorkUnit) -> None:
     commit = compressor(job).process(unit)
     Path(staged_path(job.output, commit.staged)).rename(Path(job.output, commit.shard["name"]))
     assert finished_commit(job, unit) == commit
 
 
-def test_a_crash_inside_leaves_no_commit_record(job: UnitJob, unit: Unit) -> None:
+def test_a_crash_inside_leaves_no_commit_record(job: UnitJob, unit: WorkUnit) -> None:
     class Failing(GzipCompressor):
         def compress(self, documents: Documents) -> Encoding:
             raise MemoryError
@@ -147,7 +146,7 @@ def test_a_crash_inside_leaves_no_commit_record(job: UnitJob, unit: Unit) -> Non
     assert compressor(job).process(unit).shard["rows"] == 12
 
 
-def test_a_connection_that_breaks_is_no_reject(job: UnitJob, unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_breaks_is_no_reject(job: UnitJob, unit: WorkUnit, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Iterator[Any]:
         raise ConnectionResetError("peer")
         yield
@@ -161,7 +160,7 @@ def test_a_connection_that_breaks_is_no_reject(job: UnitJob, unit: Unit, monkeyp
 
 @pytest.mark.parametrize("kind", ["jsonl", "text", "jsonl.gz"])
 def test_a_file_that_vanished_is_one_reject(kind: str, job: UnitJob, tmp_path: Path) -> None:
-    commit = compressor(job).process(Unit(index=0, total=1, pieces=(whole(tmp_path / "gone", kind),)))
+    commit = compressor(job).process(WorkUnit(index=0, total=1, pieces=(whole(tmp_path / "gone", kind),)))
     assert (commit.read, commit.shard["rows"], commit.shard["rejects"]) == (1, 0, {"unreadable": 1})
 
 

@@ -13,9 +13,8 @@ from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from pipeline.compressors.registry import load_compressors
-from pipeline.corpus.discover import plan_units
-from pipeline.corpus.read import ReadSettings
-from pipeline.corpus.units import Unit
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job import graph, runners
 from pipeline.job.compress_unit import Commit, UnitJob
 from pipeline.job.publish import Publication
@@ -27,7 +26,7 @@ from tests.pipeline.corpora import jsonl, texts
 SECRET = "a text that nothing but the shard may hold"
 
 
-def parts(directory: Path, shards: int = 3) -> tuple[list[Unit], UnitJob, dict[str, Any], Publication]:
+def parts(directory: Path, shards: int = 3) -> tuple[list[WorkUnit], UnitJob, dict[str, Any], Publication]:
     """What the graph is built from, for a small corpus and gzip."""
     corpus, output = directory / "corpus.jsonl", str(directory / "out")
     corpus.write_bytes(jsonl(*({"text": f"{SECRET} {text}"} for text in texts(30))))
@@ -74,7 +73,7 @@ def test_descriptors_and_commit_records_hold_no_text(tmp_path: Path) -> None:
     step.setup()
     for unit in units:
         descriptor = unit.to_dict()
-        assert Unit.from_dict(json.loads(json.dumps(descriptor))) == unit
+        assert WorkUnit.from_dict(json.loads(json.dumps(descriptor))) == unit
         (commit,) = step.process(descriptor)
         assert SECRET not in json.dumps(descriptor)
         assert SECRET.encode() not in commit

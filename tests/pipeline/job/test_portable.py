@@ -20,8 +20,8 @@ from apache_beam.transforms.environments import DockerEnvironment
 
 from pipeline.cli import parser as cli
 from pipeline.compressors.registry import load_compressors
-from pipeline.corpus.discover import plan_units
-from pipeline.corpus.read import ReadSettings
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.units import plan_units
 from pipeline.job import graph, runners
 from pipeline.job.compress_unit import UnitJob
 from pipeline.job.publish import Publication

@@ -13,8 +13,10 @@ import pytest
 
 from kernels.prefix_coding import PrefixCoder
 from pipeline.__main__ import main
-from pipeline.corpus.read import ReadSettings, Record, read_documents
-from pipeline.corpus.units import FORMATS
+from pipeline.corpus.read import read_documents
+from pipeline.corpus.records import Record
+from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.source_files import FORMATS
 from schemas.manifest import read_manifest
 from schemas.shards import ENTROPY
 from tests.pipeline.corpora import jsonl, texts, whole
