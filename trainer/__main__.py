@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped; the same command continues from the last checkpoint", file=sys.stderr)
+        what_is_left = getattr(options, "stopped", "the same command continues from the last checkpoint")
+        print(f"stopped; {what_is_left}", file=sys.stderr)
         return 130
 
 

@@ -28,17 +28,17 @@ def add(options: argparse.ArgumentParser) -> None:
     commands = options.add_subparsers(dest="measure", required=True, metavar="MEASURE")
     bpb = commands.add_parser("bpb", help="bits per raw byte on held-out documents")
     add_options(bpb, BitsPerByteSettings)
-    bpb.set_defaults(run=_run_bpb)
+    bpb.set_defaults(run=_run_bpb, stopped="nothing was written")
     code = commands.add_parser("code", help="continue the prompts of HumanEval(+), MBPP(+) or ReCode")
     add_options(code, CodeSettings)
-    code.set_defaults(run=_run_code)
+    code.set_defaults(run=_run_code, stopped="the same command continues after the batches that are finished")
     score = commands.add_parser("score", help="run samples of code with their tests, in a sandbox")
     score.add_argument("samples", metavar="FILE", help="samples.jsonl: task_id and solution or completion in each line")
     add_options(score, ScoreSettings)
-    score.set_defaults(run=_run_score)
+    score.set_defaults(run=_run_score, stopped="no results were written")
     translation = commands.add_parser("translation", help="from one encoding to the other, greedy")
     add_options(translation, TranslationSettings)
-    translation.set_defaults(run=_run_translation)
+    translation.set_defaults(run=_run_translation, stopped="nothing was written")
 
 
 def _run_bpb(options: argparse.Namespace) -> int:
@@ -104,7 +104,10 @@ def _run_code(options: argparse.Namespace) -> int:
     sandbox = open_scoring(file.path, settings.scoring) if settings.scoring.allow_code_execution else None
     drawn = draw_samples(settings, file, problems, _progress())
     print(f"{drawn.path}: {drawn.samples:,} samples of {drawn.prompts:,} prompts, {_stops(drawn.completions)}")
-    return _score(drawn.path, settings.scoring, sandbox) if sandbox else 0
+    if sandbox is None:
+        return 0
+    options.stopped = f"no results were written, but {drawn.path} is complete: score it with `evaluate score`"
+    return _score(drawn.path, settings.scoring, sandbox)
 
 
 def _stops(completions: list[Completion]) -> str:

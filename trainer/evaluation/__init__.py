@@ -1,5 +1,10 @@
-"""What a trained model is worth: bits per byte, and problems that its code must solve.
+"""What a trained model is worth. Each evaluation reads a model and held-out documents or problems, and returns figures.
 
-problems ─► samples (prompts continued, samples.jsonl) ─► score ─► sandbox ─► candidate     one process per sample
-                                                           └─► pass_at_k, robustness ─► results.json
+    held-out documents ──► bits_per_byte     bits per raw byte, each byte scored once
+                       ──► translation       comp → raw and back, exact and by distance
+    reformatted texts  ──► formatting        what other formatting of the context costs
+    problems           ──► code/             samples of code, run with their tests in a sandbox
+
+`settings` are what `python -m trainer evaluate` makes its options of. To add an evaluation: a file here, its settings,
+and its command in trainer/cli/evaluate.py.
 """

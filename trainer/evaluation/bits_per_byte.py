@@ -1,6 +1,6 @@
 """Bits per raw byte of documents, each byte scored exactly once.
 
-A window is <bos> <raw> and up to `room` bytes: the sentinel stands at the head of every window, as in training. Windows
+A window is <bos> <raw> and up to `room` bytes: the sentinel is at the head of every window, as in training. Windows
 move on by `stride` bytes, and of every one but a document's first only the bytes that no earlier window has scored
 count, so a byte has at least room − stride bytes before it, or all of its document. Other ids cost nothing.
 """
@@ -24,7 +24,7 @@ HEAD = (BOS, RAW_OPEN)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:
-    """What was scored so far."""
+    """Sums over the documents that were scored so far."""
 
     documents: int
     raw_bytes: int
@@ -32,7 +32,7 @@ class Scored:
 
     @property
     def bits_per_byte(self) -> float:
-        """Σ −log2 p over the bytes, by their number."""
+        """Σ −log2 p over the bytes, divided by their number."""
         return self.nats / math.log(2) / self.raw_bytes
 
 

@@ -3,7 +3,7 @@
     <bos> <raw> context in a format, rest          bits of the rest, over its bytes; the context costs nothing
     <bos> <comp> c(context) c(rest)                the same for a model of tokens
 
-The parts come spelled, as a dataset made from what `python -m pipeline reformat` writes. All formats are taken over the
+The parts come encoded, as a dataset made from what `python -m pipeline reformat` writes. All formats are taken over the
 same rests, so a difference to `as-is` is the harm of the format.
 """
 
@@ -26,13 +26,14 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reformatted:
-    """Texts whose first half stands in several formats, as model ids of one encoding."""
+    """Texts whose first half exists in several formats, as model ids of one encoding."""
 
     opening: Ids
-    """What stands before a document."""
+    """The ids before a document: <bos> and the sentinel of its encoding."""
     contexts: dict[str, list[Ids]]
-    """By format: the first half of every text."""
+    """The first half of every text, by format."""
     rests: list[Ids]
+    """The second half of every text."""
     rest_bytes: int
     """Raw bytes of all rests."""
 

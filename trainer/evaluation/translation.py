@@ -45,20 +45,23 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Translation:
-    """What was found over some documents. Shares and distances are means over documents."""
+    """Figures over some documents. Shares and similarities are means over documents."""
 
     documents: int
     raw_exact: float
-    """Share of documents whose bytes came out whole and ended where they should."""
+    """Share of documents whose bytes were all right and ended where they should."""
     raw_similarity: float
     """1 - Levenshtein distance / longer length, of bytes."""
     comp_exact: float
+    """Share of documents whose symbols were all right and ended where they should."""
     comp_similarity: float
-    """The same of symbols."""
+    """1 - Levenshtein distance / longer length, of symbols."""
     bits_per_byte: float
-    """Of raw bytes alone."""
+    """Bits per raw byte without a context."""
     bits_per_byte_given_comp: float
+    """Bits per raw byte after the document's own comp."""
     bits_per_byte_given_other_comp: float
+    """Bits per raw byte after another document's comp."""
 
 
 def held_out_pairs(dataset: Dataset, *, positions: int) -> Iterator[Pair | None]:
@@ -137,7 +140,7 @@ def _agreement(answers: Sequence[tuple[int, ...]], wanted: Sequence[tuple[int, .
 
 
 def forward_opening(pair: Pair) -> tuple[int, ...]:
-    """What stands before the bytes."""
+    """The ids before the bytes: a document's comp between its sentinels, and the raw sentinel."""
     return (BOS, COMP_OPEN, *pair.comp, COMP_CLOSE, RAW_OPEN)
 
 
@@ -147,7 +150,7 @@ def raw_answers(model: EvaByte, pairs: Sequence[Pair], rows: int) -> list[tuple[
     for first in range(0, len(pairs), rows):
         chosen = pairs[first : first + rows]
         longest = max(len(pair.raw) for pair in chosen)
-        found = continue_ids(
+        generations = continue_ids(
             model,
             [forward_opening(pair) for pair in chosen],
             max_bytes=longest + 1,
@@ -155,7 +158,9 @@ def raw_answers(model: EvaByte, pairs: Sequence[Pair], rows: int) -> list[tuple[
             seeds=range(len(chosen)),
             batch_size=rows,
         )
-        answers += [(*(RAW_BASE + byte for byte in one.text), *([RAW_CLOSE] if one.ended else [])) for one in found]
+        answers += [
+            (*(RAW_BASE + byte for byte in one.text), *([RAW_CLOSE] if one.ended else [])) for one in generations
+        ]
     return answers
 
 

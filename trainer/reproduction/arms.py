@@ -17,7 +17,7 @@ from trainer.data.mixing import Mixing
 from trainer.training.settings import TrainSettings
 
 WARMUP_SHARE = 0.2
-"""Of the steps; 10,000 of 50,000 in the paper."""
+"""Share of the steps that the mixing's warm-up takes; 10,000 of 50,000 in the paper."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,7 @@ class StudyScale:
 
     @property
     def symbols(self) -> int:
-        """The budget of an arm."""
+        """Symbols that an arm is trained on."""
         return self.steps * self.batch_symbols
 
 
@@ -67,14 +67,14 @@ SCALES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arm:
-    """One way to train."""
+    """One way to train: which encodings are shown, and for how long."""
 
     name: str
     mode: str
     compressor: str | None
-    """Whose encoding is shown; the vocabulary follows from it."""
+    """The compressor whose encoding is shown; the vocabulary follows from it."""
     steps_share: float = 1.0
-    """Of the scale's steps."""
+    """Share of the scale's steps that this arm is trained for."""
 
     @property
     def reads_raw(self) -> bool:
@@ -83,12 +83,12 @@ class Arm:
 
     @property
     def is_proxy(self) -> bool:
-        """Whether it saw both encodings."""
+        """Whether the model saw both encodings."""
         return self.mode not in ("raw-only", "comp-only")
 
 
 PROXY_MODES = {"none": "sentinel", "always": "pair-always"}
-"""Pairing in warm-up only is the arm without a suffix."""
+"""Suffix of an arm's name to its mode of pairing; the arm without a suffix pairs in the warm-up only."""
 
 
 def arms(scale: StudyScale, raw_per_comp: float) -> list[Arm]:
@@ -120,7 +120,7 @@ def proxy_raw_share(scale: StudyScale, raw_per_comp: float) -> float:
 
 
 def warmup_steps(scale: StudyScale) -> int:
-    """Of the mixing."""
+    """Steps of the mixing's warm-up."""
     return max(1, round(WARMUP_SHARE * scale.steps))
 
 
@@ -135,11 +135,11 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Of its directory."""
+        """Name of the job's directory: arm, size and seed."""
         return f"{self.arm.name}-{self.size}-{self.seed}"
 
     def settings(self, data: str, run: str) -> TrainSettings:
-        """Of its training."""
+        """The settings that the job is trained with."""
         scale, arm = self.scale, self.arm
         steps = max(1, round(scale.steps * arm.steps_share))
         return TrainSettings(
@@ -167,7 +167,7 @@ def check_arms(scale: StudyScale, names: Sequence[str]) -> None:
     known = [arm.name for arm in arms(scale, 1.0)]
     unknown = sorted(set(names) - set(known))
     if unknown:
-        raise SettingsError(f"arm {unknown[0]!r} is unknown; choose of {', '.join(known)}")
+        raise SettingsError(f"arm {unknown[0]!r} is unknown; choose from {', '.join(known)}")
 
 
 def jobs(scale: StudyScale, raw_per_comp: float, *, only: Sequence[str] = ()) -> list[Job]:

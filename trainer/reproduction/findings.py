@@ -1,4 +1,4 @@
-"""What the offline half found about the compressors: the files of `python -m pipeline analyze`, and the manifest."""
+"""Figures about the compressors, from the manifest and from the files of `python -m pipeline analyze`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class CompressorFindings:
     """Numbers about compressors; empty where they were not measured."""
 
     bytes_per_symbol: dict[str, float] = field(default_factory=dict)
-    """By compressor."""
+    """Raw bytes per symbol by compressor."""
     distance: dict[str, float] = field(default_factory=dict)
-    """By compressor: median normalised distance under deletion of 10 % of the characters."""
+    """Median normalised distance under deletion of 10 % of the characters, by compressor."""
     document_distance: float | None = None
-    """The same of neural cut by whole-document entropy, as in the paper, where it is as short as the tokenizer."""
+    """Median normalised distance of neural, cut by whole-document entropy as in the paper, at the tokenizer's rate."""
     long_prefix_share: dict[str, float] = field(default_factory=dict)
-    """By level: share of colliding pairs whose common prefix is at least 0.8 of the longer chunk."""
+    """Share of colliding pairs whose common prefix is at least 0.8 of the longer chunk, by level."""
     prefix_note: str = ""
 
 
 def read_findings(dataset: str, analysis: str = "") -> CompressorFindings:
-    """Of a finished dataset and of what `analyze` wrote (default: DATASET/analysis); absent files are no error."""
+    """From a finished dataset and what `analyze` wrote (default: DATASET/analysis); files may be missing."""
     analysis = analysis or os.path.join(dataset, "analysis")
     totals = read_manifest(dataset).totals
     rates = {name: totals.raw_bytes / symbols for name, symbols in sorted(totals.symbols.items()) if symbols}
@@ -55,11 +55,13 @@ def _distances(path: str) -> dict[str, float]:
                 if row["kind"] == "delete" and float(row["share"]) == 0.1
             }
     except (KeyError, ValueError) as error:
-        raise ArtifactError(f"{path} is not a table of `python -m pipeline analyze` ({error}); make it anew") from error
+        raise ArtifactError(
+            f"{path} is not a table of `python -m pipeline analyze` ({error}); make it again"
+        ) from error
 
 
 def _document_distance(path: str, bytes_per_symbol: float) -> float | None:
-    """Of the whole-document row of the frontier whose rate is nearest."""
+    """Distance in the whole-document row of the frontier whose rate is nearest to a number of bytes per symbol."""
     if not os.path.exists(path):
         return None
     try:
@@ -68,7 +70,9 @@ def _document_distance(path: str, bytes_per_symbol: float) -> float | None:
         nearest = min(rows, key=lambda row: abs(float(row["bytes_per_symbol"]) - bytes_per_symbol), default=None)
         return None if nearest is None else float(nearest["distance"])
     except (KeyError, ValueError) as error:
-        raise ArtifactError(f"{path} is not a table of `python -m pipeline analyze` ({error}); make it anew") from error
+        raise ArtifactError(
+            f"{path} is not a table of `python -m pipeline analyze` ({error}); make it again"
+        ) from error
 
 
 def _long_prefixes(path: str) -> tuple[dict[str, float], str]:
@@ -80,6 +84,6 @@ def _long_prefixes(path: str) -> tuple[dict[str, float], str]:
         shares = {level: float(table["prefix_over_longer"]["long_share"]) for level, table in tables.items()}
         shorter = {level: float(table["prefix_over_shorter"]["long_share"]) for level, table in tables.items()}
     except (KeyError, ValueError, TypeError) as error:
-        raise ArtifactError(f"{path} is not of `python -m pipeline analyze` ({error}); make it anew") from error
+        raise ArtifactError(f"{path} is not of `python -m pipeline analyze` ({error}); make it again") from error
     over = ", ".join(f"{level}s {share:.1%}" for level, share in sorted(shorter.items()))
     return shares, f"over the shorter one: {over}; windows that begin a segment collide only with their own prefixes"

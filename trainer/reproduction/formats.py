@@ -20,7 +20,7 @@ FORMATS_NAME = "formats.json"
 
 
 def job_format_bits(job: Job, *, data: str, formats: str, out: str, device: str) -> dict[str, float]:
-    """Bits per byte by format, found now or before; ArtifactError where what stands there is of other texts."""
+    """Bits per byte by format, computed now or read from an earlier run; ArtifactError where that had other texts."""
     compressor = None if job.arm.reads_raw else job.arm.compressor
     texts = Dataset(formats, compressor=compressor)
     if compressor:
@@ -28,10 +28,10 @@ def job_format_bits(job: Job, *, data: str, formats: str, out: str, device: str)
     own = sha256_hex(canonical_json([identity(job, data), texts.manifest.to_bytes().hex()]))
     path = os.path.join(out, job.name, FORMATS_NAME)
     if os.path.exists(path):
-        found = _read(path)
-        if found["identity"] != own:
-            raise ArtifactError(f"{path} is of other texts or another run; remove it and run again")
-        return dict(found["bits_per_byte"])
+        kept = _read(path)
+        if kept["identity"] != own:
+            raise ArtifactError(f"{path} belongs to other texts or another run; remove it and run again")
+        return dict(kept["bits_per_byte"])
     model, _ = load_model(os.path.join(out, job.name), device=device)
     bits = format_bits(model, read_reformatted(formats, compressor))
     replace_file(path, canonical_json({"identity": own, "bits_per_byte": bits}))
@@ -42,16 +42,16 @@ def _check_same_encoding(texts: Dataset, data: str, compressor: str) -> None:
     trained = Dataset(data, compressor=compressor).manifest.compressors[compressor]["digest"]
     if texts.manifest.compressors[compressor]["digest"] != trained:
         raise DatasetError(
-            f"{texts.location} is spelled by another {compressor} than {data}; preprocess it with that one's model"
+            f"{texts.location} was encoded by another {compressor} than {data}; preprocess it with that one's model"
         )
 
 
 def _read(path: str) -> dict[str, dict[str, float]]:
     try:
         with open(path, "rb") as file:
-            found: dict[str, dict[str, float]] = json.load(file)
-        if not {"identity", "bits_per_byte"} <= found.keys():
+            content: dict[str, dict[str, float]] = json.load(file)
+        if not {"identity", "bits_per_byte"} <= content.keys():
             raise ValueError("it lacks fields")
     except (ValueError, AttributeError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); remove it and run again") from error
-    return found
+    return content

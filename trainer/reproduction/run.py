@@ -1,4 +1,4 @@
-"""Train and evaluate every job, a process each, and keep what was found: OUT/JOB/result.json, written last.
+"""Train and evaluate every job, a process each, and keep its figures: OUT/JOB/result.json, written last.
 
 The same command again runs only what has no result yet; a job that was killed goes on from its last checkpoint.
 """
@@ -34,20 +34,20 @@ RESULT_NAME = "result.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What one job found on the held-out documents."""
+    """The figures of one job on the held-out documents."""
 
     arm: str
     size: str
     seed: int
     body_parameters: int
     symbols: int
-    """Trained on."""
+    """Symbols that the model was trained on."""
     raw_bits_per_byte: float | None
-    """Of raw bytes; None for an arm that never saw any."""
+    """Bits per byte of raw bytes; None for an arm that never saw any."""
     comp_bits_per_byte: float | None
-    """Of the same documents spelled as comp, over their raw bytes; None without a compressor."""
+    """Bits of the same documents encoded as comp, over their raw bytes; None without a compressor."""
     translation: dict[str, Any] | None
-    """`Translation`'s fields, of proxy arms."""
+    """The fields of `Translation`; None for arms that are no proxies."""
     train_seconds: float
     identity: str
     """Digest of the dataset and of the settings: a result counts for no others."""
@@ -56,12 +56,12 @@ class Result:
 
     @property
     def name(self) -> str:
-        """Its job's."""
+        """Name of the job that gave this result."""
         return f"{self.arm}-{self.size}-{self.seed}"
 
 
 def reproduce(jobs: Sequence[Job], *, data: str, out: str, processes: int) -> Iterator[Result]:
-    """The results of all jobs, first those that stand already, then as they come. `data`: a dataset of short pieces."""
+    """The results of all jobs, first those that exist already, then as they come. `data`: a dataset of short pieces."""
     missing = []
     for job in jobs:
         if is_done(job, out):
@@ -90,12 +90,14 @@ def known_result(job: Job, data: str, out: str) -> Result:
     path = os.path.join(out, job.name, RESULT_NAME)
     result = read_result(path)
     if result.identity != identity(job, data):
-        raise ArtifactError(f"{path} is of another dataset or other settings; remove {out}, or choose another --out")
+        raise ArtifactError(
+            f"{path} belongs to another dataset or other settings; remove {out}, or choose another --out"
+        )
     return result
 
 
 def identity(job: Job, data: str) -> str:
-    """Digest of all that decides a job's result."""
+    """sha256, as hex, of all that decides a job's result: the dataset and the settings."""
     manifest = Dataset(data, compressor=None).manifest
     settings = job.settings("", "")
     own = [manifest.to_bytes().hex(), settings.content(), job.scale.scored_bytes, job.scale.translated_documents]
@@ -103,7 +105,7 @@ def identity(job: Job, data: str) -> str:
 
 
 def _quiet(threads: int) -> None:
-    """Set a worker up; it ends with the process that started it, or a killed run would go on training."""
+    """Set up a worker process that ends with the process that started it, or a killed run would go on training."""
     logging.getLogger().setLevel(logging.WARNING)
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
@@ -175,7 +177,7 @@ def scored_pairs(job: Job, data: str) -> list[Pair]:
 
 
 def read_result(path: str) -> Result:
-    """One result; ArtifactError where the file is damaged."""
+    """Read a result from its file; ArtifactError where the file is damaged."""
     try:
         with open(path, "rb") as file:
             return Result(**json.load(file))

@@ -180,6 +180,23 @@ def test_mistakes_end_in_one_line_and_write_nothing(
     assert "no checkpoint at" in line and not out.exists()
 
 
+def test_an_interrupt_says_what_is_left(
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each at the moment that it is in: scoring has no checkpoints."""
+    path = tmp_path / "samples.jsonl"
+    path.write_bytes(lines([{"task_id": row["task_id"], "completion": row["canonical_solution"]} for row in HUMANEVAL]))
+    score = ["--data-dir", data, "--allow-code-execution", "--workers", 1]
+    with patch("trainer.evaluation.code.score.Scorer.judge", side_effect=KeyboardInterrupt):
+        assert evaluate("score", path, *score) == 130
+        assert capsys.readouterr().err == "stopped; no results were written\n"
+        assert evaluate(*sampled(model, data, tmp_path / "out", *score[2:])) == 130
+    complete = tmp_path / "out" / "samples.jsonl"
+    message = f"stopped; no results were written, but {complete} is complete: score it with `evaluate score`\n"
+    assert capsys.readouterr().err == message
+    assert not list(tmp_path.glob("**/results*"))
+
+
 def test_results_that_are_there_stay(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_bytes(lines([{"task_id": row["task_id"], "completion": row["canonical_solution"]} for row in HUMANEVAL]))

@@ -22,12 +22,13 @@ from trainer.reproduction.claims import (
     OUT_OF_REACH,
     REPRODUCED,
     UNDECIDED,
-    Spread,
-    claims,
+    Evidence,
+    judge_all,
 )
 from trainer.reproduction.findings import CompressorFindings, read_findings
 from trainer.reproduction.formats import FORMATS_NAME, job_format_bits
-from trainer.reproduction.report import markdown
+from trainer.reproduction.report import OURS, WHY, markdown
+from trainer.reproduction.result_table import ResultTable, Spread
 from trainer.reproduction.run import RESULT_NAME, Result, raw_per_comp, read_result, run_job, scored_pairs
 from trainer.training.loop import loader_settings, open_dataset
 
@@ -96,7 +97,7 @@ def test_a_run_leaves_a_result_and_the_next_one_finds_it(
     assert (tmp_path / "reproduction.md").read_bytes() == page
     monkeypatch.setitem(SCALES, "smoke", replace(SMOKE, scored_bytes=301))
     assert main([*words, "--gather"]) == 2
-    assert "of another dataset or other settings; remove" in capsys.readouterr().err
+    assert "belongs to another dataset or other settings; remove" in capsys.readouterr().err
 
 
 def test_a_run_of_the_reproduction_can_be_probed_by_hand(
@@ -125,8 +126,8 @@ def test_all_arms_are_scored_on_the_same_documents(data: str) -> None:
     ("words", "message"),
     [
         (["--scale", "huge"], "scale 'huge' is unknown; choose one of"),
-        (["--arms", "zip"], "arm 'zip' is unknown; choose of"),
-        (["--processes", "0"], "give at least 1"),
+        (["--arms", "zip"], "arm 'zip' is unknown; choose from"),
+        (["--processes", "-1"], "give 1 or more"),
         ([], "has no compressor 'neural'"),
     ],
 )
@@ -175,7 +176,7 @@ def test_other_formats_are_scored_from_the_checkpoints_and_kept(
     kept.write_bytes(before.replace(b'"identity": "', b'"identity": "0'))
     capsys.readouterr()
     assert main(words) == 2
-    assert "is of other texts or another run; remove it" in capsys.readouterr().err
+    assert "belongs to other texts or another run; remove it" in capsys.readouterr().err
     kept.write_text("[]")
     assert main(words) == 2
     assert "is damaged" in capsys.readouterr().err
@@ -196,7 +197,7 @@ def test_an_arm_of_symbols_alone_is_scored_in_its_own_encoding(data: str, tmp_pa
     manifest = formats / "manifest.json"
     digest = json.loads(manifest.read_text())["compressors"]["gzip"]["digest"]
     manifest.write_text(manifest.read_text().replace(digest, digest[::-1]))
-    with pytest.raises(DatasetError, match="is spelled by another gzip than"):
+    with pytest.raises(DatasetError, match="was encoded by another gzip than"):
         job_format_bits(job, formats=str(formats), **where)
 
 
@@ -229,7 +230,8 @@ def _result(job: Job, bits: float, noise: float, exact: float) -> Result:
 
 
 def verdicts(found: list[Result], findings: CompressorFindings | None = None) -> dict[str, str]:
-    return {claim.letter: claim.verdict for claim in claims(found, findings or CompressorFindings())}
+    evidence = Evidence(table=ResultTable(found), findings=findings or CompressorFindings())
+    return {judged.claim.letter: judged.verdict for judged in judge_all(evidence)}
 
 
 PAPER = {"raw-matched": 5.0, "raw-only": 4.2, "neural": 4.0, "tokenizer": 4.1, "gzip": 5.1}
@@ -277,6 +279,13 @@ def test_a_single_seed_decides_nothing() -> None:
     assert Spread(values=(-1.0, 1.1, 0.1)).sign == 0
 
 
+def test_every_claim_is_judged_and_put_into_words() -> None:
+    nothing = verdicts([])
+    assert list(nothing) == list("abcdefgh")
+    assert set(nothing.values()) == {NOT_MEASURED}
+    assert OURS.keys() == WHY.keys() == nothing.keys()
+
+
 def test_the_page_names_every_claim_and_every_arm() -> None:
     found = results(PAPER, noise=0.1, exact={})
     page = markdown(found, CompressorFindings(), SCALES["cpu"], RATIO, name="cpu", all_jobs=72)
@@ -302,6 +311,6 @@ def test_findings_are_read_from_what_analyze_writes(data: str, tmp_path: Path) -
     for name in ("stability.csv", "frontier.csv", "collisions.json"):
         before = (tmp_path / name).read_text()
         (tmp_path / name).write_text("kind,context\ndelete,document\n")
-        with pytest.raises(ArtifactError, match="make it anew"):
+        with pytest.raises(ArtifactError, match="make it again"):
             read_findings(data, str(tmp_path))
         (tmp_path / name).write_text(before)

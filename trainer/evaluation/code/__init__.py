@@ -1,1 +1,10 @@
-"""Problems, completions, sandbox, scores."""
+"""Code that a model writes: sampled, run with tests, counted.
+
+    problems ──► completions ──► sample_files: samples.jsonl
+                                      │
+             tests ──► score ──► sandbox, one process per sample ──► statuses
+                                      │
+                  pass_at_k, robustness ──► results: results.json
+
+`workflow` runs both halves; `records` reads the JSON lines of others. Nothing but the sandbox runs code.
+"""

@@ -40,7 +40,7 @@ class SampleSettings:
     """How samples are drawn."""
 
     samples: int = 1
-    """Per prompt."""
+    """Samples of each prompt."""
     sampling: Sampling
     max_new_bytes: int = 2048
     seed: int = 0
@@ -64,24 +64,24 @@ class SampleSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One continuation to make, and whose it is."""
+    """One continuation to make."""
 
     prompt: bytes
-    """Its left end cut off where it is too long."""
+    """The prompt's bytes, without their beginning where they are too long."""
     seed: int
     truncated_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """A continuation, cut at its stop."""
+    """A continuation of a prompt, cut at its stop."""
 
     completion: str
     stop: str
     """`stop_string`, `end` (the model closed the text) or `length`."""
     new_bytes: int
     invalid_utf8: int
-    """Bytes that are not UTF-8."""
+    """Number of new bytes that are not UTF-8."""
 
 
 def opening(mode: str) -> tuple[int, ...]:
@@ -128,7 +128,7 @@ def sample_seed(seed: int, key: tuple[str, str], sample: int) -> int:
 def complete(
     model: EvaByte, requests: Sequence[Request], settings: SampleSettings, *, stops: Sequence[bytes], ids: Sequence[int]
 ) -> Iterator[list[Completion]]:
-    """Make the continuations batch by batch; `ids` stand before each prompt."""
+    """Make the continuations batch by batch; `ids` come before each prompt."""
     for first in range(0, len(requests), settings.batch_size):
         yield _batch(model, requests[first : first + settings.batch_size], settings, stops, ids)
 

@@ -29,16 +29,16 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
 
 
 def estimate(counts: Sequence[tuple[int, int]], k: int, *, seed: int = 0) -> Estimate:
-    """pass@k over problems, each given as (samples, passed)."""
+    """pass@k and its interval over problems, each given as (samples, samples that passed)."""
     return bootstrap([pass_at_k(samples, passed, k) for samples, passed in counts], seed=seed)
 
 
 def bootstrap(values: Sequence[float], *, seed: int = 0) -> Estimate:
-    """The mean of one value per problem. The interval says how far it moves had the problems been drawn anew."""
+    """The mean of one value per problem. The interval says how far it moves had other problems been drawn."""
     assert len(values)
-    found, rng = np.array(values, np.float64), np.random.default_rng(seed)
+    sample, rng = np.array(values, np.float64), np.random.default_rng(seed)
     means = np.concatenate(
-        [found[rng.integers(0, len(found), (CHUNK, len(found)))].mean(1) for _ in range(RESAMPLES // CHUNK)]
+        [sample[rng.integers(0, len(sample), (CHUNK, len(sample)))].mean(1) for _ in range(RESAMPLES // CHUNK)]
     )
     low, high = np.percentile(means, (2.5, 97.5))
-    return Estimate(value=float(found.mean()), low=float(low), high=float(high))
+    return Estimate(value=float(sample.mean()), low=float(low), high=float(high))

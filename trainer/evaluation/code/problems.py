@@ -21,7 +21,7 @@ from schemas.errors import InputError, SettingsError
 from trainer.evaluation.code.records import JsonRecord, read_records
 
 logger = logging.getLogger(__name__)
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 TASKS = ("humaneval", "mbpp", "recode")
 BASE, PLUS = "base", "plus"
@@ -37,7 +37,7 @@ SHA256 = {
     MBPP_TESTS: "132d01c96df6b4b0fe0cbb8414092fe62c51b873b160d1ec8fc2ded28484865a",
     RECODE: "b9372b1cdbaf61036d1744617c025a9f7783a6dfa1430dfa36e0e6e31a99680b",
 }
-"""Of the text inside: HumanEval @6d43fb98, HumanEval+ v0.1.10, MBPP+ v0.2.0, ReCode @6688522 with five seeds."""
+"""sha256 of each file's text: HumanEval @6d43fb98, HumanEval+ v0.1.10, MBPP+ v0.2.0, ReCode @6688522 of five seeds."""
 
 CORRECTED_TESTS = {
     "HumanEval/32": (
@@ -66,7 +66,7 @@ class Problem:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What names it in a set of problems."""
+        """Task id and variant, which name a problem in a set of problems."""
         return self.task_id, self.variant
 
 
@@ -77,7 +77,7 @@ class ProblemSet:
     task: str
     problems: tuple[Problem, ...]
     sha256: dict[str, str]
-    """File to digest of its text."""
+    """Name of a file to the sha256 of its text, as hex."""
 
     @property
     def task_ids(self) -> list[str]:
@@ -209,25 +209,25 @@ def _problem(record: JsonRecord, tests: dict[str, str]) -> Problem:
 
 
 def _checked(record: JsonRecord) -> str:
-    """HumanEval's layout: the test defines check(candidate)."""
+    """The tests of a record in HumanEval's layout, where they define check(candidate)."""
     return f"{record.text('test')}\ncheck({record.text('entry_point')})\n"
 
 
 def corrected(task_id: str, test: str) -> str:
-    """A test with its wrong line put right, where it has one."""
+    """A published test with its wrong line corrected, where it has one."""
     return test.replace(*CORRECTED_TESTS[task_id]) if task_id in CORRECTED_TESTS else test
 
 
-def _of(found: dict[str, Found], record: JsonRecord, name: str) -> Found:
+def _of(by_task: dict[str, Value], record: JsonRecord, name: str) -> Value:
     task_id = record.text("task_id")
-    if task_id not in found:
+    if task_id not in by_task:
         raise record.error(f"task_id {task_id!r} is not in {name}; take both files from one release")
-    return found[task_id]
+    return by_task[task_id]
 
 
 def _no_key_twice(problems: list[Problem]) -> None:
     seen: set[tuple[str, str]] = set()
     for problem in problems:
         if problem.key in seen:
-            raise InputError(f"problem {' '.join(problem.key).strip()} is there twice; take the file as published")
+            raise InputError(f"problem {' '.join(problem.key).strip()} occurs twice; take the file as published")
         seen.add(problem.key)

@@ -22,7 +22,7 @@ class JsonRecord:
     values: dict[str, Any]
 
     def text(self, name: str) -> str:
-        """A field that must be a string which UTF-8 can spell; InputError if it is not."""
+        """A field that must be a string that UTF-8 can encode; InputError if it is not."""
         value = self.values.get(name)
         if not isinstance(value, str):
             raise self.error(f"field {name!r} is {_shown(value)}, it must be a string")
@@ -31,7 +31,7 @@ class JsonRecord:
         except UnicodeEncodeError as error:
             raise self.error(
                 f"field {name!r} holds half of a surrogate pair ({value[error.start]!a} at character {error.start}), "
-                "which is no text; write the file anew in UTF-8"
+                "which is no text; write the file again in UTF-8"
             ) from None
         return value
 
@@ -52,26 +52,26 @@ def read_records(path: str) -> tuple[list[JsonRecord], str]:
 
     Blank lines are passed over. A file without records is refused.
     """
-    found, data = _read(path)
+    name, data = _read(path)
     records = []
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
-            records.append(JsonRecord(place=f"{found}:{number}", values=_parsed(f"{found}:{number}", line)))
+            records.append(JsonRecord(place=f"{name}:{number}", values=_parsed(f"{name}:{number}", line)))
     if not records:
-        raise InputError(f"{found} holds no records ({len(data)} bytes); give a file with one JSON object per line")
+        raise InputError(f"{name} holds no records ({len(data)} bytes); give a file with one JSON object per line")
     return records, sha256_hex(data)
 
 
 def _read(path: str) -> tuple[str, bytes]:
-    found = next((name for name in (path, f"{path}.gz") if os.path.isfile(name)), None)
-    if found is None:
+    existing = next((name for name in (path, f"{path}.gz") if os.path.isfile(name)), None)
+    if existing is None:
         raise InputError(f"no file {path}[.gz]; name an existing one")
     try:
-        with open(found, "rb") as file:
+        with open(existing, "rb") as file:
             data = file.read()
-        return found, gzip.decompress(data) if found.endswith(".gz") else data
+        return existing, gzip.decompress(data) if existing.endswith(".gz") else data
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{found} cannot be read ({error}); fetch it again") from error
+        raise InputError(f"{existing} cannot be read ({error}); fetch it again") from error
 
 
 def _parsed(place: str, line: bytes) -> dict[str, Any]:

@@ -57,14 +57,14 @@ class SampleFile:
         if lines and lines[0] != header:
             if not self.overwrite:
                 raise SettingsError(
-                    f"{self.unfinished} was begun with other settings; give --overwrite to begin anew, or another --out"
+                    f"{self.unfinished} was begun with other settings; give --overwrite to start over, or another --out"
                 )
             lines = []
         replace_file(self.unfinished, b"".join(line + b"\n" for line in lines or [header]))
         return [[Completion(**fields) for fields in json.loads(line)] for line in lines[1:]]
 
     def add(self, batch: Sequence[Completion]) -> None:
-        """Put a finished batch on the disk."""
+        """Append a finished batch to the unfinished file, synchronised to disk."""
         with open(self.unfinished, "ab") as file:
             file.write(json.dumps([asdict(completion) for completion in batch]).encode() + b"\n")
             file.flush()
@@ -127,7 +127,7 @@ def read_samples(path: str, problems: ProblemSet, *, all_task_ids: set[str]) -> 
 
 def _sample(record: JsonRecord, problem: Problem) -> CodeSample:
     if "solution" not in record.values and "completion" not in record.values:
-        raise record.error("neither 'solution' nor 'completion' is there; a sample needs one of them")
+        raise record.error("it has neither 'solution' nor 'completion'; a sample needs one of them")
     solution = record.text("solution") if "solution" in record.values else problem.prompt + record.text("completion")
     if "completion" in record.values:
         record.text("completion")

@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """A solution to be run with a test."""
+    """A solution to be run with the tests of one suite."""
 
     solution: str
     test: str
@@ -40,13 +40,13 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What became of a sample: per suite a status of the sandbox."""
+    """How the runs of a sample ended: suite to a status of the sandbox."""
 
     sample: CodeSample
     statuses: dict[str, str]
 
     def passed(self, suite: str) -> bool:
-        """Whether it passed a suite; plus holds base."""
+        """Whether the sample passed a suite; plus includes base."""
         return all(self.statuses.get(name) == PASSED for name in ((BASE, PLUS) if suite == PLUS else (suite,)))
 
 
@@ -75,7 +75,7 @@ class Scorer:
         }
         if failed:
             raise InputError(
-                f"canonical solutions that must pass fail here: {', '.join(failed.values())}; mend the files or the "
+                f"canonical solutions that must pass fail here: {', '.join(failed.values())}; correct the files or the "
                 f"machine, or leave these problems out with --exclude {','.join(failed)}"
             )
         return {
@@ -104,9 +104,11 @@ class Scorer:
                 if all(status == PASSED for status in statuses[number].values())
             }
             distinct = list(dict.fromkeys(runs.values()))
-            found = dict(zip(distinct, self._all(suite, [partial(self._status, run) for run in distinct]), strict=True))
+            status_of = dict(
+                zip(distinct, self._all(suite, [partial(self._status, run) for run in distinct]), strict=True)
+            )
             for number, run in runs.items():
-                statuses[number][suite] = found[run]
+                statuses[number][suite] = status_of[run]
         return [Verdict(sample=sample, statuses=own) for sample, own in zip(samples, statuses, strict=True)]
 
     def _timed(self, problem: Problem, suite: str) -> tuple[str, float]:
@@ -118,7 +120,7 @@ class Scorer:
         return self.sandbox.run(run.solution, run.test, limit_seconds=run.limit_seconds).status
 
     def _all(self, phase: str, tasks: list[Callable[[], Result]]) -> list[Result]:
-        """All results, in order."""
+        """The results of all tasks, in order."""
         results = []
         with ThreadPoolExecutor(self.workers) as pool:
             try:
@@ -177,7 +179,7 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
 
 def _by_key(verdicts: Sequence[Verdict]) -> dict[str, list[dict[str, str]]]:
     """Task id, with its variant, to the statuses of its samples, in the file's order."""
-    found: dict[str, list[dict[str, str]]] = {}
+    by_key: dict[str, list[dict[str, str]]] = {}
     for verdict in verdicts:
-        found.setdefault(" ".join(verdict.sample.key).strip(), []).append(verdict.statuses)
-    return found
+        by_key.setdefault(" ".join(verdict.sample.key).strip(), []).append(verdict.statuses)
+    return by_key

@@ -92,7 +92,7 @@ BROKEN = {
     ),
     "an empty file": (b"", "holds no records"),
     "blank lines alone": (b"\n \n", "holds no records"),
-    "a problem twice": (lines([HUMANEVAL[0], HUMANEVAL[0]]), "HumanEval/0 is there twice"),
+    "a problem twice": (lines([HUMANEVAL[0], HUMANEVAL[0]]), "HumanEval/0 occurs twice"),
 }
 
 

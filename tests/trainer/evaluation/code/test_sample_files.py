@@ -109,7 +109,7 @@ def test_samples_of_problems_left_out_are_left_out(tmp_path: Path, problems: Pro
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no task id": ({"solution": "s"}, ":2: field 'task_id' is missing, it must be a string"),
     "an unknown task id": ({"task_id": "Mbpp/2", "solution": "s"}, ":2: task_id 'Mbpp/2' is no problem of humaneval"),
-    "neither": ({"task_id": "HumanEval/0"}, ":2: neither 'solution' nor 'completion' is there"),
+    "neither": ({"task_id": "HumanEval/0"}, ":2: it has neither 'solution' nor 'completion'"),
     "a wrong solution": ({"task_id": "HumanEval/0", "solution": 5}, ":2: field 'solution' is 5"),
     "a wrong completion": (
         {"task_id": "HumanEval/0", "solution": "s", "completion": []},

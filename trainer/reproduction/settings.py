@@ -1,0 +1,38 @@
+"""The settings of `python -m trainer reproduce`, which makes its options of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from schemas.errors import SettingsError
+from schemas.options import option
+
+DIRECTORY = option(metavar="DIR")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReproduceSettings:
+    """Which runs are trained, on what, and where their figures go."""
+
+    data: str = field(metadata=DIRECTORY)
+    """Dataset of short documents, made with --split-bytes 96."""
+    corpus: str = field(default="", metadata=option(metavar="DIR", default="--data"))
+    """Dataset of whole documents, whose rates and analysis decide claims (a) to (c)."""
+    scale: str = "cpu"
+    """cpu, or smoke for a try of a minute."""
+    out: str = field(default="", metadata=option(metavar="DIR", default="runs/reproduce-SCALE"))
+    """Directory of the runs and their results."""
+    processes: int = field(default=0, metadata=option(default="one per core"))
+    """Runs at a time."""
+    arms: tuple[str, ...] = field(default=(), metadata=option(metavar="ARM", default="all"))
+    """Only these arms."""
+    report: str = field(default="", metadata=option(metavar="FILE", default="OUT/reproduction.md"))
+    """The page that is written."""
+    formats: str = field(default="", metadata=option(metavar="DIR", default="claim (h) is not measured"))
+    """Dataset of reformatted texts, from `python -m pipeline reformat`, for claim (h)."""
+    gather: bool = False
+    """Train nothing; write the page of the runs that are done."""
+
+    def __post_init__(self) -> None:
+        if self.processes < 0:
+            raise SettingsError(f"--processes is {self.processes}; give 1 or more, or 0 for one per core")
