@@ -231,7 +231,7 @@ def test_no_message_and_no_request(found: Findings, tmp_path: Path) -> None:
         events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     # The browser's own empty first page asks for its own parts.
-    assert {url for url in asked if not url.startswith(("chrome:", "data:"))} == {page}
+    assert {url for url in asked if not url.startswith(("chrome:", "chrome-untrusted:", "data:"))} == {page}
 
 
 @pytest.mark.parametrize("dark", [False, True])
