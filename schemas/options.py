@@ -16,6 +16,7 @@ import ast
 import dataclasses
 import inspect
 import json
+import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,13 +37,15 @@ def option(
     default: str = "",
     positional: bool = False,
     commas: bool = False,
+    path: bool = False,
     hidden: bool = False,
 ) -> dict[str, Any]:
     """Metadata of a field: how its option differs from what the field's name and type say.
 
     name: the option without `--`. metavar: what stands for the value in the help. default: what the help says of the
     default where the value itself tells little. positional: an argument without a name. commas: a tuple as one word,
-    separated by commas. hidden: no option; the field can be set in a configuration file only.
+    separated by commas. path: the value, or each of a tuple, is a path, in which a leading `~` is the home directory.
+    hidden: no option; the field can be set in a configuration file only.
     """
     return {
         _OPTION: {
@@ -51,6 +54,7 @@ def option(
             "default": default,
             "positional": positional,
             "commas": commas,
+            "path": path,
             "hidden": hidden,
         }
     }
@@ -94,7 +98,7 @@ def field_help(cls: type) -> dict[str, str]:
         match node, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
                 text = " ".join(words.split()).replace("`", "").removesuffix(".")
-                found[name] = text[:1].lower() + text[1:] if text[1:2].islower() else text
+                found[name] = text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
     return found
 
 
@@ -152,7 +156,10 @@ def add_options(
             continue
         words["dest"] = leaf.path[-1]
         if leaf.type is bool:
-            parser.add_argument(leaf.flag, action=argparse.BooleanOptionalAction, **words)
+            switch = parser.add_argument(leaf.flag, action=_Switch, **words)
+            if not leaf.default:
+                # `--no-…` is understood, to undo what a configuration file says, but would only lengthen the help.
+                switch.option_strings = [leaf.flag]
             continue
         if typing.get_origin(leaf.type) is Literal:
             words["choices"] = typing.get_args(leaf.type)
@@ -162,6 +169,15 @@ def add_options(
             if leaf.is_tuple and not leaf.own.get("commas"):
                 words["nargs"] = "+"
         parser.add_argument(leaf.flag, required=not leaf.has_default, **words)
+
+
+class _Switch(argparse.BooleanOptionalAction):
+    """`--name` sets True, `--no-name` False, whichever of the two the help shows."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        setattr(namespace, self.dest, not str(option_string).startswith("--no-"))
 
 
 def _said(leaf: _Leaf) -> str:
@@ -219,7 +235,7 @@ def config_value(options: argparse.Namespace, name: str, default: Any) -> Any:
 def read_config(path: str) -> dict[str, Any]:
     """The object in a JSON file; SettingsError where there is none."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(home_expanded(path), encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -242,9 +258,17 @@ def to_json(settings: Any) -> dict[str, Any]:
     return found
 
 
+def home_expanded(value: Any) -> Any:
+    """A path, or each path of a tuple, with a leading `~` replaced by the home directory; other values as they are."""
+    if isinstance(value, tuple):
+        return tuple(map(home_expanded, value))
+    return os.path.expanduser(value) if isinstance(value, str) else value
+
+
 def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: Any, path: str) -> Any:
     hints = typing.get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    names = list(fields)
     unknown = sorted(set(config) - set(names))
     if unknown:
         raise SettingsError(f"--config {path} has {unknown[0]!r}, which is no setting; known are {', '.join(names)}")
@@ -268,6 +292,8 @@ def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: 
             values[name] = _checked(config[name], hints[name], name, path)
         elif base is not None:
             values[name] = getattr(base, name)
+        if name in values and fields[name].metadata.get(_OPTION, {}).get("path"):
+            values[name] = home_expanded(values[name])
     return cls(**values)
 
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.analysis.collisions import LEVELS, collision_table, require_pandas
 from pipeline.analysis.frontier import frontier_rows
 from pipeline.analysis.report.page import Findings, report_html
 from pipeline.analysis.samples import choose_samples
+from pipeline.analysis.settings import AnalyzeSettings
 from pipeline.analysis.stability import stability_rows
 from pipeline.analysis.statistics import Entropies, corpus_statistics
 from pipeline.analysis.tables import table_files
@@ -35,50 +35,9 @@ from schemas.manifest import MANIFEST_NAME, read_manifest
 
 logger = logging.getLogger(__name__)
 
-OUT_DIRECTORY = "analysis"
 PAGE_NAME = "report.html"
 SAMPLES = 6
 MAX_TEXT_BYTES = 4096
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnalyzeSettings:
-    """What `analyze` is asked for."""
-
-    dataset: str
-    """Directory of a finished dataset."""
-    out: str | None = None
-    """Directory of the results; None is `analysis` in the dataset."""
-    documents: int = 200
-    """Texts that are edited to measure distances, at most."""
-    texts: str | None = None
-    """Directory of further texts, for a dataset that holds out fewer."""
-    seed: int = 0
-    """Of the edits, the intervals and the choice of samples."""
-
-    def __post_init__(self) -> None:
-        if self.documents < 1:
-            raise SettingsError(f"--documents is {self.documents}; give at least 1")
-        if self.texts is not None and not os.path.isdir(self.texts):
-            raise SettingsError(f"--texts {self.texts} is not a directory; give one of texts that no model has seen")
-        if os.path.exists(self.directory) and not os.path.isdir(self.directory):
-            raise SettingsError(f"--out {self.directory} is a file; give a directory")
-
-    @property
-    def directory(self) -> str:
-        """Where the results go."""
-        return self.out or os.path.join(self.dataset, OUT_DIRECTORY)
-
-    @property
-    def name(self) -> str:
-        """The dataset, by the last part of its path."""
-        return os.path.basename(os.path.abspath(self.dataset))
-
-    @property
-    def command(self) -> str:
-        """What makes the same results again, wherever the dataset lies."""
-        texts = f" --texts {os.path.basename(os.path.abspath(self.texts))}" if self.texts is not None else ""
-        return f"python -m pipeline analyze {self.name} --documents {self.documents}{texts} --seed {self.seed}"
 
 
 def analyze(settings: AnalyzeSettings) -> list[str]:

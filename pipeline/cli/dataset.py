@@ -1,33 +1,43 @@
-"""The options of the commands that look at a finished dataset: verify, decode, show, analyze."""
+"""The commands that look at a finished dataset: verify, decode, show, analyze, reformat. Each is a class of settings,
+whose fields are its options, and a function."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
+from pipeline.analysis.settings import AnalyzeSettings
+from pipeline.cli.options import make_room
 from schemas.errors import SettingsError
+from schemas.options import from_options, option
 
 
-def add_verify_options(options: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    options.add_argument("dataset", metavar="DIR", help="directory of a finished dataset")
-    options.add_argument(
-        "--by-model", action="store_true", help="decode neural codes by the byte LM alone, without the codebook (slow)"
-    )
-    options.add_argument("--device", default="cpu", help="where the byte LM runs: cpu or cuda")
-    options.set_defaults(run=_run_verify)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifySettings:
+    """What `verify` is asked for."""
+
+    dataset: str = field(metadata=option(metavar="DIR", positional=True, path=True))
+    """Directory of a finished dataset."""
+    by_model: bool = False
+    """Decode neural codes by the byte LM alone, without the codebook (slow)."""
+    device: str = "cpu"
+    """Where the byte LM runs: `cpu` or `cuda`."""
 
 
-def _run_verify(options: argparse.Namespace, extra: Sequence[str]) -> int:
+def run_verify(options: argparse.Namespace, extra: Sequence[str]) -> int:
+    """Decode every document and compare it with raw; the exit status."""
     from pipeline.dataset.verify import verify
 
+    settings = from_options(VerifySettings, options)
     result = None
-    for result in verify(options.dataset, device=options.device, by_model=options.by_model):
+    for result in verify(settings.dataset, device=settings.device, by_model=settings.by_model):
         if sys.stderr.isatty():
             print(f"\r{result.shards} shards, {result.raw_bytes / 1e6:.1f} MB", end="", file=sys.stderr, flush=True)
     if result is None:
-        raise SettingsError(f"{options.dataset} has no shards; there is nothing to verify")
+        raise SettingsError(f"{settings.dataset} has no shards; there is nothing to verify")
     print(
         f"verified: {result.documents:,} documents, {result.raw_bytes:,} bytes in {result.shards} shards "
         f"decode from {', '.join(result.compressors)} to exactly their raw bytes"
@@ -35,68 +45,85 @@ def _run_verify(options: argparse.Namespace, extra: Sequence[str]) -> int:
     return 0
 
 
-def add_decode_options(options: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    options.add_argument("dataset", metavar="DIR", help="directory of a finished dataset")
-    options.add_argument("--out", required=True, metavar="DIR", help="where the documents go, by their source names")
-    options.add_argument("--compressor", default=None, help="decode this encoding (default: neural, or else the first)")
-    options.set_defaults(run=_run_decode)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeSettings:
+    """What `decode` is asked for."""
+
+    dataset: str = field(metadata=option(metavar="DIR", positional=True, path=True))
+    """Directory of a finished dataset."""
+    out: str = field(metadata=option(metavar="DIR", path=True))
+    """Where the documents go, by their source names."""
+    compressor: str | None = field(default=None, metadata=option(metavar="NAME", default="neural, or else the first"))
+    """Decode this encoding."""
 
 
-def _run_decode(options: argparse.Namespace, extra: Sequence[str]) -> int:
+def run_decode(options: argparse.Namespace, extra: Sequence[str]) -> int:
+    """Write the corpus of a dataset again; the exit status."""
     from pipeline.dataset.decode import decode_to
 
-    print(f"{decode_to(options.dataset, options.out, options.compressor):,} documents decoded to {options.out}")
+    settings = from_options(DecodeSettings, options)
+    documents = decode_to(settings.dataset, settings.out, settings.compressor)
+    print(f"{documents:,} documents decoded to {settings.out}")
     return 0
 
 
-def add_show_options(options: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    options.add_argument("shard", metavar="DIR|SHARD", help="a dataset (its first shard) or a shard")
-    options.add_argument("--view", choices=("raw", "comp", "paired", "windows"), default="paired", help="which view")
-    options.add_argument("--head", type=int, default=20, metavar="ROWS", help="rows to print")
-    options.add_argument("--compressor", default=None, help="whose encoding (default: the shard's first)")
-    options.add_argument("--width", type=int, default=120, metavar="COLUMNS", help="of the terminal")
-    options.set_defaults(run=_run_show)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShowSettings:
+    """What `show` is asked for."""
+
+    shard: str = field(metadata=option(metavar="DIR|SHARD", positional=True, path=True))
+    """A dataset, of which the first shard is shown, or a shard."""
+    view: Literal["raw", "comp", "paired", "windows"] = "paired"
+    """Which view: documents' text, their symbols, a row per segment, or a row per symbol."""
+    head: int = field(default=20, metadata=option(metavar="ROWS"))
+    """Rows to print."""
+    compressor: str | None = field(default=None, metadata=option(metavar="NAME", default="the shard's first"))
+    """Whose encoding."""
+    width: int = field(default=120, metadata=option(metavar="COLUMNS"))
+    """Columns of the terminal."""
 
 
-def _run_show(options: argparse.Namespace, extra: Sequence[str]) -> int:
+def run_show(options: argparse.Namespace, extra: Sequence[str]) -> int:
+    """Print the head of a shard; the exit status."""
     from pipeline.dataset.show import show
 
-    for line in show(options.shard, options.view, options.head, options.compressor, options.width):
+    settings = from_options(ShowSettings, options)
+    for line in show(settings.shard, settings.view, settings.head, settings.compressor, settings.width):
         print(line)
     return 0
 
 
-def add_analyze_options(options: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    options.add_argument("dataset", metavar="DATA", help="directory of a finished dataset")
-    options.add_argument(
-        "--out", default=None, metavar="DIR", help="where tables and report.html go (default: DATA/analysis)"
-    )
-    options.add_argument(
-        "--documents", type=int, default=200, metavar="N", help="texts that are edited to measure distances, at most"
-    )
-    options.add_argument(
-        "--texts",
-        default=None,
-        metavar="DIR",
-        help="more texts to edit, where the dataset holds out fewer (default: only those of the dataset)",
-    )
-    options.add_argument("--seed", type=int, default=0, metavar="S", help="of edits, intervals and samples")
-    options.set_defaults(run=_run_analyze)
+def run_analyze(options: argparse.Namespace, extra: Sequence[str]) -> int:
+    """Write tables and a page about a dataset; the exit status."""
+    from pipeline.analysis.analyze import analyze
 
-
-def _run_analyze(options: argparse.Namespace, extra: Sequence[str]) -> int:
-    from pipeline.analysis.analyze import AnalyzeSettings, analyze
-
-    settings = AnalyzeSettings(
-        dataset=options.dataset.rstrip("/") or "/",
-        out=options.out,
-        documents=options.documents,
-        texts=options.texts,
-        seed=options.seed,
-    )
-    for path in analyze(settings):
+    for path in analyze(from_options(AnalyzeSettings, options)):
         print(path)
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReformatSettings:
+    """What `reformat` is asked for."""
+
+    dataset: str = field(metadata=option(metavar="DIR", positional=True, path=True))
+    """Finished dataset, whose held-out documents are taken."""
+    out: str = field(metadata=option(metavar="FILE", path=True))
+    """The JSON lines to write, for preprocess --id-field id."""
+    texts: int = field(default=1000, metadata=option(metavar="N"))
+    """Documents to write, at most."""
+
+    def __post_init__(self) -> None:
+        if self.texts < 1:
+            raise SettingsError(f"--texts is {self.texts}; give at least 1")
+
+
+def run_reformat(options: argparse.Namespace, extra: Sequence[str]) -> int:
+    """Write held-out texts in other formatting; the exit status."""
+    from pipeline.analysis.reformat import FORMATS, write_reformatted
+
+    settings = from_options(ReformatSettings, options)
+    make_room(settings.out)
+    count = write_reformatted(settings.dataset, settings.out, limit=settings.texts)
+    print(f"{settings.out}: {count:,} texts in {len(FORMATS)} formats ({', '.join(FORMATS)})")
     return 0

@@ -3,45 +3,56 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from pipeline.cli.dataset import add_analyze_options, add_decode_options, add_show_options, add_verify_options
-from pipeline.cli.models import add_sample_options, add_tokenizer_options
-from pipeline.cli.plan import add_plan_options
-from pipeline.cli.preprocess import add_preprocess_options
-from pipeline.cli.reformat import add_reformat_options
+from pipeline.analysis.settings import AnalyzeSettings
+from pipeline.cli import dataset, models, plan, preprocess
+from schemas.options import add_options
 
-COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
-    "preprocess": (add_preprocess_options, "a corpus becomes verified Arrow shards"),
-    "sample": (add_sample_options, "draw the sample that models are made from"),
-    "tokenizer": (add_tokenizer_options, "train a SentencePiece tokenizer"),
-    "verify": (add_verify_options, "decode every document and compare it with raw"),
-    "decode": (add_decode_options, "the corpus back, byte for byte"),
-    "show": (add_show_options, "print a view of a shard"),
-    "analyze": (add_analyze_options, "tables and a page: does it deserve trust?"),
-    "plan": (add_plan_options, "hours, storage and requests of a larger run"),
-    "reformat": (add_reformat_options, "held-out texts in other formatting"),
+Run = Callable[[argparse.Namespace, Sequence[str]], int]
+
+COMMANDS: dict[str, tuple[type | Callable[[argparse.ArgumentParser], None], Run, str]] = {
+    "preprocess": (
+        preprocess.add_preprocess_options,
+        preprocess.run_preprocess,
+        "turn a corpus into Arrow shards",
+    ),
+    "sample": (models.SampleSettings, models.run_sample, "draw the sample that models are made from"),
+    "tokenizer": (models.TokenizerSettings, models.run_tokenizer, "train a SentencePiece tokenizer"),
+    "verify": (dataset.VerifySettings, dataset.run_verify, "decode every document and compare it with raw"),
+    "decode": (dataset.DecodeSettings, dataset.run_decode, "write the corpus again, byte for byte"),
+    "show": (dataset.ShowSettings, dataset.run_show, "print a view of a shard"),
+    "analyze": (AnalyzeSettings, dataset.run_analyze, "measure stability and collisions: tables and a page"),
+    "plan": (plan.add_plan_options, plan.run_plan, "hours, storage and requests of a larger run"),
+    "reformat": (dataset.ReformatSettings, dataset.run_reformat, "write held-out texts in other formatting"),
 }
+"""Command to the settings whose fields are its options, what runs it, and its line in the help."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """The parser of the whole command line; `run` of what it parses is the command's function."""
     top = _Parser(
         prog="python -m pipeline", description="Turn a corpus into Arrow shards with raw and compressed encodings."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (add_options, help_line) in COMMANDS.items():
-        add_options(commands.add_parser(name, help=help_line, formatter_class=_Help))
+    for name, (settings, run, help_line) in COMMANDS.items():
+        if isinstance(settings, type):
+            command = commands.add_parser(name, help=help_line)
+            add_options(command, settings)
+        else:
+            command = commands.add_parser(name, help=help_line, formatter_class=_Help)
+            settings(command)
+        command.set_defaults(run=run)
     return top
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """A parser that says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Defaults in every help line."""
+    """A formatter that names defaults in every help line."""

@@ -52,7 +52,6 @@ def add_plan_options(options: argparse.ArgumentParser) -> None:
         metavar="STAGE=MB/S",
         help="instead of measured rates: a stage or the byte LM (`model`) on one worker, or the LM on one GPU (`gpu`)",
     )
-    options.set_defaults(run=run_plan)
 
 
 def run_plan(options: argparse.Namespace, extra: Sequence[str] = ()) -> int:

@@ -5,45 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import sysconfig
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings
 from schemas.errors import SettingsError
+from schemas.options import add_options, from_options
 
 if TYPE_CHECKING:
-    from pipeline.corpus.settings import ReadSettings
     from pipeline.job.settings import ModelSettings
 
 DEFAULT_OUTPUT = "data/stdlib"
-
-
-def add_input_options(options: argparse.ArgumentParser) -> None:
-    """What is read, and how records are understood."""
-    options.add_argument(
-        "--input", nargs="+", metavar="PATH", default=None,
-        help="files, globs, directories or URLs: .jsonl[.gz|.zst], .parquet, .arrow, or a tree of source files "
-        "(default: this Python's standard library)",
-    )  # fmt: skip
-    options.add_argument(
-        "--text-field", nargs="+", metavar="FIELD", default=["text", "content"], help="first of these that a record has"
-    )
-    options.add_argument(
-        "--id-field",
-        metavar="FIELD",
-        default=None,
-        help="take document ids from this field (default: a hash of source and position)",
-    )
-    options.add_argument(
-        "--max-document-bytes", type=int, default=64 << 20, metavar="BYTES", help="longer documents are set aside"
-    )
-    options.add_argument(
-        "--split-bytes",
-        type=int,
-        default=0,
-        metavar="BYTES",
-        help="cut longer documents at line ends, for short contexts; 0: never",
-    )
 
 
 def _model_options(options: argparse.ArgumentParser) -> None:
@@ -57,7 +29,11 @@ def _model_options(options: argparse.ArgumentParser) -> None:
         "--tokenizer-vocabulary", type=int, default=8192, metavar="PIECES", help="size of a tokenizer trained here"
     )
     options.add_argument(
-        "--sample-bytes", type=int, default=64 << 20, metavar="BYTES", help="text that models are made from, at most"
+        "--sample-bytes",
+        type=int,
+        default=SAMPLE_BYTES,
+        metavar="BYTES",
+        help="text to make models from, at most",
     )
     options.add_argument(
         "--theta", default="quantile=0.73", metavar="TARGET",
@@ -94,7 +70,7 @@ def _model_options(options: argparse.ArgumentParser) -> None:
 
 def add_preprocess_options(options: argparse.ArgumentParser) -> None:
     """The command's options."""
-    add_input_options(options)
+    add_options(options, CorpusSettings)
     options.add_argument(
         "--output", default=DEFAULT_OUTPUT, metavar="DIR", help="directory of the dataset, local or remote"
     )
@@ -130,20 +106,19 @@ def add_preprocess_options(options: argparse.ArgumentParser) -> None:
         "--allow-other-device", action="store_true", help="use a codebook of a device that computes other codes"
     )
     options.add_argument("--runner", default="FnApiRunner", help="any Beam runner; its own options follow as they are")
-    options.set_defaults(run=_run_preprocess)
 
 
-def _run_preprocess(options: argparse.Namespace, extra: Sequence[str]) -> int:
+def run_preprocess(options: argparse.Namespace, extra: Sequence[str]) -> int:
+    """Turn a corpus into a dataset; the exit status."""
     from pipeline.job.preprocess import preprocess
     from pipeline.job.settings import PreprocessSettings
     from pipeline.job.summary import summary
 
     settings = PreprocessSettings(
-        inputs=inputs(options),
+        corpus=from_options(CorpusSettings, options),
         output=options.output.rstrip("/"),
         compressors=tuple(options.compressors.split(",")),
         models=_models(options),
-        read=read_settings(options),
         shards=options.shards,
         unit_bytes=options.unit_bytes,
         compression=options.compression,
@@ -162,23 +137,6 @@ def _run_preprocess(options: argparse.Namespace, extra: Sequence[str]) -> int:
         print("everything is in place, nothing to do\n")
     print(summary(settings.output))
     return 0
-
-
-def inputs(options: argparse.Namespace) -> tuple[str, ...]:
-    """The inputs named, or this Python's standard library."""
-    return tuple(options.input) if options.input else (sysconfig.get_paths()["stdlib"],)
-
-
-def read_settings(options: argparse.Namespace) -> ReadSettings:
-    """How records are read."""
-    from pipeline.corpus.settings import ReadSettings
-
-    return ReadSettings(
-        text_fields=tuple(options.text_field),
-        id_field=options.id_field,
-        max_document_bytes=options.max_document_bytes,
-        split_bytes=options.split_bytes,
-    )
 
 
 def _models(options: argparse.Namespace) -> ModelSettings:

@@ -7,11 +7,9 @@ not depend on how the run is cut into shards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
-from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.settings import CorpusSettings
 from pipeline.corpus.units import WorkUnit, plan_units
 from schemas.errors import InputError
 from schemas.held_out import hash_share, is_held_out
@@ -21,20 +19,22 @@ SAMPLE_UNIT_BYTES = 4 << 20
 OVERSAMPLING = 4
 
 
-def draw_sample(inputs: Sequence[str], settings: ReadSettings, sample_bytes: int) -> list[tuple[str, bytes, bool]]:
+def draw_sample(corpus: CorpusSettings, sample_bytes: int) -> list[tuple[str, bytes, bool]]:
     """(doc_id, text, held out) of the sample's documents, at most about `sample_bytes` of text, in hash order."""
-    units = plan_units(inputs, shards=None, unit_bytes=SAMPLE_UNIT_BYTES, report=False)
+    units = plan_units(corpus.inputs, shards=None, unit_bytes=SAMPLE_UNIT_BYTES, report=False)
     documents: list[tuple[float, str, bytes]] = []
     held_bytes = 0
     for unit in sorted(units, key=_unit_rank):
         if held_bytes >= OVERSAMPLING * sample_bytes:
             break
-        for record in read_documents(unit.pieces, settings):
+        for record in read_documents(unit.pieces, corpus.read):
             if isinstance(record, Record):
                 documents.append((hash_share("sample", record.doc_id), record.doc_id, record.text))
                 held_bytes += len(record.text)
     if not documents:
-        raise InputError(f"no document could be read from {', '.join(inputs)}; check the input and its text field")
+        raise InputError(
+            f"no document could be read from {', '.join(corpus.inputs)}; check the input and its text field"
+        )
     documents.sort(key=lambda document: document[:2])
     rows: list[tuple[str, bytes, bool]] = []
     kept_bytes = 0

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import sysconfig
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.errors import SettingsError
+from schemas.options import option
 
 MAX_DOCUMENT_BYTES = (1 << 32) - 1
 """Longest document that a shard can hold: ends of segments are uint32."""
 MIN_SPLIT_BYTES = 16
+SAMPLE_BYTES = 64 << 20
+"""Text of a sample, at most, where nothing else is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadSettings:
     """How records become documents."""
 
-    text_fields: tuple[str, ...] = ("text", "content")
+    text_fields: tuple[str, ...] = field(default=("text", "content"), metadata=option("text-field", metavar="FIELD"))
     """The text is in the first of these that a record has."""
-    id_field: str | None = None
-    """Take the document's id from here; None: always make one from source and position."""
+    id_field: str | None = field(default=None, metadata=option(default="a hash of source and position"))
+    """Take document ids from this field."""
     language_field: str = "language"
-    """The language, where it is a string."""
-    source_field: str | None = None
-    """Take the document's source from here, where it is a string; None: the file."""
+    """Take a document's language from this field, where it is a string."""
+    source_field: str | None = field(default=None, metadata=option(default="the file's path"))
+    """Take a document's source from this field, where it is a string."""
     max_document_bytes: int = 64 << 20
-    """Longer documents are set aside, and lines of more than twice that plus 1 MiB are not even held."""
+    """Longer documents are rejected, and lines of more than twice that plus 1 MiB are not even held."""
     split_bytes: int = 0
-    """Longer documents are cut into pieces of at most that many bytes, `pipeline.corpus.splitting`; 0: never."""
-    max_expansion: int = 1000
+    """Cut longer documents at line ends into pieces of at most that many bytes, for short contexts; 0: never."""
+    max_expansion: int = field(default=1000, metadata=option(hidden=True))
     """A compressed file that expands more than this many times (beyond one longest line) is a bomb and cut off."""
 
     def __post_init__(self) -> None:
@@ -55,3 +59,20 @@ class ReadSettings:
         text = next((name for name in self.text_fields if name in names), None)
         others = (self.id_field, self.language_field, self.source_field)
         return list(dict.fromkeys(name for name in (text, *others) if name is not None and name in names))
+
+
+def standard_library() -> tuple[str, ...]:
+    """The directory of this Python's standard library, which is the corpus where none is named."""
+    return (sysconfig.get_paths()["stdlib"],)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusSettings:
+    """What is read, and how."""
+
+    inputs: tuple[str, ...] = field(
+        default_factory=standard_library,
+        metadata=option("input", metavar="PATH", default="this Python's standard library", path=True),
+    )
+    """Files, globs, directories or URLs: .jsonl[.gz|.zst], .parquet, .arrow, or a tree of source files."""
+    read: ReadSettings = field(default_factory=ReadSettings)

@@ -65,9 +65,7 @@ class Workshop:
 
             logger.info("drawing a sample of at most %d MB", self.settings.models.sample_bytes >> 20)
             settings = self.settings
-            rows = self._timed(
-                "sample", lambda: draw_sample(settings.inputs, settings.read, settings.models.sample_bytes)
-            )
+            rows = self._timed("sample", lambda: draw_sample(settings.corpus, settings.models.sample_bytes))
             write_sample(path, rows)
         return path
 

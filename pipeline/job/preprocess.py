@@ -35,7 +35,7 @@ def preprocess(settings: PreprocessSettings) -> bool:
 
         runners.check(settings)
     credentials.check(settings.output, settings.beam_options)
-    units = plan_units(settings.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
+    units = plan_units(settings.corpus.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
     if len(units) > MAX_SHARDS:
         raise SettingsError(f"{len(units)} shards are more than {MAX_SHARDS}; give fewer --shards or more --unit-bytes")
     _refuse_output_in_input(settings, units)
@@ -78,7 +78,7 @@ def _compress(settings: PreprocessSettings, units: list[WorkUnit]) -> None:
         output=output,
         identity=identity(settings, units),
         compressors=settings.compressors,
-        read=settings.read,
+        read=settings.corpus.read,
         compression=settings.compression,
         entropy=settings.entropy,
     )
@@ -137,7 +137,7 @@ def _content_settings(settings: PreprocessSettings) -> dict[str, Any]:
     """The settings that the shards' bytes depend on."""
     return {
         "compressors": settings.compressors,
-        "read": asdict(settings.read),
+        "read": asdict(settings.corpus.read),
         "compression": settings.compression,
         "entropy": settings.entropy,
         "token_width_bytes": settings.models.token_width_bytes,
@@ -183,7 +183,7 @@ def _refuse_output_in_input(settings: PreprocessSettings, units: list[WorkUnit])
     if not files.is_local(settings.output):
         return
     output = os.path.join(os.path.abspath(settings.output), "")
-    for path in settings.inputs:
+    for path in settings.corpus.inputs:
         if os.path.isdir(path) and output.startswith(os.path.join(os.path.abspath(path), "")):
             raise SettingsError(f"--output {settings.output} lies in the input {path}; choose a place outside")
     for unit in units:

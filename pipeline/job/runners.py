@@ -220,7 +220,7 @@ def _check_dataflow(settings: PreprocessSettings, options: PipelineOptions) -> N
             "Dataflow's workers would run Beam's own image, which lacks this program; give "
             "--sdk_container_image=IMAGE built from pipeline/Dockerfile"
         )
-    for option, path in [("--output", settings.output), *(("--input", path) for path in settings.inputs)]:
+    for option, path in [("--output", settings.output), *(("--input", path) for path in settings.corpus.inputs)]:
         if files.is_local(path):
             raise SettingsError(
                 f"{option} {path} is on this machine, where Dataflow's workers cannot see it; give a gs:// path"

@@ -10,7 +10,7 @@ from kernels.window_coder import WINDOW_BITS
 from pipeline.compressors.neural.artifact import NeuralSettings
 from pipeline.compressors.neural.build import ThetaTarget
 from pipeline.compressors.token_bytes import WIDTHS_BYTES
-from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings
 from schemas.errors import SettingsError
 
 COMPRESSORS = ("neural", "tokenizer", "gzip", "token_bytes")
@@ -29,7 +29,7 @@ class ModelSettings:
     """A SentencePiece .model file; empty: train one on the sample."""
     tokenizer_vocabulary: int = 8192
     """Size of a tokenizer that is trained here."""
-    sample_bytes: int = 64 << 20
+    sample_bytes: int = SAMPLE_BYTES
     """How much text the models are made from, at most."""
     theta: ThetaTarget = field(default_factory=lambda: ThetaTarget(kind="quantile", value=0.73))
     entropy_context_bytes: int | None = None
@@ -71,11 +71,10 @@ class ModelSettings:
 class PreprocessSettings:
     """One run: a corpus in, a dataset out."""
 
-    inputs: tuple[str, ...]
+    corpus: CorpusSettings
     output: str
     compressors: tuple[str, ...] = ("neural", "tokenizer", "gzip")
     models: ModelSettings = field(default_factory=ModelSettings)
-    read: ReadSettings = field(default_factory=ReadSettings)
     shards: int | None = None
     """How many shards; None: one per `unit_bytes` of input."""
     unit_bytes: int = 8 << 20

@@ -47,7 +47,7 @@ class Inner:
 class Outer:
     """All kinds of fields."""
 
-    inputs: tuple[str, ...] = field(metadata=option("input", metavar="PATH"))
+    inputs: tuple[str, ...] = field(metadata=option("input", metavar="PATH", path=True))
     """Files."""
     names: tuple[str, ...] = field(default=("a", "b"), metadata=option(commas=True))
     """Names, separated
@@ -91,6 +91,17 @@ def test_every_kind_of_option_is_read() -> None:
     assert not read("--no-fast").fast
 
 
+def test_a_tilde_is_the_home_directory_in_paths_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "settings.json").write_text(json.dumps({"inputs": ["~/a", "b/~"], "names": ["~/c"]}))
+    made = parser()
+    assert from_options(Outer, made.parse_args(["--input", "~", "x~"])).inputs == (str(tmp_path), "x~")
+    options = made.parse_args(["--config", "~/settings.json", "--input", "y"])
+    del options.inputs
+    found = from_options(Outer, options)
+    assert (found.inputs, found.names) == ((f"{tmp_path}/a", "b/~"), ("~/c",))
+
+
 def test_help_names_unit_default_and_choices() -> None:
     text = " ".join(parser().format_help().split())
     for words in (
@@ -104,6 +115,8 @@ def test_help_names_unit_default_and_choices() -> None:
     ):
         assert words in text
     assert "--secret" not in text
+    assert "--fast whether to hurry" in text
+    assert "--no-fast" not in text
     assert "--shards" not in parser(omit=("shards",)).format_help()
 
 
@@ -135,7 +148,7 @@ def test_a_required_field_is_a_required_option() -> None:
 @given(
     st.builds(
         Outer,
-        inputs=st.lists(st.text(), min_size=1).map(tuple),
+        inputs=st.lists(st.text().filter(lambda path: not path.startswith("~")), min_size=1).map(tuple),
         names=st.lists(st.text(), min_size=1).map(tuple),
         inner=st.builds(Inner, window_bits=st.integers(), kind=st.sampled_from(("plain", "gray"))),
         shards=st.none() | st.integers(),

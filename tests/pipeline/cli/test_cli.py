@@ -24,7 +24,8 @@ from tests.pipeline.runs import Models, Preprocess, manifest, times, write_micro
 
 ROOT = Path(__file__).parents[3]
 
-READ = ["--input", "--text-field", "--id-field", "--max-document-bytes", "--split-bytes"]
+READ = ["--input", "--text-field", "--id-field", "--language-field", "--source-field"]
+READ += ["--max-document-bytes", "--split-bytes"]
 OPTIONS = {
     "preprocess": [
         *READ,

@@ -17,7 +17,7 @@ import pipeline.corpus.sample
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.sample import HELD_OUT_SHARE, draw_sample
-from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.settings import CorpusSettings, ReadSettings
 from pipeline.corpus.units import plan_units
 from schemas.errors import InputError
 from schemas.held_out import hash_share, is_held_out
@@ -26,6 +26,12 @@ from tests.pipeline.corpora import jsonl, texts
 from tests.pipeline.runs import Preprocess, write_mixed
 
 READ = ReadSettings()
+
+
+def draw(inputs: list[str], read: ReadSettings, sample_bytes: int) -> list[tuple[str, bytes, bool]]:
+    return draw_sample(CorpusSettings(inputs=tuple(inputs), read=read), sample_bytes)
+
+
 MANY = 5000
 
 
@@ -54,14 +60,14 @@ def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_small_corpus_is_taken_whole(tmp_path: Path) -> None:
     corpus = write_mixed(tmp_path / "corpus")
-    rows = draw_sample([str(corpus)], READ, 1 << 20)
+    rows = draw([str(corpus)], READ, 1 << 20)
     assert {doc_id: text for doc_id, text, _ in rows} == documents(corpus)
     shares = [hash_share("sample", doc_id) for doc_id, *_ in rows]
     assert shares == sorted(shares)
 
 
 def test_the_held_out_share(many: Path) -> None:
-    rows = draw_sample([str(many)], READ, 1 << 30)
+    rows = draw([str(many)], READ, 1 << 30)
     assert len(rows) == MANY
     share = sum(held for *_, held in rows) / MANY
     sigma = (HELD_OUT_SHARE * (1 - HELD_OUT_SHARE) / MANY) ** 0.5
@@ -70,7 +76,7 @@ def test_the_held_out_share(many: Path) -> None:
 
 
 def test_held_out_documents_are_never_in_the_training_split(many: Path, tmp_path: Path) -> None:
-    rows = draw_sample([str(many)], READ, 1 << 30)
+    rows = draw([str(many)], READ, 1 << 30)
     write_sample(str(tmp_path / "sample.arrow"), rows)
     sample = read_sample(str(tmp_path / "sample.arrow"))
     train = [sample.train.text(i) for i in range(len(sample.train))]
@@ -81,7 +87,7 @@ def test_held_out_documents_are_never_in_the_training_split(many: Path, tmp_path
 
 
 def test_a_smaller_sample_holds_out_the_same_documents(many: Path, small_units: None) -> None:
-    few, most = (draw_sample([str(many)], READ, size) for size in (5_000, 80_000))
+    few, most = (draw([str(many)], READ, size) for size in (5_000, 80_000))
     assert len(few) < len(most) < MANY
     held = {doc_id: held for doc_id, _, held in most}
     assert all(held.get(doc_id, is_held_out(doc_id, HELD_OUT_SHARE)) == held_out for doc_id, _, held_out in few)
@@ -89,7 +95,7 @@ def test_a_smaller_sample_holds_out_the_same_documents(many: Path, small_units: 
 
 @pytest.mark.parametrize("sample_bytes", [1, 100, 5_000, 20_000])
 def test_the_sample_is_no_larger_than_asked(sample_bytes: int, many: Path, small_units: None) -> None:
-    rows = draw_sample([str(many)], READ, sample_bytes)
+    rows = draw([str(many)], READ, sample_bytes)
     size = sum(len(text) for _, text, _ in rows)
     assert len(rows) == 1 or size <= sample_bytes
     assert size > 0.9 * sample_bytes - 60, "and not much smaller"
@@ -99,7 +105,7 @@ def test_the_sample_is_no_larger_than_asked(sample_bytes: int, many: Path, small
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_documents_of_any_size(sizes: list[int], limit: int, tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_bytes(jsonl(*({"text": "y" * size} for size in sizes)))
-    rows = draw_sample([str(tmp_path / "c.jsonl")], READ, limit)
+    rows = draw([str(tmp_path / "c.jsonl")], READ, limit)
     everything = documents(tmp_path / "c.jsonl")
     assert len(rows) == 1 or sum(len(text) for _, text, _ in rows) <= limit
     assert rows
@@ -110,16 +116,16 @@ def test_documents_of_any_size(sizes: list[int], limit: int, tmp_path: Path) -> 
 @pytest.mark.parametrize("sample_bytes", [3_000, 1 << 30])
 def test_the_order_of_inputs_does_not_matter(sample_bytes: int, many: Path, small_units: None) -> None:
     files = sorted(str(path) for path in many.iterdir())
-    expected = draw_sample(files, READ, sample_bytes)
+    expected = draw(files, READ, sample_bytes)
     for seed in range(3):
         random.Random(seed).shuffle(files)
-        assert draw_sample(files, READ, sample_bytes) == expected
-    assert draw_sample([str(many / "*.jsonl")], READ, sample_bytes) == expected
+        assert draw(files, READ, sample_bytes) == expected
+    assert draw([str(many / "*.jsonl")], READ, sample_bytes) == expected
 
 
 def test_the_place_of_the_corpus_does_not_matter(many: Path, tmp_path: Path, small_units: None) -> None:
     moved = shutil.copytree(many, tmp_path / "moved")
-    assert draw_sample([str(moved)], READ, 3_000) == draw_sample([str(many)], READ, 3_000)
+    assert draw([str(moved)], READ, 3_000) == draw([str(many)], READ, 3_000)
 
 
 def test_only_a_few_times_the_sample_is_read(many: Path, small_units: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,12 +137,12 @@ def test_only_a_few_times_the_sample_is_read(many: Path, small_units: None, monk
             yield item
 
     monkeypatch.setattr(pipeline.corpus.sample, "read_documents", spy)
-    draw_sample([str(many)], READ, 2_000)
+    draw([str(many)], READ, 2_000)
     assert sum(read) < 4 * 2_000 + 1_000
 
 
 def test_the_sample_comes_from_all_over_a_large_corpus(many: Path, small_units: None) -> None:
-    rows = draw_sample([str(many)], READ, 20_000)
+    rows = draw([str(many)], READ, 20_000)
     counts = [sum(text.startswith(b"%d " % number) for _, text, _ in rows) for number in range(10)]
     assert min(counts) > 0
 
@@ -171,7 +177,7 @@ def test_the_tokenizer_is_trained_without_what_is_held_out(
 def test_nothing_to_draw_from(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_bytes(b'{"body": 1}\n')
     with pytest.raises(InputError, match="no document could be read from .*c.jsonl; check the input"):
-        draw_sample([str(tmp_path / "c.jsonl")], READ, 100)
+        draw([str(tmp_path / "c.jsonl")], READ, 100)
 
 
 def test_hash_shares_are_spread_evenly_and_depend_on_the_salt() -> None:

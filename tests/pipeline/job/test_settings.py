@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from pipeline.compressors.neural.build import ThetaTarget
+from pipeline.corpus.settings import CorpusSettings
 from pipeline.job.artifacts import neural_request, tokenizer_request
 from pipeline.job.preprocess import _content_settings
 from pipeline.job.settings import PreprocessSettings
 
-ALL = PreprocessSettings(inputs=("corpus",), output="out", compressors=("neural", "tokenizer", "gzip", "token_bytes"))
+ALL = PreprocessSettings(
+    corpus=CorpusSettings(), output="out", compressors=("neural", "tokenizer", "gzip", "token_bytes")
+)
 OTHER: dict[str, Any] = {
     "compressors": ("gzip", "neural"),
     "lm": "40m",
@@ -41,7 +44,7 @@ def changed(settings: Any) -> Iterator[tuple[str, Any]]:
     """(name of a field, settings that differ in it alone), of nested settings too."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if field.name in ("models", "read"):
+        if field.name in ("corpus", "models", "read"):
             for name, inner in changed(value):
                 yield name, dataclasses.replace(settings, **{field.name: inner})
         elif field.name not in BY_THE_UNITS | CANNOT_MATTER:
@@ -61,5 +64,6 @@ def test_a_changed_setting_asks_for_something_else(name: str, settings: Preproce
 
 
 def test_every_field_is_accounted_for() -> None:
-    names = {field.name for field in dataclasses.fields(PreprocessSettings)}
+    classes = (CorpusSettings, PreprocessSettings)
+    names = {field.name for cls in classes for field in dataclasses.fields(cls)}
     assert names > BY_THE_UNITS | CANNOT_MATTER
