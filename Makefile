@@ -105,9 +105,10 @@ check: $(VENV)/.dev  ## ruff, the type checker and a spell checker
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-fmt: $(VENV)/.dev  ## format the code
+fmt: $(VENV)/.dev  ## format the code and wrap the documents
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python -m tests.docs.documents
 
 clean:  ## remove .venv and caches; data and models stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
