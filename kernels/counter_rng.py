@@ -12,6 +12,8 @@ finaliser of MurmurHash3, whose output bits are independent to every practical t
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import numpy as np
 from numba import njit
 
@@ -26,8 +28,23 @@ UNIT_BITS = 53
 """A draw's upper bits, as many as a float64 holds exactly, decide about a probability; the lower 11 stay free."""
 
 
+class Purpose(IntEnum):
+    """What a key of the trainer's loader is for, so that draws under one seed are independent of each other.
+
+    The values are part of every training run's order and never change.
+    """
+
+    RANGE_ORDER = 1
+    """The permutation of the row ranges of an epoch."""
+    INTERLEAVE = 2
+    """Which open range of a lane gives the next document."""
+    MIXING = 3
+    """Which encoding a document is shown in."""
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _mixed(h):
+    """The finaliser of MurmurHash3 on a uint64."""
     h = (h ^ (h >> _SHIFT)) * _MIX_1_64
     h = (h ^ (h >> _SHIFT)) * _MIX_2_64
     return h ^ (h >> _SHIFT)
@@ -35,6 +52,7 @@ def _mixed(h):
 
 @njit(cache=True, nogil=True)
 def _hash_strings(data, offsets, out):
+    """Write the hash of string i, data[offsets[i]:offsets[i + 1]], to out[i]; uint8, int [n + 1], uint64 [n]."""
     for i in range(out.size):
         h = _FNV_BASIS
         for byte in data[offsets[i] : offsets[i + 1]]:
@@ -44,6 +62,7 @@ def _hash_strings(data, offsets, out):
 
 @njit(cache=True, nogil=True)
 def _draws(keys, values, out):
+    """Write the draw for values[i] under keys[i], or the only key, to out[i]; all uint64."""
     for i in range(out.size):
         out[i] = _mixed(keys[i % keys.size] ^ _mixed(values[i] + _GOLDEN_64))
 

@@ -15,8 +15,8 @@ each position belongs to. A query i then sees two intervals, keys [max(window st
     documents 0 0 0 1 1 1 1 1   C = 2, W = 4
     starts    0 0 0 3 3 3 3 3   the chunk (0, 1) belongs to the first, the chunk (2, 3) pools position 3 alone
 
-Shapes: q, k, v [rows, heads, T, head size]; mu, phi [heads, head size]; starts int64 [rows, T] or None for one
-document a row. T is any number; the last window may be partial.
+Shapes: q, k, v [batch, heads, T, head size]; mu, phi [heads, head size]; starts int64 [batch, T] or None for one
+document a sequence. T is any number; the last window may be partial.
 
 A packed document is treated as if it stood alone where its start is a multiple of W (its windows and chunks are the
 same as alone) and where it lies inside one window (there are no summaries). Any other document has another chunk grid
@@ -38,9 +38,9 @@ FLEX_BLOCK = 128
 
 
 def document_starts(documents: Tensor) -> Tensor:
-    """The first position of each position's document, int64 [rows, T], from document numbers [rows, T].
+    """The first position of each position's document, int64 [batch, T], from document numbers [batch, T].
 
-    Numbers must not fall inside a row. An end-of-document symbol carries the number of the document that it closes.
+    Numbers must not fall inside a sequence. An end-of-document id carries the number of the document that it closes.
     """
     places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     begins = torch.ones_like(documents, dtype=torch.bool)
@@ -51,7 +51,7 @@ def document_starts(documents: Tensor) -> Tensor:
 def summarise(
     k: Tensor, v: Tensor, mu: Tensor, phi: Tensor, *, chunk: int, starts: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Summary keys and values [rows, heads, T / chunk, head size] of whole chunks; softmax and sums run in fp32."""
+    """Summary keys and values [batch, heads, T / chunk, head size] of whole chunks; softmax and sums run in fp32."""
     keys, values = (z.unflatten(2, (-1, chunk)).float() for z in (k, v))
     mu, phi = (z.float()[:, None, None] for z in (mu, phi))
     to_key = (keys * mu).sum(-1)
@@ -73,7 +73,7 @@ def summarised_positions(positions: int, window: int) -> int:
 def eva_sdpa(
     q: Tensor, k: Tensor, v: Tensor, mu: Tensor, phi: Tensor, *, window: int, chunk: int, starts: Tensor | None = None
 ) -> Tensor:
-    """Attention [rows, heads, T, head size] by one scaled_dot_product_attention per window: CPU path and oracle."""
+    """Attention [batch, heads, T, head size] by one scaled_dot_product_attention per window: CPU path and oracle."""
     far = summarised_positions(q.shape[2], window)
     far_k, far_v = summarise(
         k[:, :, :far], v[:, :, :far], mu, phi, chunk=chunk, starts=None if starts is None else starts[:, :far]
@@ -92,7 +92,7 @@ def eva_sdpa(
 
 
 def _window_mask(here: slice, chunks: int, chunk: int, starts: Tensor | None, device: torch.device) -> Tensor | None:
-    """Who sees whom, bool [rows or 1, 1, queries, chunks + keys] of one window; None for plainly causal."""
+    """Who sees whom, bool [batch or 1, 1, queries, chunks + keys] of one window; None for plainly causal."""
     if starts is None and chunks == 0:
         return None
     places = torch.arange(here.start, here.stop, device=device)
@@ -137,7 +137,7 @@ def eva_block_mask(
 
 
 def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:
-    """Counts [rows, 1, query blocks] and indices, the chosen first, of bool [rows, query blocks, key blocks]."""
+    """Counts [batch, 1, query blocks] and indices, the chosen first, of bool [batch, query blocks, key blocks]."""
     order = blocks.to(torch.int8).argsort(dim=-1, descending=True, stable=True)
     return blocks.sum(-1, dtype=torch.int32).unsqueeze(1), order.to(torch.int32).unsqueeze(1)
 

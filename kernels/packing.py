@@ -1,4 +1,4 @@
-"""Documents spelled as model ids and packed into rows.
+"""Documents as model ids, packed into sequences of a fixed length.
 
 A document in its representations, with the sentinels that mode `none` leaves out in [ ]:
 
@@ -7,136 +7,164 @@ A document in its representations, with the sentinels that mode `none` leaves ou
     comp+raw   <bos> <comp> symbols </comp> <raw> bytes </raw> <eos>
     raw+comp   <bos> <raw> bytes </raw> <comp> symbols </comp> <eos>
 
-Rows of T symbols are cut from the stream of such documents. A document that does not fit continues at the head of the
-next row, cut between two symbols: nothing is repeated, nothing inserted, nothing dropped, so the rows end to end are
-the stream. There the rest counts as a document of its own (positions restart, the earlier part is out of sight), and
-its ids say by themselves which encoding they are. `ahead` holds the symbols behind a cut, so that a head which predicts
-p symbols ahead has its labels at the end of a row too.
+Sequences of T ids are cut from the stream of such documents. A document that does not fit continues at the head of the
+next sequence, cut between two ids: nothing is repeated, nothing inserted, nothing dropped, so the sequences end to end
+are the stream. There the rest counts as a document of its own (positions restart, the earlier part is out of sight),
+and its ids say by themselves which encoding they are. `next_ids` holds the ids behind a cut, so that a head which
+predicts the id p positions on has its labels at the end of a sequence too.
 
-Which representation a document gets is decided where it begins, by its draw and the choice in force for that row; a
-rest keeps it.
+Which representation a document gets is decided where it begins, by its draw and the choice in force for that sequence;
+its rest in the next sequence keeps it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from kernels.counter_rng import UNIT_BITS
-from schemas.vocabulary import BOS, COMP_BASE, COMP_CLOSE, COMP_OPEN, EOS, PAD, RAW_BASE, RAW_CLOSE, RAW_OPEN
+from schemas.vocabulary import (
+    BOS,
+    COMP_BASE,
+    COMP_CLOSE,
+    COMP_OPEN,
+    COMP_SPAN,
+    EOS,
+    PAD,
+    RAW_BASE,
+    RAW_CLOSE,
+    RAW_OPEN,
+    RAW_SPAN,
+    SPECIAL_SPAN,
+)
 
 RAW, COMP, COMP_RAW, RAW_COMP = 0, 1, 2, 3
 REPRESENTATIONS = ("raw", "comp", "comp+raw", "raw+comp")
-"""Their names, by code."""
+"""The names of those four, by code."""
 PAIR = COMP_RAW
 """In a Choice: both encodings; the draw's lowest bit says which comes first."""
-
-SPECIAL_SPAN, RAW_SPAN, COMP_SPAN = 0, 1, 2
-"""What a position holds: a special id, a raw byte, a compressed symbol."""
 
 _UNIT_SHIFT = np.uint64(64 - UNIT_BITS)
 _COIN = np.uint64(1)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """How a draw becomes a representation: `if_comp` when draw >> 11 < limit, else `if_raw`."""
+# Named tuples and no dataclasses, because Numba takes them as arguments and gives them back.
 
-    limit: int
-    """Of 2^53."""
+
+class Choice(NamedTuple):
+    """How a draw becomes a representation: `if_comp` where draw >> 11 < limit, else `if_raw`."""
+
+    limit: int | np.uint64
+    """0 to 2^53, the probability of `if_comp` times 2^53."""
     if_comp: int
     """COMP or PAIR."""
     if_raw: int
     """RAW or PAIR."""
     sentinels: bool
-
-    def __post_init__(self) -> None:
-        assert self.sentinels or (self.if_comp, self.if_raw) == (COMP, RAW), "a pair without sentinels has no seam"
+    """Whether encodings stand between <raw> </raw> and <comp> </comp>; a pair needs them."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
+class PackedDocuments(NamedTuple):
     """n documents in both encodings, end to end, with their draws."""
 
     raw: np.ndarray
-    """uint8 [n_bytes]."""
+    """uint8 [n_bytes]: the UTF-8 bytes of all documents."""
     raw_offsets: np.ndarray
-    """int64 [n + 1]."""
+    """int64 [n + 1]: document i has raw[raw_offsets[i]:raw_offsets[i + 1]]."""
     symbols: np.ndarray
-    """uint8, uint16 or uint32 [n_symbols]."""
+    """uint8, uint16 or uint32 [n_symbols]: the compressed encodings of all documents."""
     symbol_offsets: np.ndarray
-    """int64 [n + 1]."""
+    """int64 [n + 1]: document i has symbols[symbol_offsets[i]:symbol_offsets[i + 1]]."""
     draws: np.ndarray
-    """uint64 [n]."""
+    """uint64 [n]: the random number that decides the representation of each document."""
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many documents there are."""
         return len(self.draws)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rows:
-    """Packed rows, and room for the symbols behind their ends."""
+class PackedSequences(NamedTuple):
+    """Sequences of T ids, and the ids that follow each of them."""
 
     ids: np.ndarray
-    """int32 [rows, T]."""
+    """int32 [sequences, T]: model ids."""
     documents: np.ndarray
-    """int32 [rows, T]: number of the document within the row, from 0, never falling."""
+    """int32 [sequences, T]: number of the document within its sequence, from 0, never falling."""
     spans: np.ndarray
-    """uint8 [rows, T]: SPECIAL_SPAN, RAW_SPAN or COMP_SPAN."""
-    ahead: np.ndarray
-    """int32 [rows, lookahead]: what follows the row in its last document, then pad."""
+    """uint8 [sequences, T]: SPECIAL_SPAN, RAW_SPAN or COMP_SPAN."""
+    next_ids: np.ndarray
+    """int32 [sequences, lookahead]: what follows the sequence in its last document, then pad."""
 
     @classmethod
-    def empty(cls, rows: int, row_symbols: int, lookahead: int) -> Rows:
-        """Rows to be filled; only `ahead` has values, pad."""
+    def empty(cls, sequences: int, sequence_length: int, lookahead: int) -> PackedSequences:
+        """Room for `sequences` sequences; `next_ids` is all pad, the other arrays hold anything."""
+        shape = (sequences, sequence_length)
         return cls(
-            ids=np.empty((rows, row_symbols), np.int32),
-            documents=np.empty((rows, row_symbols), np.int32),
-            spans=np.empty((rows, row_symbols), np.uint8),
-            ahead=np.full((rows, lookahead), PAD, np.int32),
+            ids=np.empty(shape, np.int32),
+            documents=np.empty(shape, np.int32),
+            spans=np.empty(shape, np.uint8),
+            next_ids=np.full((sequences, lookahead), PAD, np.int32),
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cursor:
-    """Where the packer stands in a block: the next symbol is number `offset` of `document`, spelled if offset > 0."""
+class Cursor(NamedTuple):
+    """How far a block of documents is packed: the next id is number `offset` of `document`."""
 
     document: int = 0
     representation: int = RAW
-    """Of the document that was begun; without meaning at offset 0."""
+    """How the document is encoded, if it was begun; without meaning where offset is 0."""
     offset: int = 0
+    """Ids of the document that earlier sequences hold."""
+
+
+class _Target(NamedTuple):
+    """Where the ids of one document go: its id number `offset` to column `column` of ids and spans."""
+
+    ids: np.ndarray
+    """int32 [T]."""
+    spans: np.ndarray
+    """uint8 [T]."""
+    column: int
+    offset: int
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _mark(symbol, p, offset, ids, spans, at):
-    """Symbol number p of a document, if the row holds it; the row has the document's symbol `offset` at `at`."""
-    if p >= offset and p - offset < ids.size - at:
-        ids[at + p - offset] = symbol
-        spans[at + p - offset] = SPECIAL_SPAN
+def _emit_special(special, p, target):
+    """Write a special id, number p of a document, if the target has room for it; returns p + 1."""
+    ids, spans, column, offset = target
+    if p >= offset and p - offset < ids.size - column:
+        ids[column + p - offset] = special
+        spans[column + p - offset] = SPECIAL_SPAN
     return p + 1
 
 
 @njit(cache=True, nogil=True)
-def _content(values, base, span, p, offset, ids, spans, at):
-    """The symbols p … p + values.size of a document, as many as the row holds."""
+def _emit_content(values, base, span, p, target):
+    """Write values [n] plus base as ids p … p + n − 1 of a document, as many as there is room for; returns p + n."""
+    ids, spans, column, offset = target
     begin = max(offset - p, 0)
-    end = min(values.size, ids.size - at + offset - p)
+    end = min(values.size, ids.size - column + offset - p)
     if begin < end:
-        first = at + p + begin - offset
+        first = column + p + begin - offset
         # Plain slices and a loop from 0 are what LLVM turns into vector code.
-        source, target = values[begin:end], ids[first : first + end - begin]
+        source, room = values[begin:end], ids[first : first + end - begin]
         for i in range(source.size):
-            target[i] = base + source[i]
+            room[i] = base + source[i]
         spans[first : first + end - begin] = span
     return p + values.size
 
 
 @njit(cache=True, nogil=True)
-def _spell(raw, symbols, representation, sentinels, offset, ids, spans, at):
-    """Write a document from its symbol `offset` on at column `at`; returns its length and the next free column."""
-    p = _mark(BOS, 0, offset, ids, spans, at)
+def _emit_document(raw, symbols, representation, sentinels, target):
+    """Write a document from its id number target.offset on.
+
+    raw: uint8 [n_bytes]; symbols: unsigned [n_symbols]; representation: RAW, COMP, COMP_RAW or RAW_COMP. Returns the
+    number of ids of the whole document, and the first column behind what was written.
+    """
+    p = _emit_special(BOS, 0, target)
     for part in range(2):
         if representation in (COMP_RAW, RAW_COMP):
             comp = (representation == COMP_RAW) == (part == 0)
@@ -145,64 +173,73 @@ def _spell(raw, symbols, representation, sentinels, offset, ids, spans, at):
         else:
             comp = representation == COMP
         if sentinels:
-            p = _mark(COMP_OPEN if comp else RAW_OPEN, p, offset, ids, spans, at)
+            p = _emit_special(COMP_OPEN if comp else RAW_OPEN, p, target)
         if comp:
-            p = _content(symbols, COMP_BASE, COMP_SPAN, p, offset, ids, spans, at)
+            p = _emit_content(symbols, COMP_BASE, COMP_SPAN, p, target)
         else:
-            p = _content(raw, RAW_BASE, RAW_SPAN, p, offset, ids, spans, at)
+            p = _emit_content(raw, RAW_BASE, RAW_SPAN, p, target)
         if sentinels:
-            p = _mark(COMP_CLOSE if comp else RAW_CLOSE, p, offset, ids, spans, at)
-    size = _mark(EOS, p, offset, ids, spans, at)
-    return size, min(at + size - offset, ids.size)
+            p = _emit_special(COMP_CLOSE if comp else RAW_CLOSE, p, target)
+    size = _emit_special(EOS, p, target)
+    return size, min(target.column + size - target.offset, target.ids.size)
 
 
 @njit(cache=True, nogil=True)
-def _pack_row(
-    raw, raw_offsets, symbols, symbol_offsets, draws, limit, if_comp, if_raw, sentinels,
-    document, representation, offset, ids, documents, spans, ahead, at, number, shown,
-):  # fmt: skip
+def _pack_sequence(block, cursor, choice, sequences, index, column, number, listing):
+    """`pack_sequence` on checked arguments: PackedDocuments, Cursor, Choice with a uint64 limit, PackedSequences."""
+    ids, documents = sequences.ids[index], sequences.documents[index]
+    spans, next_ids = sequences.spans[index], sequences.next_ids[index]
+    document, representation, offset = cursor
     count = 0
-    while at < ids.size and document < draws.size:
-        own_raw = raw[raw_offsets[document] : raw_offsets[document + 1]]
-        own_symbols = symbols[symbol_offsets[document] : symbol_offsets[document + 1]]
+    while column < ids.size and document < block.draws.size:
+        raw = block.raw[block.raw_offsets[document] : block.raw_offsets[document + 1]]
+        symbols = block.symbols[block.symbol_offsets[document] : block.symbol_offsets[document + 1]]
         if offset == 0:
-            representation = if_comp if (draws[document] >> _UNIT_SHIFT) < limit else if_raw
-            if representation == PAIR and draws[document] & _COIN:
+            draw = block.draws[document]
+            representation = choice.if_comp if (draw >> _UNIT_SHIFT) < choice.limit else choice.if_raw
+            if representation == PAIR and draw & _COIN:
                 representation = RAW_COMP
-        shown[count, 0], shown[count, 1] = document, representation
+        listing[count, 0], listing[count, 1] = document, representation
         count += 1
-        size, end = _spell(own_raw, own_symbols, representation, sentinels, offset, ids, spans, at)
-        documents[at:end] = number
+        target = _Target(ids, spans, column, offset)
+        size, end = _emit_document(raw, symbols, representation, choice.sentinels, target)
+        documents[column:end] = number
         number += 1
-        offset += end - at
-        at = end
+        offset += end - column
+        column = end
         if offset == size:
             document, offset = document + 1, 0
-        elif ahead.size:
-            _spell(own_raw, own_symbols, representation, sentinels, offset, ahead, np.empty(ahead.size, np.uint8), 0)
-    return document, representation, offset, at, number, count
+        elif next_ids.size:
+            behind = _Target(next_ids, np.empty(next_ids.size, np.uint8), 0, offset)
+            _emit_document(raw, symbols, representation, choice.sentinels, behind)
+    return Cursor(document, representation, offset), column, number, count
 
 
-def pack_row(
-    block: Block, cursor: Cursor, choice: Choice, rows: Rows, *, row: int, at: int, number: int, shown: np.ndarray
+def pack_sequence(
+    block: PackedDocuments,
+    cursor: Cursor,
+    choice: Choice,
+    sequences: PackedSequences,
+    *,
+    index: int,
+    column: int,
+    number: int,
+    listing: np.ndarray,
 ) -> tuple[Cursor, int, int, int]:
-    """Fill row `row` from column `at` on, with documents of a block numbered from `number`, until either ends.
+    """Fill sequence `index` from `column` on with documents of a block, numbered from `number`, until either ends.
 
-    Returns the cursor behind the last symbol written, the next free column, the next number, and how many documents
-    are in `shown`: int64 [at least T / 2 + 1, 2], one line (document in the block, representation) for each of them in
-    their order. Where the block ends first, the caller goes on with the next block.
+    Returns the cursor behind the last id written, the next free column, the next number, and how many documents were
+    written to `listing`: int64 [at least T / 2 + 1, 2], one line (document in the block, representation) for each of
+    them in their order. Where the block ends first, the caller goes on with the next block.
     """
-    document, representation, offset, at, number, count = _pack_row(
-        block.raw, block.raw_offsets, block.symbols, block.symbol_offsets, block.draws,
-        np.uint64(choice.limit), choice.if_comp, choice.if_raw, choice.sentinels,
-        cursor.document, cursor.representation, cursor.offset,
-        rows.ids[row], rows.documents[row], rows.spans[row], rows.ahead[row], at, number, shown,
-    )  # fmt: skip
-    return Cursor(document=document, representation=representation, offset=offset), at, number, count
+    assert choice.sentinels or (choice.if_comp, choice.if_raw) == (COMP, RAW), "a pair without sentinels has no seam"
+    choice = choice._replace(limit=np.uint64(choice.limit))
+    return _pack_sequence(block, cursor, choice, sequences, index, column, number, listing)
 
 
 @njit(cache=True, nogil=True)
 def _gather(values, starts, ends, places, out, out_offsets):
+    """`gather` with the first and last position of each document, int64 [n]."""
     for i in range(places.size):
         out[out_offsets[places[i]] : out_offsets[places[i] + 1]] = values[starts[i] : ends[i]]
 

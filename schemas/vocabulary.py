@@ -16,6 +16,11 @@ COMP_BASE = RAW_BASE + 256
 
 BYTE_ALPHABET_SIZE = 1 << 8
 
+SPECIAL_SPAN, RAW_SPAN, COMP_SPAN = 0, 1, 2
+"""What a position of a training sequence holds: an id below 64, a raw byte, a compressed symbol."""
+SPAN_KINDS = ("special", "raw", "comp")
+"""The names of those three, in their order."""
+
 
 def vocabulary_size(alphabet_size: int = 0) -> int:
     """Number of model ids for a compressed alphabet of `alphabet_size` symbols (0: bytes only)."""

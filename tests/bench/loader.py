@@ -71,8 +71,10 @@ def rate(batches: Iterator[int]) -> float:
 
 def loader(directory: str) -> Iterator[int]:
     """The loader's batches."""
-    mixing = Mixing(mode="sentinel", comp_share=COMP_SHARE, warmup_steps=0)
-    settings = LoaderSettings(row_symbols=ROW_SYMBOLS, batch_rows=BATCH_SYMBOLS // ROW_SYMBOLS, mixing=mixing)
+    mixing = Mixing(mode="sentinel", compressed_fraction=COMP_SHARE, warmup_steps=0)
+    settings = LoaderSettings(
+        sequence_length=ROW_SYMBOLS, global_batch_size=BATCH_SYMBOLS // ROW_SYMBOLS, mixing=mixing
+    )
     with Loader(Dataset(directory, compressor=COMPRESSOR), settings) as batches:
         for batch in batches:
             yield batch.symbols

@@ -1,4 +1,4 @@
-"""Packing: rows end to end are the stream of spelled documents, whatever the row length and the blocks."""
+"""Packing: sequences end to end are the stream of encoded documents, whatever their length and the blocks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.counter_rng import unit_limit
-from kernels.packing import COMP, COMP_RAW, PAIR, RAW, RAW_COMP, Choice, Cursor, Rows, gather, pack_row
-from tests.kernels.spelled import Symbol, Texts, slow_spell
+from kernels.packing import COMP, COMP_RAW, PAIR, RAW, RAW_COMP, Choice, Cursor, PackedSequences, gather, pack_sequence
+from tests.kernels.slow_packing import Symbol, Texts, slow_encode
 
 DOCUMENTS = st.lists(
     st.tuples(st.binary(max_size=9), st.lists(st.integers(0, 65535), max_size=6), st.integers(0, 2**64 - 1)), max_size=8
@@ -29,40 +29,42 @@ def slow_representation(draw: int, choice: Choice) -> int:
     return RAW_COMP if found == PAIR and draw % 2 else found
 
 
-def packed(texts: Texts, choices: list[Choice], row_symbols: int, lookahead: int = 0) -> tuple[Rows, list[list[tuple]]]:
+def packed(
+    texts: Texts, choices: list[Choice], sequence_length: int, lookahead: int = 0
+) -> tuple[PackedSequences, list[list[tuple]]]:
     """One row per choice, from copies of the same block one after the other."""
     block, cursor = texts.block(), Cursor()
-    rows = Rows.empty(len(choices), row_symbols, lookahead)
-    shown = np.empty((row_symbols // 2 + 2, 2), np.int64)
+    rows = PackedSequences.empty(len(choices), sequence_length, lookahead)
+    listing = np.empty((sequence_length // 2 + 2, 2), np.int64)
     pieces: list[list[tuple]] = []
     for row, choice in enumerate(choices):
         at = number = 0
         pieces.append([])
-        while at < row_symbols:
-            cursor, at, number, count = pack_row(
-                block, cursor, choice, rows, row=row, at=at, number=number, shown=shown
+        while at < sequence_length:
+            cursor, at, number, count = pack_sequence(
+                block, cursor, choice, rows, index=row, column=at, number=number, listing=listing
             )
-            pieces[-1] += [tuple(line) for line in shown[:count].tolist()]
-            if cursor.document == len(block):
+            pieces[-1] += [tuple(line) for line in listing[:count].tolist()]
+            if cursor.document == block.size:
                 cursor = Cursor()
         assert number == len(pieces[-1]) == rows.documents[row, -1] + 1
     return rows, pieces
 
 
 def slow_stream(
-    texts: Texts, choices: list[Choice], row_symbols: int
+    texts: Texts, choices: list[Choice], sequence_length: int
 ) -> tuple[list[Symbol], list[tuple[int, int, int]]]:
     """The stream, at least as long as the rows, and (first position, document, representation) of each document."""
     stream: list[Symbol] = []
     documents: list[tuple[int, int, int]] = []
     while True:
         for number, (raw, symbols, draw) in enumerate(texts.items):
-            row = len(stream) // row_symbols
+            row = len(stream) // sequence_length
             if row >= len(choices):
                 return stream, documents
             representation = slow_representation(draw, choices[row])
             documents.append((len(stream), number, representation))
-            stream += slow_spell(raw, symbols, representation, choices[row].sentinels)
+            stream += slow_encode(raw, symbols, representation, choices[row].sentinels)
 
 
 @settings(deadline=None)
@@ -70,19 +72,19 @@ def slow_stream(
     DOCUMENTS.filter(bool), st.lists(st.sampled_from(CHOICES), min_size=1, max_size=9), st.integers(2, 30), st.data()
 )
 def test_rows_end_to_end_are_the_stream(
-    items: list[tuple[bytes, list[int], int]], choices: list[Choice], row_symbols: int, data: st.DataObject
+    items: list[tuple[bytes, list[int], int]], choices: list[Choice], sequence_length: int, data: st.DataObject
 ):
     lookahead = data.draw(st.integers(0, 4))
     choices = [choice for choice in choices if choice.sentinels == choices[0].sentinels]
     texts = Texts(items)
-    rows, pieces = packed(texts, choices, row_symbols, lookahead)
-    stream, documents = slow_stream(texts, choices, row_symbols)
-    size = len(choices) * row_symbols
+    rows, pieces = packed(texts, choices, sequence_length, lookahead)
+    stream, documents = slow_stream(texts, choices, sequence_length)
+    size = len(choices) * sequence_length
     assert rows.ids.ravel().tolist() == [symbol for symbol, _ in stream[:size]]
     assert rows.spans.ravel().tolist() == [span for _, span in stream[:size]]
     starts = [start for start, _, _ in documents] + [len(stream)]
     for row in range(len(choices)):
-        begin, end = row * row_symbols, (row + 1) * row_symbols
+        begin, end = row * sequence_length, (row + 1) * sequence_length
         inside = [i for i in range(len(documents)) if starts[i] < end and starts[i + 1] > begin]
         assert pieces[row] == [documents[i][1:] for i in inside]
         numbers = [
@@ -90,7 +92,7 @@ def test_rows_end_to_end_are_the_stream(
         ]
         assert rows.documents[row].tolist() == numbers
         rest = [symbol for symbol, _ in stream[end : starts[inside[-1] + 1]]][:lookahead]
-        assert rows.ahead[row].tolist() == rest + [0] * (lookahead - len(rest))
+        assert rows.next_ids[row].tolist() == rest + [0] * (lookahead - len(rest))
 
 
 def test_golden_rows():
@@ -104,7 +106,7 @@ def test_golden_rows():
     ]
     assert rows.documents.tolist() == [[0] * 9 + [1], [0] * 8 + [1] * 2]
     assert rows.spans.tolist() == [[0, 0, 2, 0, 0, 1, 1, 0, 0, 0], [0, 1, 0, 0, 2, 2, 0, 0, 0, 0]]
-    assert rows.ahead.tolist() == [[12, 163, 13], [327, 15, 12]]
+    assert rows.next_ids.tolist() == [[12, 163, 13], [327, 15, 12]]
     assert pieces == [[(0, COMP_RAW), (1, RAW_COMP)], [(1, RAW_COMP), (0, COMP_RAW)]]
     rows, pieces = packed(texts, choices, 9)
     assert rows.ids[0].tolist() == [1, 12, 161, 162, 13, 2, 1, 12, 163]
@@ -114,12 +116,14 @@ def test_golden_rows():
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 def test_an_exact_fit_leaves_the_next_document_to_the_next_choice(dtype: type):
     block = Texts([(b"xy", [1], 0), (b"z", [96639 % 65536], 0)]).block(dtype)
-    rows, shown = Rows.empty(2, 4, 0), np.empty((4, 2), np.int64)
+    rows, listing = PackedSequences.empty(2, 4, 0), np.empty((4, 2), np.int64)
     plain = Choice(limit=0, if_comp=COMP, if_raw=RAW, sentinels=False)
-    cursor, at, number, count = pack_row(block, Cursor(), plain, rows, row=0, at=0, number=0, shown=shown)
+    cursor, at, number, count = pack_sequence(
+        block, Cursor(), plain, rows, index=0, column=0, number=0, listing=listing
+    )
     assert (cursor, at, number, count) == (Cursor(document=1), 4, 1, 1)
     comp = Choice(limit=1 << 53, if_comp=COMP, if_raw=RAW, sentinels=False)
-    cursor, at, number, count = pack_row(block, cursor, comp, rows, row=1, at=0, number=0, shown=shown)
+    cursor, at, number, count = pack_sequence(block, cursor, comp, rows, index=1, column=0, number=0, listing=listing)
     assert (cursor.document, at, number, count) == (2, 3, 1, 1)
     assert rows.ids[1, :3].tolist() == [1, 320 + 96639 % 65536, 2]
 
@@ -131,7 +135,7 @@ def test_a_document_of_many_rows():
     stream = [1, 12, *(64 + byte for byte in text), 13, 2] * 2
     assert rows.ids.ravel().tolist() == stream[:20000]
     assert (rows.documents[:160] == 0).all()
-    assert rows.ahead[0].tolist() == stream[100:105]
+    assert rows.next_ids[0].tolist() == stream[100:105]
     assert all(piece == [(0, RAW)] for piece in pieces[:160])
 
 

@@ -11,7 +11,7 @@ from trainer.model.evabyte import EvaByte, build_model
 
 def small_config(**changes: int) -> EvaByteConfig:
     """Window 16, chunk 4."""
-    fields = {"dim": 32, "layers": 2, "heads": 2, "ffn_dim": 48, "window": 16, "chunk": 4} | changes
+    fields = {"dim": 32, "layers": 2, "heads": 2, "ffn_dim": 48, "attention_window": 16, "chunk": 4} | changes
     return EvaByteConfig(**fields)
 
 

@@ -50,17 +50,17 @@ def _run_bpb(options: argparse.Namespace) -> int:
     settings = from_options(BitsPerByteSettings, options)
     model, run = load_model(settings.model, device=training_device(settings.device))
     share = of_run(settings.held_out_share, run, "held_out_share")
-    row_symbols = of_run(settings.row_symbols, run, "row_symbols")
+    sequence_length = of_run(settings.sequence_length, run, "sequence_length")
     dataset = Dataset(settings.data, compressor=None, held_out=HeldOut(share=share))
     result = None
-    for result in score(model, (texts for _, texts in dataset.held_out_documents()), row_symbols=row_symbols):
+    for result in score(model, (texts for _, texts in dataset.held_out_documents()), sequence_length=sequence_length):
         if settings.max_bytes and result.raw_bytes >= settings.max_bytes:
             break
     if result is None or not result.raw_bytes:
         raise SettingsError(f"{settings.data} holds out no documents at a share of {share}; give --held-out-share")
     print(
         f"{result.bits_per_byte:.4f} bits per byte over {result.raw_bytes:,} raw bytes of {result.documents:,} "
-        f"held-out documents, windows of {row_symbols} symbols"
+        f"held-out documents, windows of {sequence_length} symbols"
     )
     return 0
 
@@ -78,7 +78,7 @@ def _run_translation(options: argparse.Namespace) -> int:
     if not compressor:
         raise SettingsError(f"{settings.model} was trained on raw bytes alone; name the --compressor to translate from")
     share = of_run(settings.held_out_share, run, "held_out_share")
-    positions = of_run(settings.positions, run, "row_symbols")
+    positions = of_run(settings.positions, run, "sequence_length")
     dataset = Dataset(settings.data, compressor=compressor, held_out=HeldOut(share=share))
     dataset.check_vocabulary(model.config.vocabulary)
     pairs, left_out = first_pairs(dataset, documents=settings.documents, positions=positions)

@@ -58,12 +58,12 @@ def _train(options: argparse.ArgumentParser) -> None:
 TRAIN_OPTIONS = (
     ("steps", int, "optimiser steps"),
     ("batch-symbols", int, "symbols per step, all ranks together"),
-    ("row-symbols", int, "symbols per row, the context"),
-    ("rows-per-device", int, "rows of a micro-batch; accumulation follows"),
+    ("sequence-length", int, "symbols per row, the context"),
+    ("micro-batch-size", int, "rows of a micro-batch; accumulation follows"),
     ("peak-lr", float, "learning rate after the warm-up"),
     ("warmup-steps", int, "steps of the learning rate's warm-up"),
     ("mixing-warmup-steps", int, "steps of the mixing's warm-up, in which r rises and documents are paired"),
-    ("comp-share", float, "r after the warm-up: share of comp among the encodings shown"),
+    ("compressed-fraction", float, "r after the warm-up: share of comp among the encodings shown"),
     ("symbol-heads", int, "heads over the whole vocabulary"),
     ("raw-heads", int, "further heads over raw bytes"),
     ("lanes", int, "virtual lanes of the loader; the number of ranks divides it"),
@@ -79,13 +79,13 @@ TRAIN_OPTIONS = (
 def _run_train(options: argparse.Namespace) -> int:
     from trainer.data.mixing import Mixing
     from trainer.training.loop import train
-    from trainer.training.parallel import world
+    from trainer.training.parallel import init_distributed
     from trainer.training.settings import TrainSettings
 
-    own = {name.replace("-", "_") for name, _, _ in TRAIN_OPTIONS} - {"mixing_warmup_steps", "comp_share"}
+    own = {name.replace("-", "_") for name, _, _ in TRAIN_OPTIONS} - {"mixing_warmup_steps", "compressed_fraction"}
     given = {name: getattr(options, name) for name in sorted(own) if getattr(options, name) is not None}
     base = TrainSettings.for_size(options.size, data="", run="").mixing
-    mixing = {"warmup_steps": options.mixing_warmup_steps, "comp_share": options.comp_share}
+    mixing = {"warmup_steps": options.mixing_warmup_steps, "compressed_fraction": options.compressed_fraction}
     chosen = {name: value for name, value in mixing.items() if value is not None}
     settings = TrainSettings.for_size(
         options.size,
@@ -98,9 +98,9 @@ def _run_train(options: argparse.Namespace) -> int:
         compile=options.compile,
         **given,
     )
-    with world(settings.device) as here:
-        train(settings, here)
-        if here.is_first:
+    with init_distributed(settings.device) as dist:
+        train(settings, dist)
+        if dist.is_first:
             print(f"{settings.run}: trained to step {settings.steps}; metrics.jsonl and checkpoints stand there")
     return 0
 
@@ -211,6 +211,6 @@ def _run_export(options: argparse.Namespace) -> int:
     from trainer.training.load_model import load_model
 
     model, settings = load_model(options.model)
-    export_model(model, options.out, mode=options.mode, positions=settings.get("row_symbols", 16_384))
+    export_model(model, options.out, mode=options.mode, positions=settings.get("sequence_length", 16_384))
     print(f"{options.out}: safetensors and config.json in the EvaByte layout ({options.mode})")
     return 0

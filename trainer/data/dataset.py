@@ -41,8 +41,6 @@ class HeldOut:
     share: float = 0.0
     """Of all documents, chosen by a hash of the doc_id: 0 to 1. It is the hash by which `python -m pipeline sample`
     holds out 0.05 of the documents, so at 0.05 the byte LM has not seen them either."""
-    shards: tuple[str, ...] = ()
-    """Names of whole shards."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
@@ -82,9 +80,6 @@ class Dataset:
                 f"{location} has no compressor {compressor!r}, it has {sorted(self.manifest.compressors)}: "
                 f"choose one of them or preprocess the corpus again with --compressors {compressor}"
             )
-        unknown = sorted(set(self.held_out.shards) - {shard.name for shard in self.manifest.shards})
-        if unknown:
-            raise SettingsError(f"held-out shard {unknown[0]!r} is not in {location}: its manifest names the shards")
         self.shards: tuple[ShardEntry, ...] = self.manifest.shards
         self._readers: WeakValueDictionary[int, Reader] = WeakValueDictionary()
         self._starts: dict[int, np.ndarray] = {}
@@ -113,8 +108,8 @@ class Dataset:
             )
 
     def training_rows(self) -> list[int]:
-        """Rows per shard that training may read; 0 for a held-out shard. Documents held out by hash still count."""
-        return [0 if shard.name in self.held_out.shards else shard.rows for shard in self.shards]
+        """Rows per shard, held-out documents included: which those are is known when they are read."""
+        return [shard.rows for shard in self.shards]
 
     def check_cache(self, open_shards: int) -> None:
         """SettingsError where a remote dataset's cache cannot hold so many shards at once."""
@@ -158,15 +153,11 @@ class Dataset:
 
     def held_out_documents(self) -> Iterator[tuple[list[str], Documents]]:
         """What training never sees, in the dataset's order: doc_ids and texts, a record batch at a time."""
-        for shard, entry in enumerate(self.shards):
-            whole = entry.name in self.held_out.shards
-            if not whole and not self.held_out.share:
-                continue
+        for shard in range(len(self.shards) if self.held_out.share else 0):
             reader = self.reader(shard)
             for index in range(len(reader.starts) - 1):
                 rows = reader.columns([DOC_ID, RAW], index)
-                if not whole:
-                    rows = rows.filter(pa.array(self._held_out(rows.column(DOC_ID))))
+                rows = rows.filter(pa.array(self._held_out(rows.column(DOC_ID))))
                 if rows.num_rows:
                     yield rows.column(DOC_ID).to_pylist(), documents_from_array(rows.column(RAW))
 

@@ -1,121 +1,118 @@
-"""The loader: batches of packed rows, the same whatever the number of ranks.
+"""The loader: batches of packed sequences, the same whatever the number of ranks.
 
-    step k asks for rows g = k × batch_rows … (k + 1) × batch_rows − 1 of the global stream;
-    row g is made by lane g mod lanes, with the mixing of step k for the documents that begin in it;
-    rank r of n serves lanes r, r + n, …, which are the rows g ≡ r mod n.
+    step k asks for sequences g = k × global_batch_size … (k + 1) × global_batch_size − 1 of the global stream;
+    sequence g is made by lane g mod lanes, with the mixing of step k for the documents that begin in it;
+    rank r of n serves lanes r, r + n, …, which are the sequences g ≡ r mod n.
 
 Batches are made ahead in a background thread. Each carries the positions of its rank's lanes behind it, so the state of
 a loader is that of the last batch it gave, however far the thread has run. The states of all ranks merge into one
-that any number of ranks can go on from.
+(`trainer.data.loader_state`) from which any number of ranks can go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from kernels.packing import REPRESENTATIONS, Rows
+from kernels.packing import REPRESENTATIONS, PackedSequences
 from schemas.errors import SettingsError
 from trainer.data.dataset import Dataset
 from trainer.data.lanes import Lane, LanePosition
+from trainer.data.loader_state import rank_state, read_state
 from trainer.data.mixing import Mixing
 from trainer.data.prefetch import Prefetcher
-from trainer.data.row_ranges import Units
-
-STATE_VERSION = 1
-"""Raise it when equal settings give other batches than before."""
+from trainer.data.row_ranges import RowRanges
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoaderSettings:
     """What the batches depend on, besides the dataset; the last two change only how they are handed over."""
 
-    row_symbols: int
-    """T, symbols per row."""
-    batch_rows: int
-    """Rows of the global batch, all ranks together."""
+    sequence_length: int
+    """T, ids per sequence."""
+    global_batch_size: int
+    """Sequences per step, all ranks together."""
     mixing: Mixing = field(default_factory=Mixing)
+    """Which encodings are shown."""
     lanes: int = 16
     """Fixed for a run; the number of ranks must divide it. A rank holds about lanes / ranks × interleave record
     batches in memory."""
     interleave: int = 4
     """Places of the dataset that a lane reads from at once."""
     seed: int = 0
+    """Decides the order of the documents and the encoding of each."""
     lookahead: int = 0
-    """Symbols given beyond each row's end, as labels for heads that predict so far ahead."""
+    """Ids given beyond each sequence's end, as labels for heads that predict so far ahead."""
     prefetch: int = 2
     """Batches made ahead in the background; 0 makes each when it is asked for."""
 
     def __post_init__(self) -> None:
-        for name, least in (("row_symbols", 2), ("batch_rows", 1), ("lanes", 1), ("interleave", 1)):
-            if getattr(self, name) < least:
-                raise SettingsError(f"loader: {name} is {getattr(self, name)}, it must be at least {least}")
+        for name, minimum in (("sequence_length", 2), ("global_batch_size", 1), ("lanes", 1), ("interleave", 1)):
+            if getattr(self, name) < minimum:
+                raise SettingsError(f"loader: {name} is {getattr(self, name)}, it must be at least {minimum}")
         for name in ("seed", "lookahead", "prefetch"):
             if not 0 <= getattr(self, name) < 1 << 63:
                 raise SettingsError(f"loader: {name} is {getattr(self, name)}, it must be 0 or more, and below 2^63")
 
     def check_ranks(self, world_size: int) -> None:
-        """SettingsError where lanes or rows cannot be dealt out evenly."""
-        for name, count in (("lanes", self.lanes), ("batch_rows", self.batch_rows)):
+        """SettingsError where lanes or sequences cannot be divided evenly among ranks."""
+        for name, count in (("lanes", self.lanes), ("global_batch_size", self.global_batch_size)):
             if count % world_size:
                 raise SettingsError(
-                    f"{world_size} ranks cannot share {count} {name} evenly: "
-                    f"use a number of ranks that divides {count}, or another number of {name} in a new run"
+                    f"{world_size} ranks cannot share {name} {count} evenly: "
+                    f"use a number of ranks that divides {count}, or another {name} in a new run"
                 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackedBatch:
-    """One rank's rows of one step: i = rank, rank + ranks, … of the global batch."""
+    """One rank's sequences of one step: number rank, rank + ranks, … of the global batch."""
 
     step: int
     ids: np.ndarray
-    """int32 [rows, T]."""
+    """int32 [sequences, T]: model ids."""
     documents: np.ndarray
-    """int32 [rows, T]: number of the document within its row, from 0, never falling. There is no padding."""
+    """int32 [sequences, T]: number of the document within its sequence, from 0, never falling. There is no padding."""
     spans: np.ndarray
-    """uint8 [rows, T]: SPECIAL_SPAN, RAW_SPAN or COMP_SPAN of `kernels.packing`."""
-    ahead: np.ndarray
-    """int32 [rows, lookahead]: what follows the row in its last document, then pad."""
+    """uint8 [sequences, T]: SPECIAL_SPAN, RAW_SPAN or COMP_SPAN of `schemas.vocabulary`."""
+    next_ids: np.ndarray
+    """int32 [sequences, lookahead]: what follows the sequence in its last document, then pad."""
     pieces: np.ndarray
-    """int64 [documents in all rows, 5]: row here, epoch, shard, row in the shard, representation; in order."""
+    """int64 [documents in all sequences, 5]: sequence, epoch, shard, row in the shard, representation; in order."""
 
     @property
     def symbols(self) -> int:
-        """Symbols in the rows."""
+        """Ids in the sequences."""
         return self.ids.size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DocumentShown:
+class BatchDocument:
     """A document that a batch holds, whole or in part."""
 
     doc_id: str
     shard: str
+    """File name of the shard."""
     representation: str
-    """Of REPRESENTATIONS."""
+    """One of `kernels.packing.REPRESENTATIONS`."""
 
 
 _Snapshot = dict[int, LanePosition]
 
 
 class Loader:
-    """An endless iterator over one rank's batches. A context manager: leaving it ends the background thread."""
+    """An endless iterator over one rank's batches, stateful after torch's protocol.
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        settings: LoaderSettings,
-        *,
-        rank: int = 0,
-        world_size: int = 1,
-        state: dict[str, Any] | None = None,
-    ) -> None:
-        """`state`: merged states of all ranks of an earlier run, to go on behind its last batch."""
+    `state_dict` gives this rank's part of the state behind the last batch; `load_state_dict` takes the merged state of
+    all ranks (`trainer.data.loader_state.merge_states`). A context manager: leaving it ends the background thread.
+    """
+
+    def __init__(self, dataset: Dataset, settings: LoaderSettings, *, rank: int = 0, world_size: int = 1) -> None:
+        """SettingsError where dataset, settings and number of ranks do not fit together."""
         assert 0 <= rank < world_size, (rank, world_size)
         settings.check_ranks(world_size)
         mixing = settings.mixing
@@ -125,22 +122,15 @@ class Loader:
         self._dataset, self._settings = dataset, settings
         self._rank, self._world_size = rank, world_size
         self._identity = _identity(dataset, settings)
+        self._ranges = RowRanges(
+            dataset.training_rows(), lanes=settings.lanes, interleave=settings.interleave, seed=settings.seed
+        )
+        dataset.check_cache(len(self._own_lanes) * settings.interleave)
         self._step = 0
-        positions: dict[int, LanePosition] = {}
-        if state is not None:
-            self._step, positions = _read_state(state, self._identity, settings)
-        mine = range(rank, settings.lanes, world_size)
-        dataset.check_cache(len(mine) * settings.interleave)
-        units = Units(dataset.training_rows(), lanes=settings.lanes, interleave=settings.interleave, seed=settings.seed)
-        self._lanes = {
-            lane: Lane(dataset, units, lane=lane, interleave=settings.interleave, position=positions.get(lane))
-            for lane in mine
-        }
-        self._snapshot: _Snapshot = {lane: made.position for lane, made in self._lanes.items()}
-        source = self._made(self._step, dict(self._snapshot))
-        self._source: Iterator[tuple[PackedBatch, _Snapshot]] = source
-        if settings.prefetch:
-            self._source = Prefetcher(source, settings.prefetch)
+        self._lanes: dict[int, Lane] = {}
+        self._snapshot: _Snapshot = {}
+        self._source: Iterator[tuple[PackedBatch, _Snapshot]] | None = None
+        self._begin(0, {})
 
     def __enter__(self) -> Self:
         return self
@@ -154,110 +144,90 @@ class Loader:
         return self
 
     def __next__(self) -> PackedBatch:
+        if self._source is None:
+            self._source = self._batches(self._step, dict(self._snapshot))
+            if self._settings.prefetch:
+                self._source = Prefetcher(self._source, self._settings.prefetch)
         batch, self._snapshot = next(self._source)
         self._step = batch.step + 1
         return batch
 
     def close(self) -> None:
-        """End the background thread; no more batches come."""
+        """End the background thread."""
         if isinstance(self._source, Prefetcher):
             self._source.close()
 
-    def state(self) -> dict[str, Any]:
-        """Where this rank stands behind the last batch given, as JSON values. Merge those of all ranks to resume."""
-        return {
-            "version": STATE_VERSION,
-            "step": self._step,
-            "identity": self._identity,
-            "lanes": {str(lane): position.to_json() for lane, position in self._snapshot.items()},
-        }
+    def state_dict(self) -> dict[str, Any]:
+        """How far this rank has come with the last batch given, as JSON values."""
+        return rank_state(self._step, self._identity, self._snapshot)
 
-    def shown(self, batch: PackedBatch) -> list[DocumentShown]:
-        """Which documents a batch holds, in the order of its rows; for messages, as it reads the shards again."""
-        found: dict[tuple[int, int], str] = {}
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on behind the last batch of the run whose merged state this is, whatever its number of ranks.
+
+        SettingsError where the state is damaged or another run's.
+        """
+        step, positions = read_state(state, self._identity, self._settings.lanes)
+        self.close()
+        self._begin(step, positions)
+
+    def documents_of(self, batch: PackedBatch) -> list[BatchDocument]:
+        """Which documents a batch holds, in the order of its sequences; for messages, as it reads the shards again."""
+        names: dict[tuple[int, int], str] = {}
         for shard in np.unique(batch.pieces[:, 2]).tolist():
             rows = np.unique(batch.pieces[batch.pieces[:, 2] == shard, 3]).tolist()
-            found |= {(shard, row): name for row, name in zip(rows, self._dataset.doc_ids(shard, rows), strict=True)}
+            names |= {(shard, row): name for row, name in zip(rows, self._dataset.doc_ids(shard, rows), strict=True)}
         return [
-            DocumentShown(
-                doc_id=found[shard, row],
+            BatchDocument(
+                doc_id=names[shard, row],
                 shard=self._dataset.shards[shard].name,
                 representation=REPRESENTATIONS[representation],
             )
             for _, _, shard, row, representation in batch.pieces.tolist()
         ]
 
-    def _made(self, step: int, snapshot: _Snapshot) -> Iterator[tuple[PackedBatch, _Snapshot]]:
+    @property
+    def _own_lanes(self) -> range:
+        return range(self._rank, self._settings.lanes, self._world_size)
+
+    def _begin(self, step: int, positions: _Snapshot) -> None:
+        """Set the lanes to some positions, or to the beginning; batches are made from the first request on."""
+        interleave = self._settings.interleave
+        self._step, self._source = step, None
+        self._lanes = {
+            lane: Lane(self._dataset, self._ranges, lane=lane, interleave=interleave, position=positions.get(lane))
+            for lane in self._own_lanes
+        }
+        self._snapshot = {lane: made.position for lane, made in self._lanes.items()}
+
+    def _batches(self, step: int, snapshot: _Snapshot) -> Iterator[tuple[PackedBatch, _Snapshot]]:
         settings = self._settings
-        shown = np.empty((settings.row_symbols // 2 + 2, 2), np.int64)
+        listing = np.empty((settings.sequence_length // 2 + 2, 2), np.int64)
         while True:
             choice = settings.mixing.phase(step).choice
-            rows = Rows.empty(settings.batch_rows // self._world_size, settings.row_symbols, settings.lookahead)
+            count = settings.global_batch_size // self._world_size
+            sequences = PackedSequences.empty(count, settings.sequence_length, settings.lookahead)
             pieces = []
-            for row in range(len(rows.ids)):
-                global_row = step * settings.batch_rows + row * self._world_size + self._rank
-                lane = global_row % settings.lanes
-                found = self._lanes[lane].fill(rows, row, choice, shown)
-                pieces.append(np.insert(found, 0, row, axis=1))
+            for index in range(count):
+                global_index = step * settings.global_batch_size + index * self._world_size + self._rank
+                lane = global_index % settings.lanes
+                documents = self._lanes[lane].fill(sequences, index, choice, listing)
+                pieces.append(np.insert(documents, 0, index, axis=1))
                 snapshot[lane] = self._lanes[lane].position
-            batch = PackedBatch(
-                step=step,
-                ids=rows.ids,
-                documents=rows.documents,
-                spans=rows.spans,
-                ahead=rows.ahead,
-                pieces=np.concatenate(pieces),
-            )
+            batch = PackedBatch(step=step, **sequences._asdict(), pieces=np.concatenate(pieces))
             yield batch, dict(snapshot)
             step += 1
 
 
-def merge_states(states: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The state of the whole run from the states of all its ranks at the same step."""
-    states = list(states)
-    first = states[0]
-    assert all(state["step"] == first["step"] and state["identity"] == first["identity"] for state in states)
-    return {**first, "lanes": {lane: position for state in states for lane, position in state["lanes"].items()}}
-
-
 def _identity(dataset: Dataset, settings: LoaderSettings) -> dict[str, Any]:
-    """What a state must agree with, as JSON values."""
+    """What decides the batches, as JSON values."""
     return {
         "dataset": dataset.digest,
         "compressor": dataset.compressor,
         "held_out_share": dataset.held_out.share,
-        "held_out_shards": sorted(dataset.held_out.shards),
-        "row_symbols": settings.row_symbols,
-        "batch_rows": settings.batch_rows,
+        "sequence_length": settings.sequence_length,
+        "global_batch_size": settings.global_batch_size,
         "lanes": settings.lanes,
         "interleave": settings.interleave,
         "seed": settings.seed,
         "mixing": asdict(settings.mixing),
     }
-
-
-def _read_state(
-    state: dict[str, Any], identity: dict[str, Any], settings: LoaderSettings
-) -> tuple[int, dict[int, LanePosition]]:
-    """Step and positions; SettingsError where the state is damaged or another run's."""
-    remedy = "resume with the settings of that run, or begin a new one"
-    try:
-        version, step = state["version"], int(state["step"])
-        given = {name: state["identity"][name] for name in identity} if version == STATE_VERSION else {}
-        positions = {int(lane): LanePosition.from_json(value) for lane, value in state["lanes"].items()}
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise SettingsError(f"the checkpoint's loader state is damaged ({error!r}): take an earlier one") from error
-    if version != STATE_VERSION:
-        raise SettingsError(
-            f"the checkpoint's loader state has version {version}, this program reads {STATE_VERSION}: "
-            "resume it with the release that wrote it"
-        )
-    for name, value in given.items():
-        if value != identity[name]:
-            raise SettingsError(f"the checkpoint was made with {name} {value}, this run has {identity[name]}: {remedy}")
-    if sorted(positions) != list(range(settings.lanes)):
-        raise SettingsError(
-            f"the checkpoint's loader state has {len(positions)} of {settings.lanes} lanes: "
-            "merge the states of all its ranks, or take an earlier one"
-        )
-    return step, positions

@@ -1,6 +1,6 @@
 """Which encoding a document is shown in: a function of the training step and of the document's own draw.
 
-With r the share of comp among all encodings shown, at a given step:
+With r the compressed fraction, comp's share of all encodings shown, at a given step:
 
     mode          while step < warmup_steps         after
     none          comp or raw, r ramps              comp or raw          no sentinels
@@ -18,49 +18,68 @@ alone, the share is q / (1 + q), and q = r / (1 − r). At r = ½ every document
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
 
-from kernels.counter_rng import unit_limit
-from kernels.packing import COMP, PAIR, RAW, Choice
 from schemas.errors import SettingsError
+from schemas.options import option
 
-MODES = ("none", "sentinel", "pair-warmup", "pair-always", "raw-only", "comp-only")
-MODES_NOTE = f"choose one of {', '.join(MODES)}"
+if TYPE_CHECKING:
+    from kernels.packing import Choice
+
+Mode = Literal["none", "sentinel", "pair-warmup", "pair-always", "raw-only", "comp-only"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
-    """What holds at one step."""
+    """What the mixing does at one training step."""
 
-    comp_share: float
-    """r: of the encodings shown, the share that is comp."""
+    compressed_fraction: float
+    """r: the share of comp among the encodings shown, 0 to 1."""
     pairing: bool
     """Whether some documents are shown in both encodings."""
     draw_comp: float
-    """Probability that a document's draw falls on comp; p or q of the module's text."""
-    choice: Choice
-    """The same for the packer."""
+    """Probability that a document's draw falls on comp: p or q of this module's text."""
+    sentinels: bool
+    """Whether encodings stand between sentinels, <raw> </raw> and <comp> </comp>."""
+
+    @property
+    def choice(self) -> Choice:
+        """The same for the packer, `kernels.packing.pack_sequence`."""
+        # Here and not above, because this module is read to list the options, which needs no Numba.
+        from kernels.counter_rng import unit_limit
+        from kernels.packing import COMP, PAIR, RAW, Choice
+
+        mostly_comp = self.compressed_fraction > 0.5
+        return Choice(
+            limit=unit_limit(self.draw_comp),
+            if_comp=PAIR if self.pairing and not mostly_comp else COMP,
+            if_raw=PAIR if self.pairing and mostly_comp else RAW,
+            sentinels=self.sentinels,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mixing:
-    """How raw and comp are mixed over a run; the defaults are the paper's."""
+    """How raw and compressed encodings are mixed over a run; the defaults are the paper's."""
 
-    mode: str = "pair-warmup"
-    """One of MODES."""
-    comp_share: float = 0.9
-    """r from `warmup_steps` on, 0 to 1."""
-    start_share: float = 0.4
-    """r at step 0; from there it rises or falls linearly over the warm-up."""
-    warmup_steps: int = 10_000
-    """Training steps of the warm-up; 0 for none."""
+    mode: Mode = "pair-warmup"
+    """Which encodings are shown, with or without sentinels, and whether documents are paired."""
+    compressed_fraction: float = 0.9
+    """Share of comp among the encodings shown after the warm-up (r), 0 to 1."""
+    initial_compressed_fraction: float = 0.4
+    """The same at step 0; from there it changes linearly over the warm-up."""
+    warmup_steps: int = field(default=10_000, metadata=option("mixing-warmup-steps", default="the size's"))
+    """Steps of the mixing's warm-up, in which r rises and documents are paired; 0 for none."""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise SettingsError(f"mixing mode {self.mode!r} is not known: {MODES_NOTE}")
-        for name, share in (("comp share", self.comp_share), ("start share", self.start_share)):
-            if not 0 <= share <= 1:
-                raise SettingsError(f"{name} is {share}, it must be between 0 and 1")
+            raise SettingsError(f"mixing mode {self.mode!r} is not known: choose one of {', '.join(MODES)}")
+        for name in ("compressed_fraction", "initial_compressed_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                words = name.replace("_", " ")
+                raise SettingsError(f"{words} is {getattr(self, name)}, it must be between 0 and 1")
         if self.warmup_steps < 0:
             raise SettingsError(f"mixing warm-up is {self.warmup_steps} steps, it must be 0 or more")
 
@@ -76,26 +95,25 @@ class Mixing:
 
     def phase(self, step: int) -> Phase:
         """What holds at a training step, counted from 0; step `warmup_steps` is the first one after the warm-up."""
-        share = self._comp_share(step)
+        fraction = self._compressed_fraction(step)
         warm = step < self.warmup_steps
         pairing = self.mode == "pair-always" or (self.mode == "pair-warmup" and warm)
-        draw_comp = pair_draw_probability(share) if pairing else share
-        choice = Choice(
-            limit=unit_limit(draw_comp),
-            if_comp=PAIR if pairing and share <= 0.5 else COMP,
-            if_raw=PAIR if pairing and share > 0.5 else RAW,
+        return Phase(
+            compressed_fraction=fraction,
+            pairing=pairing,
+            draw_comp=pair_draw_probability(fraction) if pairing else fraction,
             sentinels=self.mode != "none",
         )
-        return Phase(comp_share=share, pairing=pairing, draw_comp=draw_comp, choice=choice)
 
-    def _comp_share(self, step: int) -> float:
+    def _compressed_fraction(self, step: int) -> float:
         if not (self.needs_raw and self.needs_comp):
             return float(self.needs_comp)
         if step >= self.warmup_steps:
-            return self.comp_share
-        return self.start_share + (self.comp_share - self.start_share) * step / self.warmup_steps
+            return self.compressed_fraction
+        first, last = self.initial_compressed_fraction, self.compressed_fraction
+        return first + (last - first) * step / self.warmup_steps
 
 
-def pair_draw_probability(comp_share: float) -> float:
-    """With which probability to draw comp while pairing, so that comp is `comp_share` of all encodings shown."""
-    return 2 - 1 / comp_share if comp_share > 0.5 else comp_share / (1 - comp_share)
+def pair_draw_probability(fraction: float) -> float:
+    """The probability of drawing comp while pairing by which `fraction` of all encodings shown are comp."""
+    return 2 - 1 / fraction if fraction > 0.5 else fraction / (1 - fraction)

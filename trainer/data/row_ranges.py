@@ -1,4 +1,4 @@
-"""Units: the row ranges of shards that lanes read, and whose each is in which epoch."""
+"""Row ranges: the parts of shards that lanes read, and which lane reads which of them in which epoch."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from kernels.counter_rng import key, permutation
+from kernels.counter_rng import Purpose, key, permutation
 from schemas.errors import SettingsError
 
-ORDER = 1
-"""What a key is for."""
 
-
-class Units:
-    """A partition of the training rows. In every epoch each unit belongs to one lane, by a permutation of its own."""
+class RowRanges:
+    """A partition of the training rows. In every epoch each range belongs to one lane, by that epoch's permutation."""
 
     def __init__(self, rows_per_shard: list[int], *, lanes: int, interleave: int, seed: int) -> None:
         """Cut the shards; SettingsError where there are fewer documents than lanes."""
@@ -32,18 +29,18 @@ class Units:
             for part in range(pieces)
         ]
         self.ranges = np.array(cuts, np.int64)
-        """int64 [units, 3]: shard, first row, end row."""
+        """int64 [ranges, 3]: shard, first row, end row."""
         self._order = lru_cache(maxsize=4)(self._permutation)
 
     def __len__(self) -> int:
         return len(self.ranges)
 
     def nth(self, lane: int, n: int) -> tuple[int, int, int, int]:
-        """(epoch, shard, first row, end row) of unit number n in a lane's endless sequence."""
+        """(epoch, shard, first row, end row) of range number n in a lane's endless sequence."""
         per_epoch = (len(self) - lane + self.lanes - 1) // self.lanes
         epoch, place = divmod(n, per_epoch)
         shard, first, end = self.ranges[self._order(epoch)[lane + self.lanes * place]].tolist()
         return epoch, shard, first, end
 
     def _permutation(self, epoch: int) -> np.ndarray:
-        return permutation(key(self.seed, ORDER, epoch), len(self))
+        return permutation(key(self.seed, Purpose.RANGE_ORDER, epoch), len(self))

@@ -49,16 +49,16 @@ def byte_windows(length: int, room: int, stride: int) -> list[tuple[int, int, in
 
 @torch.inference_mode()
 def score(
-    model: EvaByte, batches: Iterable[Documents], *, row_symbols: int, stride: int = 0, rows: int = 8
+    model: EvaByte, batches: Iterable[Documents], *, sequence_length: int, stride: int = 0, rows: int = 8
 ) -> Iterator[Scored]:
     """Score documents in their order, yielding the running sums after each batch of documents.
 
-    row_symbols: length of a window, sentinel included. stride: bytes, 0 for half a window.
+    sequence_length: length of a window, sentinel included. stride: bytes, 0 for half a window.
     """
-    room = row_symbols - len(HEAD)
+    room = sequence_length - len(HEAD)
     stride = stride or max(1, room // 2)
     if room < 1 or not 1 <= stride <= room:
-        raise SettingsError(f"windows of {row_symbols} symbols cannot move on by {stride} bytes; give 1 to {room}")
+        raise SettingsError(f"windows of {sequence_length} symbols cannot move on by {stride} bytes; give 1 to {room}")
     documents = raw_bytes = 0
     nats = 0.0
     for batch in batches:
@@ -68,18 +68,18 @@ def score(
             for window in byte_windows(int(batch.offsets[i + 1] - batch.offsets[i]), room, stride)
         ]
         for first in range(0, len(work), rows):
-            nats += _nats(model, batch, work[first : first + rows], row_symbols, rows)
+            nats += _nats(model, batch, work[first : first + rows], sequence_length, rows)
         documents += len(batch)
         raw_bytes += int(batch.offsets[-1] - batch.offsets[0])
         yield Scored(documents=documents, raw_bytes=raw_bytes, nats=nats)
 
 
 def _nats(
-    model: EvaByte, batch: Documents, work: list[tuple[int, int, int, int]], row_symbols: int, rows: int
+    model: EvaByte, batch: Documents, work: list[tuple[int, int, int, int]], sequence_length: int, rows: int
 ) -> float:
-    """Σ nats of the bytes that count in some windows; the shape is always [rows, row_symbols]."""
-    ids = np.full((rows, row_symbols), PAD, np.int64)
-    counts = np.zeros((rows, row_symbols), bool)
+    """Σ nats of the bytes that count in some windows; the shape is always [rows, sequence_length]."""
+    ids = np.full((rows, sequence_length), PAD, np.int64)
+    counts = np.zeros((rows, sequence_length), bool)
     for row, (document, begin, end, scored) in enumerate(work):
         start = batch.offsets[document]
         ids[row, : len(HEAD)] = HEAD

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from schemas.errors import SettingsError
 from schemas.options import option
 
-PAPER = {"row_symbols": 16_384, "held_out_share": 0.05}
+PAPER = {"sequence_length": 16_384, "held_out_share": 0.05}
 """Where a model does not say what it was trained with."""
 MODEL = option(positional=True)
 DATASET = option(metavar="DIR")
@@ -32,7 +32,7 @@ class BitsPerByteSettings:
     """Finished dataset."""
     held_out_share: float | None = field(default=None, metadata=OF_RUN)
     """Share of the documents that counts as held out."""
-    row_symbols: int | None = field(default=None, metadata=OF_RUN)
+    sequence_length: int | None = field(default=None, metadata=OF_RUN)
     """Symbols that the model sees at a time."""
     max_bytes: int = field(default=0, metadata=option(default="0, for all"))
     """Stop after about so many bytes."""

@@ -24,7 +24,7 @@ from schemas.errors import DatasetError, SettingsError
 from schemas.vocabulary import BOS, COMP_BASE, COMP_CLOSE, COMP_OPEN, PAD, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from trainer.data.dataset import Dataset
 from trainer.generation.generate import continue_ids
-from trainer.generation.kv_cache import DecodeState
+from trainer.generation.kv_cache import KVCache
 from trainer.generation.sampling import Sampling
 from trainer.model.evabyte import EvaByte
 
@@ -72,8 +72,7 @@ def held_out_pairs(dataset: Dataset, *, positions: int) -> Iterator[Pair | None]
         row = 0
         while row < entry.rows:
             batch = dataset.batch_at(shard, row)
-            whole = entry.name in dataset.held_out.shards
-            for i in range(len(batch.hashes)) if whole else np.flatnonzero(batch.held_out):
+            for i in np.flatnonzero(batch.held_out):
                 raw = batch.raw[batch.raw_offsets[i] : batch.raw_offsets[i + 1]]
                 comp = batch.symbols[batch.symbol_offsets[i] : batch.symbol_offsets[i + 1]]
                 if raw.size + comp.size + SEAMS > positions:
@@ -183,7 +182,7 @@ def _greedy(
     model: EvaByte, openings: Sequence[tuple[int, ...]], most: int, weight: torch.Tensor, allowed: np.ndarray
 ) -> list[tuple[int, ...]]:
     """Greedy continuations by ids of `allowed`, the first of which ends one; weight [allowed, dim] is their head's."""
-    state = DecodeState(model, len(openings), max(map(len, openings)) + most)
+    state = KVCache(model, len(openings), max(map(len, openings)) + most)
     last = state.read(openings).float()
     answers: list[list[int]] = [[] for _ in openings]
     active = np.ones(len(openings), bool)

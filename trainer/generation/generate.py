@@ -21,7 +21,7 @@ from torch import Tensor
 
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, RAW_BASE, RAW_OPEN
-from trainer.generation.kv_cache import DecodeState
+from trainer.generation.kv_cache import KVCache
 from trainer.generation.sampling import ENDS, Sampling, choose
 from trainer.model.evabyte import EvaByte
 
@@ -112,12 +112,12 @@ class _Run:
         speculate: bool,
     ) -> None:
         self.sampling, self.seeds, self.max_bytes = sampling, seeds, max_bytes
-        self.state = DecodeState(model, len(texts), max(map(len, texts)) + max_bytes)
+        self.state = KVCache(model, len(texts), max(map(len, texts)) + max_bytes)
         self.device = self.state.device
         weights = model.heads.raw_weights().float()
         self.weights = weights if speculate else weights[:1]
         self.hidden = self.state.read(texts)
-        """Of each row's last symbol, [rows, dim]."""
+        """Of each row's last symbol, [batch, dim]."""
         self.given: list[list[int]] = [[] for _ in texts]
         self.active = np.full(len(texts), max_bytes > 0)
         self.ended = np.zeros(len(texts), bool)
@@ -136,17 +136,17 @@ class _Run:
         ]
 
     def _choose(self, logits: Tensor, offset: int) -> np.ndarray:
-        """Ids [rows, n] from logits [rows, n, 320], for the symbols `offset` … after those given."""
+        """Ids [batch, n] from logits [batch, n, 320], for the symbols `offset` … after those given."""
         positions = np.array([len(given) for given in self.given])[:, None] + offset + np.arange(logits.shape[1])
         seeds = np.broadcast_to(self.seeds[:, None], positions.shape)
         return choose(logits.cpu().numpy(), self.sampling, seeds, positions)
 
     def _proposals(self) -> np.ndarray:
-        """The next id of each row and the guesses after it, int64 [rows, heads]."""
+        """The next id of each row and the guesses after it, int64 [batch, heads]."""
         return self._choose(torch.einsum("bd,hvd->bhv", self.hidden.float(), self.weights), 0)
 
     def _meant(self, ids: np.ndarray) -> np.ndarray:
-        """How many of a row's proposals the next forward reads, int64 [rows]; ends the rows that are done."""
+        """How many of a row's proposals the next forward reads, int64 [batch]; ends the rows that are done."""
         room = self.state.room().cpu().numpy()
         counts = np.zeros(len(ids), np.int64)
         for row in np.flatnonzero(self.active):

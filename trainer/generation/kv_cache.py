@@ -17,36 +17,36 @@ from kernels.eva import summarise
 from trainer.model.evabyte import EvaByte, rotation
 
 
-class DecodeState:
+class KVCache:
     """Incremental forward passes of `rows` texts of at most `capacity` positions each."""
 
     def __init__(self, model: EvaByte, rows: int, capacity: int) -> None:
         config, weight = model.config, model.embedding.weight
         self.model, self.config, self.device = model, config, weight.device
-        self.window, self.chunk = config.window, config.chunk
+        self.attention_window, self.chunk = config.attention_window, config.chunk
         self.lengths = torch.zeros(rows, dtype=torch.int64, device=self.device)
-        """Positions read, int64 [rows]. Those of the open window are the last 1 … W of them."""
-        self.far = capacity // self.window * (self.window // self.chunk)
-        slots = self.far + min(self.window, capacity) + 1
+        """Positions read, int64 [batch]. Those of the open window are the last 1 … W of them."""
+        self.far = capacity // self.attention_window * (self.attention_window // self.chunk)
+        slots = self.far + min(self.attention_window, capacity) + 1
         shape = (config.layers, 2, rows, config.heads, slots, config.head_dim)
         self.cache = torch.zeros(shape, dtype=weight.dtype, device=self.device)
         self.closed = torch.zeros(rows, dtype=torch.int64, device=self.device)
-        """Positions that are behind the open window: a multiple of W, int64 [rows]."""
+        """Positions that are behind the open window: a multiple of W, int64 [batch]."""
 
     def room(self) -> Tensor:
         """How many symbols each row can read in one `forward`, 1 … W: no forward crosses a window's end."""
-        return self.window - (self.lengths - self.closed) % self.window
+        return self.attention_window - (self.lengths - self.closed) % self.attention_window
 
     def read(self, texts: Sequence[Sequence[int]]) -> Tensor:
-        """Feed each row its text, a window at a time; the hidden state [rows, dim] of every text's last symbol."""
+        """Feed each row its text, a window at a time; the hidden state [batch, dim] of every text's last symbol."""
         lengths = torch.tensor([len(text) for text in texts])
         padded = torch.zeros(len(texts), int(lengths.max()), dtype=torch.int64)
         for row, text in enumerate(texts):
             padded[row, : len(text)] = torch.tensor(text)
         rows = torch.arange(len(texts), device=self.device)
         last = torch.zeros(len(texts), self.config.dim, dtype=self.cache.dtype, device=self.device)
-        for first in range(0, padded.shape[1], self.window):
-            ids = padded[:, first : first + self.window].to(self.device)
+        for first in range(0, padded.shape[1], self.attention_window):
+            ids = padded[:, first : first + self.attention_window].to(self.device)
             counts = (lengths - first).clamp(0, ids.shape[1]).to(self.device)
             hidden = self.forward(ids, counts)
             self.keep(counts)
@@ -54,7 +54,7 @@ class DecodeState:
         return last
 
     def forward(self, ids: Tensor, counts: Tensor) -> Tensor:
-        """Hidden states [rows, n, dim] of ids int64 [rows, n], of which the first counts [rows] of a row are meant.
+        """Hidden states [batch, n, dim] of ids int64 [batch, n], of which the first counts [batch] of a row are meant.
 
         counts must not exceed `room`. Nothing is remembered until `keep`.
         """
@@ -82,25 +82,25 @@ class DecodeState:
         return self.model.norm(x)
 
     def keep(self, counts: Tensor) -> None:
-        """Remember the first counts [rows] symbols of the last `forward`; the others never were."""
+        """Remember the first counts [batch] symbols of the last `forward`; the others never were."""
         self.lengths = self.lengths + counts
 
     def _mask(self, places: Tensor, first: int, stop: int) -> Tensor:
-        """bool [rows, 1, n, slots of the slice]."""
+        """bool [batch, 1, n, slots of the slice]."""
         slot = torch.arange(first, stop, device=self.device)
         near = (slot >= self.far) & (slot - self.far <= places.unsqueeze(-1))
         far = (slot < self.far) & (self.far - 1 - slot < (self.closed // self.chunk)[:, None, None])
         return (near | far).unsqueeze(1)
 
     def _close_full_windows(self) -> None:
-        full = (self.lengths - self.closed == self.window).nonzero().flatten()
+        full = (self.lengths - self.closed == self.attention_window).nonzero().flatten()
         if not len(full):
             return
-        chunks = torch.arange(self.window // self.chunk, device=self.device)
+        chunks = torch.arange(self.attention_window // self.chunk, device=self.device)
         slots = self.far - 1 - (self.closed[full, None] // self.chunk + chunks)
         for block, layer in zip(self.model.each_block(), self.cache, strict=True):
-            k, v = layer[:, full, :, self.far : self.far + self.window]
+            k, v = layer[:, full, :, self.far : self.far + self.attention_window]
             summaries = summarise(k, v, block.mu, block.phi, chunk=self.chunk)
             for cached, summary in zip(layer, summaries, strict=True):
                 cached[full.unsqueeze(1), :, slots] = summary.transpose(1, 2)
-        self.closed[full] += self.window
+        self.closed[full] += self.attention_window

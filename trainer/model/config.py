@@ -22,7 +22,7 @@ class EvaByteConfig:
     """P: head p predicts the id p + 1 positions on."""
     raw_heads: int = 0
     """R: heads over the 320 raw ids, for the R positions after those of the symbol heads."""
-    window: int = 2048
+    attention_window: int = 2048
     """Positions of exact attention."""
     chunk: int = 8
     """Positions per summary."""
@@ -37,8 +37,10 @@ class EvaByteConfig:
             raise SettingsError("model: dim, layers, heads, ffn_dim, symbol_heads and chunk must be at least 1")
         if self.dim % self.heads or self.head_dim % 2:
             raise SettingsError(f"model: dim {self.dim} must be heads {self.heads} times an even head size")
-        if self.window % self.chunk:
-            raise SettingsError(f"model: window {self.window} must be a multiple of chunk {self.chunk}")
+        if self.attention_window % self.chunk:
+            raise SettingsError(
+                f"model: attention_window {self.attention_window} must be a multiple of chunk {self.chunk}"
+            )
         if self.vocabulary < COMP_BASE:
             raise SettingsError(f"model: vocabulary {self.vocabulary} is below the {COMP_BASE} ids of raw bytes")
 
@@ -64,7 +66,7 @@ class EvaByteConfig:
 
     def mean_keys(self, positions: int) -> float:
         """Keys and summaries that a query sees on average in a sequence of whole windows, one document."""
-        window = min(self.window, positions)
+        window = min(self.attention_window, positions)
         return (window + 1) / 2 + (positions / window - 1) / 2 * (window / self.chunk)
 
     def flop_per_symbol(self, positions: int) -> float:
@@ -82,16 +84,16 @@ class Size:
     """Learning rate at the end of the warm-up."""
 
 
-def _size(dim: int, layers: int, heads: int, ffn_dim: int, peak_lr: float, window: int = 2048) -> Size:
-    body = EvaByteConfig(dim=dim, layers=layers, heads=heads, ffn_dim=ffn_dim, window=window)
+def _size(dim: int, layers: int, heads: int, ffn_dim: int, peak_lr: float, attention_window: int = 2048) -> Size:
+    body = EvaByteConfig(dim=dim, layers=layers, heads=heads, ffn_dim=ffn_dim, attention_window=attention_window)
     return Size(body=body, peak_lr=peak_lr)
 
 
 SIZES = {
-    "tiny": _size(128, 5, 2, 384, 3e-3, window=256),
-    "pico": _size(48, 2, 1, 144, 1e-2, window=256),
-    "nano": _size(64, 3, 1, 192, 1e-2, window=256),
-    "micro": _size(96, 4, 2, 288, 1e-2, window=256),
+    "tiny": _size(128, 5, 2, 384, 3e-3, attention_window=256),
+    "pico": _size(48, 2, 1, 144, 1e-2, attention_window=256),
+    "nano": _size(64, 3, 1, 192, 1e-2, attention_window=256),
+    "micro": _size(96, 4, 2, 288, 1e-2, attention_window=256),
     "0.5b": _size(1024, 28, 8, 4096, 1.2e-3),
     "1.5b": _size(2048, 20, 16, 8192, 9e-4),
     "4b": _size(3072, 32, 24, 9216, 7e-4),

@@ -1,6 +1,6 @@
 """EvaByte: a decoder over the ids of `schemas.vocabulary`, in five sizes and `tiny`.
 
-    ids [rows, T] ─ embedding ─ L × (x += EVA(norm x); x += SwiGLU(norm x)) ─ norm ─ heads ─ HeadLosses
+    ids [batch, T] ─ embedding ─ L × (x += EVA(norm x); x += SwiGLU(norm x)) ─ norm ─ heads ─ HeadLosses
 
 No biases, no dropout, an untied head. A model is made on the meta device, where it takes no memory;
 `trainer.model.config` and `trainer.model.memory` know its size before that. `initialise` fills it, sharded or not, with
@@ -31,10 +31,10 @@ class AttentionContext:
     """What all blocks share for one batch. FSDP does not look inside, so the rotation stays fp32."""
 
     cos: Tensor
-    """fp32 [rows or 1, 1, T, head size / 2]."""
+    """fp32 [batch or 1, 1, T, head size / 2]."""
     sin: Tensor
     starts: Tensor | None = None
-    """First position of each position's document, int64 [rows, T]; None: one document a row."""
+    """First position of each position's document, int64 [batch, T]; None: one document a sequence."""
     block_mask: BlockMask | None = None
     """Given: flex_attention; None: SDPA per window."""
 
@@ -57,7 +57,7 @@ class Block(nn.Module):
 
     def __init__(self, config: EvaByteConfig) -> None:
         super().__init__()
-        self.heads, self.window, self.chunk = config.heads, config.window, config.chunk
+        self.heads, self.attention_window, self.chunk = config.heads, config.attention_window, config.chunk
         self.recompute = False
         """Keep only the input for backward and run the block again there."""
         self.attention_norm = RMSNorm(config.dim, config.norm_eps)
@@ -71,7 +71,7 @@ class Block(nn.Module):
         self._run: Callable[[Tensor, AttentionContext], Tensor] = self.compute
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
-        """The residual stream [rows, T, dim] after this block."""
+        """The residual stream [batch, T, dim] after this block."""
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(self._run, x, context, use_reentrant=False, preserve_rng_state=False)
         return self._run(x, context)
@@ -83,7 +83,7 @@ class Block(nn.Module):
     def compute(self, x: Tensor, context: AttentionContext) -> Tensor:
         """`forward` without recomputation."""
         q, k, v = self.project(x, context.cos, context.sin)
-        shape: dict[str, Any] = {"window": self.window, "chunk": self.chunk, "starts": context.starts}
+        shape: dict[str, Any] = {"window": self.attention_window, "chunk": self.chunk, "starts": context.starts}
         if context.block_mask is None:
             attended = eva_sdpa(q, k, v, self.mu, self.phi, **shape)
         else:
@@ -91,13 +91,13 @@ class Block(nn.Module):
         return self.finish(x, attended)
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotated queries and keys, and values, each [rows, heads, T, head size]."""
+        """Rotated queries and keys, and values, each [batch, heads, T, head size]."""
         qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         return _rotate(q, cos, sin), _rotate(k, cos, sin), v
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """The residual stream after attention [rows, heads, T, head size] and the feed-forward layer."""
+        """The residual stream after attention [batch, heads, T, head size] and the feed-forward layer."""
         x = x + self.out(attended.transpose(1, 2).flatten(2))
         gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
@@ -114,18 +114,18 @@ class EvaByte(nn.Module):
         self.norm = RMSNorm(config.dim, config.norm_eps)
         self.heads = Heads(config.dim, config.vocabulary, config.symbol_heads, config.raw_heads)
 
-    def forward(self, ids: Tensor, documents: Tensor | None = None, ahead: Tensor | None = None) -> HeadLosses:
+    def forward(self, ids: Tensor, documents: Tensor | None = None, next_ids: Tensor | None = None) -> HeadLosses:
         """The loss of a packed batch.
 
-        ids: int64 [rows, T], padded at the end of a row. documents: document number of each position [rows, T], never
-        falling, padding a document of its own; None: a row is one document. An <eos> carries the number of the document
-        that it closes, so it sees that document. ahead: int64 [rows, any], the ids behind each row, for the labels of
-        its last positions.
+        ids: int64 [batch, T], padded at the end. documents: document number of each position [batch, T], never
+        falling, padding a document of its own; None: a sequence is one document. An <eos> carries the number of the
+        document that it closes, so it sees that document. next_ids: int64 [batch, any], the ids that follow each
+        sequence, for the labels of its last positions.
         """
-        return self.heads(self.hidden(ids, documents), ids, ahead)
+        return self.heads(self.hidden(ids, documents), ids, next_ids)
 
     def hidden(self, ids: Tensor, documents: Tensor | None = None, *, flex: bool | None = None) -> Tensor:
-        """What the heads see, [rows, T, dim]. flex: which attention path; None: flex_attention on GPUs."""
+        """What the heads see, [batch, T, dim]. flex: which attention path; None: flex_attention on GPUs."""
         context = self.context(ids, documents, flex=flex)
         x = self.embedding(ids)
         for block in self.blocks:
@@ -133,7 +133,7 @@ class EvaByte(nn.Module):
         return self.norm(x)
 
     def logits(self, ids: Tensor, documents: Tensor | None = None, *, flex: bool | None = None) -> Tensor:
-        """Symbol logits [rows, T, P, vocabulary]."""
+        """Symbol logits [batch, T, P, vocabulary]."""
         return self.heads.logits(self.hidden(ids, documents, flex=flex))
 
     def context(self, ids: Tensor, documents: Tensor | None, *, flex: bool | None = None) -> AttentionContext:
@@ -144,7 +144,9 @@ class EvaByte(nn.Module):
         cos, sin = rotation(places if starts is None else places - starts, config)
         mask = None
         if ids.is_cuda if flex is None else flex:
-            mask = eva_block_mask(positions, window=config.window, chunk=config.chunk, starts=starts, device=device)
+            mask = eva_block_mask(
+                positions, window=config.attention_window, chunk=config.chunk, starts=starts, device=device
+            )
         return AttentionContext(cos=cos, sin=sin, starts=starts, block_mask=mask)
 
     def each_block(self) -> list[Block]:
@@ -163,7 +165,7 @@ class EvaByte(nn.Module):
 
 
 def rotation(positions: Tensor, config: EvaByteConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin, fp32 [rows, 1, T, head size / 2], of positions [rows, T]."""
+    """cos and sin, fp32 [batch, 1, T, head size / 2], of positions [batch, T]."""
     half = config.head_dim // 2
     frequency = config.rope_theta ** (-torch.arange(half, device=positions.device, dtype=torch.float32) / half)
     angle = (positions.float().unsqueeze(-1) * frequency).unsqueeze(1)

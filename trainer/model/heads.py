@@ -1,13 +1,13 @@
-"""Prediction heads and their loss, without ever holding the logits of more than a few rows.
+"""Prediction heads and their loss, without ever holding the logits of more than a few positions.
 
 From one hidden state at position t, symbol head p of P predicts the id at t + 1 + p over the whole vocabulary, and raw
-head r of R the id at t + 1 + P + r over the 320 ids below the compressed alphabet. Labels are the row itself, shifted:
+head r of R the id at t + 1 + P + r over the 320 ids below the compressed alphabet. Labels are the ids, shifted:
 
     ids      <bos> <raw> a b </raw> <eos> <pad> <pad>        P = 1, R = 1
     label 0  <raw> a b </raw> <eos> ·     ·     ·            · has weight 0: padding, or beyond what is known
     label 1  a b </raw> <eos> ·     ·     ·     ·
 
-The loader gives the P + R ids behind a row cut inside a document (`ahead`), so a row's last positions learn too.
+The loader gives the P + R ids behind a sequence cut inside a document (`next_ids`), so its last positions learn too.
 
 Every position weighs 1: 1 / (P + R) a head where all P + R labels exist and are below 320, elsewhere 1 / P a symbol
 head and nothing for the raw heads. A head whose label does not exist gives its share up. Labels may lie in the next
@@ -25,7 +25,6 @@ from torch.autograd.function import once_differentiable
 
 from schemas.vocabulary import COMP_BASE, PAD, RAW_BASE
 
-REPRESENTATIONS = ("special", "raw", "comp")
 LOGITS_AT_ONCE = 1 << 26
 """Logits that exist at one time, at about 12 bytes each."""
 
@@ -38,9 +37,9 @@ class HeadLosses(NamedTuple):
     weight_sum: Tensor
     """Σ weight, a scalar."""
     nats: Tensor
-    """[P + R, 3], without gradient: Σ nats per head and per representation of the label, as in REPRESENTATIONS."""
+    """[P + R, 3], without gradient: Σ nats per head and kind of label, as in `schemas.vocabulary.SPAN_KINDS`."""
     labels: Tensor
-    """[P + R, 3]: how many labels that were."""
+    """[P + R, 3]: number of labels per head and kind."""
 
 
 class Heads(nn.Module):
@@ -55,9 +54,9 @@ class Heads(nn.Module):
         self.symbol = nn.Linear(dim, vocabulary * symbol_heads, bias=False)
         self.raw = nn.Linear(dim, COMP_BASE * raw_heads, bias=False) if raw_heads else None
 
-    def forward(self, hidden: Tensor, ids: Tensor, ahead: Tensor | None = None) -> HeadLosses:
-        """The loss of hidden [rows, T, dim] over ids int64 [rows, T] and ahead [rows, any], the ids behind each row."""
-        labels, weights = targets(ids, self.symbol_heads, self.raw_heads, ahead)
+    def forward(self, hidden: Tensor, ids: Tensor, next_ids: Tensor | None = None) -> HeadLosses:
+        """The loss of hidden [batch, T, dim] over ids int64 [batch, T] and next_ids [batch, any], those that follow."""
+        labels, weights = targets(ids, self.symbol_heads, self.raw_heads, next_ids)
         loss_sum, nats = self._cross_entropies(hidden, labels, weights)
         kinds = (labels >= RAW_BASE).long() + (labels >= COMP_BASE).long()
         kinds = F.one_hot(kinds, 3) * (weights > 0).unsqueeze(-1)
@@ -69,10 +68,11 @@ class Heads(nn.Module):
         )
 
     def symbol_nats(self, hidden: Tensor, ids: Tensor, counts: Tensor) -> Tensor:
-        """What the first head pays for the ids that count: fp32 nats [n], row by row.
+        """What the first head pays for the ids that count: fp32 nats [n], sequence by sequence.
 
-        hidden: [rows, T, dim]; ids: int64 [rows, T]; counts: bool [rows, T], of ids, never a row's first. Only the
-        positions before those are multiplied with the vocabulary, which is most of a small model's work.
+        hidden: [batch, T, dim]; ids: int64 [batch, T]; counts: bool [batch, T], whether an id counts, never a
+        sequence's first. Only the positions before those are multiplied with the vocabulary, which is most of a small
+        model's work.
         """
         at = counts[:, 1:]
         chosen, labels = hidden[:, :-1][at], ids[:, 1:][at]
@@ -82,7 +82,7 @@ class Heads(nn.Module):
         return nats.flatten()
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """All symbol logits [rows, T, P, vocabulary]; for short texts and tests."""
+        """All symbol logits [batch, T, P, vocabulary]; for short texts and tests."""
         return self.symbol(hidden).unflatten(-1, (self.symbol_heads, self.vocabulary))
 
     def raw_weights(self) -> Tensor:
@@ -93,22 +93,24 @@ class Heads(nn.Module):
         return torch.cat((heads, self.raw.weight.unflatten(0, (self.raw_heads, COMP_BASE))))
 
     def _cross_entropies(self, hidden: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Σ weight · nats over all heads, and the nats [rows, T, P + R]."""
+        """Σ weight · nats over all heads, and the nats [batch, T, P + R]."""
         p, at_once = self.symbol_heads, self.logits_at_once
         loss_sum, nats = _cross_entropy(hidden, self.symbol.weight, labels[..., :p], weights[..., :p], at_once)
         if self.raw is None:
             return loss_sum, nats
-        # Rows that do not count are computed all the same: a fixed shape costs less than finding them costs in waiting.
+        # Positions that do not count are computed too: a fixed shape costs less than waiting to find them.
         raw_labels = labels[..., p:]
         raw_labels = raw_labels.masked_fill(raw_labels >= COMP_BASE, PAD)
         raw_sum, raw_nats = _cross_entropy(hidden, self.raw.weight, raw_labels, weights[..., p:], at_once)
         return loss_sum + raw_sum, torch.cat((nats, raw_nats), -1)
 
 
-def targets(ids: Tensor, symbol_heads: int, raw_heads: int = 0, ahead: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Labels int64 and weights fp32, both [rows, T, P + R], of ids int64 [rows, T]; PAD where there is no label."""
+def targets(
+    ids: Tensor, symbol_heads: int, raw_heads: int = 0, next_ids: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Labels int64 and weights fp32, both [batch, T, P + R], of ids int64 [batch, T]; PAD where there is no label."""
     heads = symbol_heads + raw_heads
-    known = ids if ahead is None else torch.cat((ids, ahead[:, :heads]), 1)
+    known = ids if next_ids is None else torch.cat((ids, next_ids[:, :heads]), 1)
     known = F.pad(known, (0, ids.shape[1] + heads - known.shape[1]), value=PAD)
     labels = known.unfold(1, heads, 1)[:, 1:]
     exists = labels != PAD
@@ -123,19 +125,19 @@ def targets(ids: Tensor, symbol_heads: int, raw_heads: int = 0, ahead: Tensor | 
 def _cross_entropy(
     hidden: Tensor, weight: Tensor, labels: Tensor, label_weights: Tensor, logits_at_once: int
 ) -> tuple[Tensor, Tensor]:
-    """Σ weight · nats; and nats fp32 [rows, T, heads] of labels [rows, T, heads] under weight [heads · ids, dim]."""
+    """Σ weight · nats; and nats fp32 [batch, T, heads] of labels [batch, T, heads] under weight [heads · ids, dim]."""
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         hidden, weight = (z.to(torch.get_autocast_dtype(device)) for z in (hidden, weight))
-    rows_at_once = max(1, logits_at_once // weight.shape[0])
+    positions_at_once = max(1, logits_at_once // weight.shape[0])
     flat = (hidden.flatten(0, 1), weight, labels.flatten(0, 1), label_weights.flatten(0, 1))
     with torch.autocast(device, enabled=False):
-        loss_sum, nats = _ChunkedCrossEntropy.apply(*flat, rows_at_once, torch.is_grad_enabled())
+        loss_sum, nats = _ChunkedCrossEntropy.apply(*flat, positions_at_once, torch.is_grad_enabled())
     return loss_sum, nats.unflatten(0, labels.shape[:2])
 
 
 def _logits(hidden: Tensor, weight: Tensor, heads: int) -> Tensor:
-    """fp32 [rows, heads, ids]; a bf16 product keeps its fp32 sums where the device can give them."""
+    """fp32 [positions, heads, ids]; a bf16 product keeps its fp32 sums where the device can give them."""
     if hidden.is_cuda and hidden.dtype != torch.float32:
         product = torch.mm(hidden, weight.t(), out_dtype=torch.float32)
     else:
@@ -144,7 +146,7 @@ def _logits(hidden: Tensor, weight: Tensor, heads: int) -> Tensor:
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of hidden @ weightᵀ in chunks of rows, each chunk's gradient taken while its logits exist.
+    """Cross-entropy of hidden @ weightᵀ in chunks of positions, each chunk's gradient taken while its logits exist.
 
     The loss is a sum, so what comes back in backward is one number that scales gradients already made: no logits are
     computed twice. Not torch.utils.checkpoint, which computes them twice and adds the weight's gradient up over the
@@ -158,23 +160,23 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         weight: Tensor,
         labels: Tensor,
         label_weights: Tensor,
-        rows_at_once: int,
+        positions_at_once: int,
         grad_enabled: bool,
     ) -> tuple[Tensor, Tensor]:
         learn = grad_enabled and any(ctx.needs_input_grad)
         nats = torch.empty(labels.shape, dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if learn else None
         grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if learn else None
-        for first in range(0, len(hidden), rows_at_once):
-            rows = slice(first, first + rows_at_once)
-            wanted = labels[rows].unsqueeze(-1)
-            logits = _logits(hidden[rows], weight, labels.shape[1])
+        for first in range(0, len(hidden), positions_at_once):
+            part = slice(first, first + positions_at_once)
+            wanted = labels[part].unsqueeze(-1)
+            logits = _logits(hidden[part], weight, labels.shape[1])
             share = logits.softmax(-1)
             # The largest logit and its share give the normaliser exactly, at less than a second pass of exponentials.
             normaliser = logits.amax(-1) - share.amax(-1).log()
-            nats[rows] = normaliser - logits.gather(-1, wanted).squeeze(-1)
+            nats[part] = normaliser - logits.gather(-1, wanted).squeeze(-1)
             if grad_hidden is not None and grad_weight is not None:
-                _add_gradients(share, wanted, label_weights[rows], hidden[rows], weight, grad_hidden[rows], grad_weight)
+                _add_gradients(share, wanted, label_weights[part], hidden[part], weight, grad_hidden[part], grad_weight)
         if grad_hidden is not None and grad_weight is not None:
             ctx.save_for_backward(grad_hidden, grad_weight)
             ctx.weight_dtype = weight.dtype
@@ -192,7 +194,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 def _add_gradients(
     share: Tensor, wanted: Tensor, label_weights: Tensor, hidden: Tensor, weight: Tensor, into: Tensor, total: Tensor
 ) -> None:
-    """Write the gradient of a chunk's hidden states, add that of the weight; `share` [rows, heads, ids] is used up."""
+    """Write the gradient of a chunk's hidden states, add the weight's; `share` [positions, heads, ids] is lost."""
     share.mul_(label_weights.unsqueeze(-1))
     share.scatter_add_(-1, wanted, -label_weights.unsqueeze(-1))
     flat = share.flatten(1).to(hidden.dtype)

@@ -45,7 +45,7 @@ FIELDS = {
     "intermediate_size": "ffn_dim",
     "vocab_size": "vocabulary",
     "num_pred_heads": "symbol_heads",
-    "window_size": "window",
+    "window_size": "attention_window",
     "chunk_size": "chunk",
     "rope_theta": "rope_theta",
     "rms_norm_eps": "norm_eps",

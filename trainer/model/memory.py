@@ -83,38 +83,42 @@ def where_it_fits(config: EvaByteConfig, *, symbols: int) -> str:
     return ", ".join(places) or "no GPU; take fewer symbols per GPU"
 
 
-def describe(config: EvaByteConfig, *, rows: int, positions: int, sharding: str, world_size: int) -> str:
-    """One line before anything is allocated: parameters, FLOP per symbol, memory per GPU for rows × positions."""
-    memory = estimate_memory(config, symbols=rows * positions, sharding=sharding, world_size=world_size)
+def describe(
+    config: EvaByteConfig, *, micro_batch_size: int, sequence_length: int, sharding: str, world_size: int
+) -> str:
+    """One line before anything is allocated: parameters, FLOP per symbol, memory per GPU for one micro-batch."""
+    memory = estimate_memory(
+        config, symbols=micro_batch_size * sequence_length, sharding=sharding, world_size=world_size
+    )
     return (
         f"{_billions(config.parameters)} parameters ({_billions(config.body_parameters)} in blocks, "
         f"vocabulary {config.vocabulary:,}, heads {config.symbol_heads}+{config.raw_heads}), "
-        f"{_count(config.flop_per_symbol(positions))}FLOP per symbol at {positions:,} positions, "
+        f"{_count(config.flop_per_symbol(sequence_length))}FLOP per symbol at {sequence_length:,} positions, "
         f"{memory.total_bytes / 1e9:.1f} GB per device "
         f"({memory.state_bytes / 1e9:.1f} state + {memory.activation_bytes / 1e9:.1f} activations; "
-        f"{rows} × {positions:,} symbols, {sharding} on {world_size})"
+        f"{micro_batch_size} × {sequence_length:,} symbols, {sharding} on {world_size})"
     )
 
 
 def check_fits(
     config: EvaByteConfig,
     *,
-    rows: int,
-    positions: int,
+    micro_batch_size: int,
+    sequence_length: int,
     sharding: str,
     world_size: int,
     device_bytes: float,
     device: str,
 ) -> None:
     """SettingsError with the arithmetic and the GPUs that would do, if the run exceeds `device_bytes` on a device."""
-    symbols = rows * positions
+    symbols = micro_batch_size * sequence_length
     memory = estimate_memory(config, symbols=symbols, sharding=sharding, world_size=world_size)
     if memory.total_bytes > USABLE_SHARE * device_bytes:
         raise SettingsError(
             f"{_billions(config.parameters)} parameters need {memory.total_bytes / 1e9:.1f} GB on each of {world_size} "
             f"({memory.state_bytes / 1e9:.1f} state + {memory.activation_bytes / 1e9:.1f} activations for {symbols:,} "
             f"symbols, {sharding}), {device} has {device_bytes / 1e9:.1f} GB; it fits on "
-            f"{where_it_fits(config, symbols=symbols)}; or take a smaller SIZE or fewer rows per device"
+            f"{where_it_fits(config, symbols=symbols)}; or take a smaller SIZE or a smaller --micro-batch-size"
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from schemas.errors import SettingsError
-from trainer.data.mixing import Mixing
+from trainer.data.mixing import Mixing, Mode
 from trainer.training.settings import TrainSettings
 
 WARMUP_SHARE = 0.2
@@ -70,7 +70,7 @@ class Arm:
     """One way to train: which encodings are shown, and for how long."""
 
     name: str
-    mode: str
+    mode: Mode
     compressor: str | None
     """The compressor whose encoding is shown; the vocabulary follows from it."""
     steps_share: float = 1.0
@@ -87,7 +87,7 @@ class Arm:
         return self.mode not in ("raw-only", "comp-only")
 
 
-PROXY_MODES = {"none": "sentinel", "always": "pair-always"}
+PROXY_MODES: dict[str, Mode] = {"none": "sentinel", "always": "pair-always"}
 """Suffix of an arm's name to its mode of pairing; the arm without a suffix pairs in the warm-up only."""
 
 
@@ -115,7 +115,7 @@ def proxy_raw_share(scale: StudyScale, raw_per_comp: float) -> float:
     Mixing deals out encodings, comp with probability r; a raw one is raw_per_comp times as long.
     """
     mixing = Mixing(warmup_steps=warmup_steps(scale))
-    shares = [mixing.phase(step).comp_share for step in range(scale.steps)]
+    shares = [mixing.phase(step).compressed_fraction for step in range(scale.steps)]
     return sum((1 - r) * raw_per_comp / ((1 - r) * raw_per_comp + r) for r in shares) / scale.steps
 
 
@@ -151,8 +151,8 @@ class Job:
             raw_heads=1 if arm.reads_raw else 0,
             steps=steps,
             batch_symbols=scale.batch_symbols,
-            row_symbols=scale.row_symbols,
-            rows_per_device=scale.rows_per_device,
+            sequence_length=scale.row_symbols,
+            micro_batch_size=scale.rows_per_device,
             warmup_steps=max(1, steps // 15),
             lanes=scale.batch_symbols // scale.row_symbols,
             seed=self.seed,

@@ -27,7 +27,7 @@ from trainer.evaluation.translation import Pair, bits_per_symbol, held_out_pairs
 from trainer.reproduction.arms import Job, StudyScale
 from trainer.training.load_model import load_model
 from trainer.training.loop import train
-from trainer.training.parallel import world
+from trainer.training.parallel import init_distributed
 
 RESULT_NAME = "result.json"
 
@@ -122,9 +122,9 @@ def run_job(job: Job, data: str, out: str) -> Result:
     run = os.path.join(out, job.name)
     settings = job.settings(data, run)
     begin = time.perf_counter()
-    with world("cpu" if not torch.cuda.is_available() else "cuda") as here:
-        train(settings, here)
-        device = here.device
+    with init_distributed("cpu" if not torch.cuda.is_available() else "cuda") as dist:
+        train(settings, dist)
+        device = dist.device
     seconds = time.perf_counter() - begin
     model, _ = load_model(run, device=str(device))
     raw_bits = comp_bits = translation = None
@@ -162,7 +162,7 @@ def scored_pairs(job: Job, data: str) -> list[Pair]:
     every = [
         pair
         for pair in held_out_pairs(dataset, positions=sys.maxsize)
-        if pair is not None and len(pair.raw) <= settings.row_symbols
+        if pair is not None and len(pair.raw) <= settings.sequence_length
     ]
     chosen: list[Pair] = []
     held_bytes = 0

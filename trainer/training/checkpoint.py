@@ -23,10 +23,11 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceSt
 
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, replace_file
-from trainer.training.parallel import World
+from trainer.training.parallel import Distributed
+from trainer.training.upgrade import from_version_1
 
 STATE_NAME = "state.json"
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
 
 def tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -42,30 +43,30 @@ def tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Ten
 
 
 def save(
-    run: str, model: nn.Module, optimizer: torch.optim.Optimizer, here: World, *, state: dict[str, Any], keep: int
+    run: str, model: nn.Module, optimizer: torch.optim.Optimizer, dist: Distributed, *, state: dict[str, Any], keep: int
 ) -> str:
     """Write the checkpoint of `state["step"]`, then remove all but the last `keep`."""
     folder = os.path.join(run, "checkpoints")
     path = os.path.join(folder, f"step-{state['step']:08d}")
     temporary = f"{path}.tmp"
-    if here.is_first:
+    if dist.is_first:
         shutil.rmtree(temporary, ignore_errors=True)
         os.makedirs(temporary)
-    here.barrier()
+    dist.barrier()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         dcp.save(
             tensors(model, optimizer), storage_writer=HuggingFaceStorageWriter(path=temporary, save_distributed=True)
         )
-    here.barrier()
-    if here.is_first:
+    dist.barrier()
+    if dist.is_first:
         whole = {"version": CHECKPOINT_VERSION, **state}
         replace_file(os.path.join(temporary, STATE_NAME), canonical_json(whole))
         shutil.rmtree(path, ignore_errors=True)
         os.replace(temporary, path)
         for older in checkpoints(run)[:-keep]:
             shutil.rmtree(older)
-    here.barrier()
+    dist.barrier()
     return path
 
 
@@ -86,12 +87,12 @@ def read_state(path: str) -> dict[str, Any]:
         version = state["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is no checkpoint ({error!r}); name a run directory or one of its steps") from error
-    if version != CHECKPOINT_VERSION:
+    if version not in (1, CHECKPOINT_VERSION):
         raise ArtifactError(
-            f"{path} has checkpoint version {version}, this program reads {CHECKPOINT_VERSION}: "
+            f"{path} has checkpoint version {version}, this program reads 1 and {CHECKPOINT_VERSION}: "
             "use the release that wrote it"
         )
-    return state
+    return from_version_1(state) if version == 1 else state
 
 
 def load(path: str, named: dict[str, Tensor]) -> None:

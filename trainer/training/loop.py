@@ -26,7 +26,8 @@ from schemas.errors import ArtifactError, TrainingError
 from schemas.files import canonical_json, replace_file
 from schemas.vocabulary import vocabulary_size
 from trainer.data.dataset import Dataset, HeldOut
-from trainer.data.loader import Loader, LoaderSettings, PackedBatch, merge_states
+from trainer.data.loader import Loader, LoaderSettings, PackedBatch
+from trainer.data.loader_state import merge_states
 from trainer.data.shard_cache import ShardCache
 from trainer.model.config import EvaByteConfig, sized_config
 from trainer.model.evabyte import meta_model
@@ -35,7 +36,7 @@ from trainer.model.memory import check_fits, describe
 from trainer.training import checkpoint
 from trainer.training.metrics import MetricsLog, bits_per_label, one_line, peak_flop_per_second
 from trainer.training.optim import learning_rate, make_optimizer, set_learning_rate
-from trainer.training.parallel import World, deal_out, loss_scale, synchronised
+from trainer.training.parallel import Distributed, loss_scale, parallelize, synchronised
 from trainer.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
@@ -56,31 +57,31 @@ class StepResult:
     gradient_norm: float
 
 
-def train(settings: TrainSettings, here: World) -> None:
+def train(settings: TrainSettings, dist: Distributed) -> None:
     """Train to the last step, from the last checkpoint of the run directory if there is one."""
     dataset = open_dataset(settings)
     config = model_config(settings, dataset)
     dataset.check_vocabulary(config.vocabulary)
-    accumulation = settings.accumulation(here.size)
-    _announce(settings, config, here, accumulation)
-    if here.is_first:
+    accumulation = settings.accumulation(dist.size)
+    _announce(settings, config, dist, accumulation)
+    if dist.is_first:
         _warn_of_cut_pairs(settings, dataset)
     bare = meta_model(config)
     if settings.recompute:
         bare.recompute_blocks()
     if settings.compile:
         bare.compile_blocks()
-    model = deal_out(bare, here, parallelism=settings.parallelism, seed=settings.seed)
+    model = parallelize(bare, dist, sharding=settings.parallelism, seed=settings.seed)
     optimizer = make_optimizer(model, settings)
     state = _resume(settings, model, optimizer)
-    if here.is_first:
+    if dist.is_first:
         os.makedirs(settings.run, exist_ok=True)
         replace_file(os.path.join(settings.run, SETTINGS_NAME), canonical_json(settings.content()))
-    loader = Loader(
-        dataset, loader_settings(settings), rank=here.rank, world_size=here.size, state=state and state["loader"]
-    )
+    loader = Loader(dataset, loader_settings(settings), rank=dist.rank, world_size=dist.size)
+    if state:
+        loader.load_state_dict(state["loader"])
     with loader, _Terminated() as terminated:
-        _Run(settings, config, here, model, optimizer, loader, accumulation, terminated).to_the_end(
+        _Run(settings, config, dist, model, optimizer, loader, accumulation, terminated).to_the_end(
             state["step"] if state else 0
         )
 
@@ -110,8 +111,8 @@ def model_config(settings: TrainSettings, dataset: Dataset) -> EvaByteConfig:
 def loader_settings(settings: TrainSettings) -> LoaderSettings:
     """The loader's part of the settings."""
     return LoaderSettings(
-        row_symbols=settings.row_symbols,
-        batch_rows=settings.batch_rows,
+        sequence_length=settings.sequence_length,
+        global_batch_size=settings.global_batch_size,
         mixing=settings.mixing,
         lanes=settings.lanes,
         seed=settings.seed,
@@ -119,28 +120,28 @@ def loader_settings(settings: TrainSettings) -> LoaderSettings:
     )
 
 
-def _announce(settings: TrainSettings, config: EvaByteConfig, here: World, accumulation: int) -> None:
+def _announce(settings: TrainSettings, config: EvaByteConfig, dist: Distributed, accumulation: int) -> None:
     """Print the arithmetic, and refuse what cannot fit, before anything is allocated."""
-    rows, positions, sharding = settings.rows_per_device, settings.row_symbols, settings.parallelism
-    if here.is_first:
-        text = describe(config, rows=rows, positions=positions, sharding=sharding, world_size=here.size)
+    size, length, sharding = settings.micro_batch_size, settings.sequence_length, settings.parallelism
+    if dist.is_first:
+        text = describe(config, micro_batch_size=size, sequence_length=length, sharding=sharding, world_size=dist.size)
         logger.info("%s: %s", settings.size, text)
         logger.info(
             "%d steps of %d symbols: %d ranks × %d micro-batches × %d rows × %d; learning rate %g",
-            settings.steps, settings.batch_symbols, here.size, accumulation, settings.rows_per_device,
-            settings.row_symbols, settings.learning_rate,
+            settings.steps, settings.batch_symbols, dist.size, accumulation, settings.micro_batch_size,
+            settings.sequence_length, settings.learning_rate,
         )  # fmt: skip
-    if here.device.type == "cuda":
-        device_bytes, name = torch.cuda.get_device_properties(here.device).total_memory, "this GPU"
+    if dist.device.type == "cuda":
+        device_bytes, name = torch.cuda.get_device_properties(dist.device).total_memory, "this GPU"
     else:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         device_bytes, name = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // local, "this machine"
     check_fits(
         config,
-        rows=rows,
-        positions=positions,
+        micro_batch_size=size,
+        sequence_length=length,
         sharding=sharding,
-        world_size=here.size,
+        world_size=dist.size,
         device_bytes=device_bytes,
         device=name,
     )
@@ -152,11 +153,11 @@ def _warn_of_cut_pairs(settings: TrainSettings, dataset: Dataset) -> None:
     if not settings.mixing.phase(0).pairing or not settings.compressor or not totals.written:
         return
     mean_symbols = (totals.raw_bytes + totals.symbols[settings.compressor]) // totals.written
-    if mean_symbols > settings.row_symbols:
+    if mean_symbols > settings.sequence_length:
         logger.warning(
             "a document has %d symbols in both encodings on average, a row %d: most pairs are cut and align little; "
             "give longer rows, or preprocess with --split-bytes",
-            mean_symbols, settings.row_symbols,
+            mean_symbols, settings.sequence_length,
         )  # fmt: skip
 
 
@@ -184,20 +185,20 @@ class _Run:
         self,
         settings: TrainSettings,
         config: EvaByteConfig,
-        here: World,
+        dist: Distributed,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         loader: Loader,
         accumulation: int,
         terminated: _Terminated,
     ) -> None:
-        self.settings, self.config, self.here = settings, config, here
+        self.settings, self.config, self.dist = settings, config, dist
         self.model, self.optimizer, self.loader = model, optimizer, loader
         self.accumulation, self.terminated = accumulation, terminated
 
     def to_the_end(self, step: int) -> None:
         """Steps `step` … the last, saving as asked; SIGTERM ends after the step it came in, with a checkpoint."""
-        if not self.here.is_first:
+        if not self.dist.is_first:
             self._steps(step, None)
             return
         with MetricsLog(self.settings.run, step=step, settings=self.settings.content()) as log:
@@ -216,7 +217,7 @@ class _Run:
                 values = self._measured(step - 1, result, seconds, waited)
                 log.write(values)
                 logger.info("%s", one_line(values))
-            stop = self.here.any(self.terminated.flag)
+            stop = self.dist.any(self.terminated.flag)
             if stop or step % self.settings.checkpoint_steps == 0 or step == self.settings.steps:
                 self._save(step)
             if stop:
@@ -225,25 +226,26 @@ class _Run:
 
     def _step(self, batch: PackedBatch, step: int) -> StepResult:
         """Forward, backward and update for this rank's rows of one step."""
-        device = self.here.device
-        ids, ahead = (
-            torch.from_numpy(part.astype(np.int64)).to(device, non_blocking=True) for part in (batch.ids, batch.ahead)
+        device = self.dist.device
+        ids, next_ids = (
+            torch.from_numpy(part.astype(np.int64)).to(device, non_blocking=True)
+            for part in (batch.ids, batch.next_ids)
         )
         documents = torch.from_numpy(batch.documents).to(device, non_blocking=True)
         config = self.config
-        _, weights = targets(ids, config.symbol_heads, config.raw_heads, ahead)
-        weight = self.here.total(weights.sum())
+        _, weights = targets(ids, config.symbol_heads, config.raw_heads, next_ids)
+        weight = self.dist.total(weights.sum())
         sums = torch.zeros(1 + 2 * (config.symbol_heads + config.raw_heads) * 3, device=device)
-        scale = loss_scale(self.model, self.here) / weight
-        rows = self.settings.rows_per_device
+        scale = loss_scale(self.model, self.dist) / weight
+        rows = self.settings.micro_batch_size
         for part in range(self.accumulation):
             taken = slice(part * rows, (part + 1) * rows)
             with synchronised(self.model, part == self.accumulation - 1):
                 with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                    losses = HeadLosses(*self.model(ids[taken], documents[taken], ahead[taken]))
+                    losses = HeadLosses(*self.model(ids[taken], documents[taken], next_ids[taken]))
                 (losses.loss_sum * scale).backward()
             sums += torch.cat((losses.loss_sum.detach()[None], losses.nats.flatten(), losses.labels.flatten()))
-        loss_nats = float(self.here.total(sums)[0] / weight)
+        loss_nats = float(self.dist.total(sums)[0] / weight)
         if not math.isfinite(loss_nats):
             self._blame(batch, step, loss_nats)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
@@ -256,8 +258,8 @@ class _Run:
 
     def _blame(self, batch: PackedBatch, step: int, loss_nats: float) -> None:
         """Stop with the documents of this rank's rows."""
-        names = list(dict.fromkeys(shown.doc_id for shown in self.loader.shown(batch)))
-        every = [name for part in self.here.gather(names) for name in part]
+        names = list(dict.fromkeys(document.doc_id for document in self.loader.documents_of(batch)))
+        every = [name for part in self.dist.gather(names) for name in part]
         more = f" and {len(every) - DOCUMENTS_NAMED} more" if len(every) > DOCUMENTS_NAMED else ""
         raise TrainingError(
             f"the loss of step {step} is {loss_nats}, the weights are as before it; it showed documents "
@@ -272,24 +274,24 @@ class _Run:
             "step": step,
             "loss_nats": result.loss_nats,
             **bits_per_label(result.nats, result.labels),
-            "comp_share": settings.mixing.phase(step).comp_share,
+            "compressed_fraction": settings.mixing.phase(step).compressed_fraction,
             "learning_rate": learning_rate(settings, step),
             "gradient_norm": result.gradient_norm,
             "symbols_per_second": round(symbols_per_second, 1),
             "data_wait_share": round(waited / seconds, 4),
             "step_seconds": round(seconds, 4),
         }
-        peak = peak_flop_per_second(self.here.device)
+        peak = peak_flop_per_second(self.dist.device)
         if peak is not None:
-            flop = self.config.flop_per_symbol(settings.row_symbols) * symbols_per_second
-            values["mfu"] = round(flop / peak / self.here.size, 4)
+            flop = self.config.flop_per_symbol(settings.sequence_length) * symbols_per_second
+            values["mfu"] = round(flop / peak / self.dist.size, 4)
         return values
 
     def _save(self, step: int) -> None:
-        loaders = merge_states(self.here.gather(self.loader.state()))
+        loaders = merge_states(self.dist.gather(self.loader.state_dict()))
         state = {"step": step, "settings": self.settings.content(), "config": _shape(self.config), "loader": loaders}
         checkpoint.save(
-            self.settings.run, self.model, self.optimizer, self.here, state=state, keep=self.settings.keep_checkpoints
+            self.settings.run, self.model, self.optimizer, self.dist, state=state, keep=self.settings.keep_checkpoints
         )
 
 

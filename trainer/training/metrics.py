@@ -1,6 +1,6 @@
 """What a run reports: one JSON line per logged step, always; TensorBoard where it is installed; W&B where asked for.
 
-    {"step": 120, "loss_nats": 3.21, "bits_per_raw_byte": 3.9, "bits_per_comp_symbol": 9.8, "comp_share": 0.9, …}
+    {"step": 120, "loss_nats": 3.21, "bits_per_raw_byte": 3.9, "compressed_fraction": 0.9, "gradient_norm": 0.31, …}
 
 Units stand in the names. Lines of steps that a resumed run will do again are dropped when it starts.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from trainer.model.heads import REPRESENTATIONS
+from schemas.vocabulary import SPAN_KINDS
 
 METRICS_NAME = "metrics.jsonl"
 PEAK_FLOP_PER_SECOND = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L4": 121e12}
@@ -26,7 +26,7 @@ def bits_per_label(nats: torch.Tensor, labels: torch.Tensor) -> dict[str, float]
     """Of the first head: bits per raw byte and per compressed symbol. nats, labels: [heads, 3], sums over the step."""
     found = {}
     for name, unit in (("raw", "byte"), ("comp", "symbol")):
-        kind = REPRESENTATIONS.index(name)
+        kind = SPAN_KINDS.index(name)
         count = float(labels[0, kind])
         if count:
             found[f"bits_per_{name}_{unit}"] = float(nats[0, kind]) / count / math.log(2)

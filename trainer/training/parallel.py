@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
+import torch.distributed as torch_dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
@@ -25,7 +25,7 @@ from trainer.model.evabyte import EvaByte, initialise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class World:
+class Distributed:
     """This process among the others."""
 
     rank: int
@@ -40,7 +40,7 @@ class World:
     def total(self, values: Tensor) -> Tensor:
         """The sum over all ranks, in place."""
         if self.size > 1:
-            dist.all_reduce(values)
+            torch_dist.all_reduce(values)
         return values
 
     def any(self, flag: bool) -> bool:
@@ -52,13 +52,13 @@ class World:
         if self.size == 1:
             return [value]
         values: list = [None] * self.size
-        dist.all_gather_object(values, value)
+        torch_dist.all_gather_object(values, value)
         return values
 
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self.size > 1:
-            dist.barrier()
+            torch_dist.barrier()
 
 
 def training_device(name: str) -> str:
@@ -67,7 +67,7 @@ def training_device(name: str) -> str:
 
 
 @contextmanager
-def world(device: str) -> Iterator[World]:
+def init_distributed(device: str) -> Iterator[Distributed]:
     """Join the group that torchrun set up, if it did, and leave it at the end."""
     kind = training_device(device)
     if kind == "cuda" and not torch.cuda.is_available():
@@ -77,38 +77,38 @@ def world(device: str) -> Iterator[World]:
     if kind == "cuda":
         torch.cuda.set_device(place)
     if "RANK" not in os.environ:
-        yield World(rank=0, size=1, device=place)
+        yield Distributed(rank=0, size=1, device=place)
         return
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo", device_id=place if kind == "cuda" else None)
+    torch_dist.init_process_group("nccl" if kind == "cuda" else "gloo", device_id=place if kind == "cuda" else None)
     try:
-        yield World(rank=dist.get_rank(), size=dist.get_world_size(), device=place)
+        yield Distributed(rank=torch_dist.get_rank(), size=torch_dist.get_world_size(), device=place)
     finally:
-        dist.destroy_process_group()
+        torch_dist.destroy_process_group()
 
 
-def deal_out(model: EvaByte, here: World, *, parallelism: str, seed: int) -> nn.Module:
+def parallelize(model: EvaByte, dist: Distributed, *, sharding: str, seed: int) -> nn.Module:
     """A model from the meta device, in memory and initialised: as it is, in DDP, or sharded by FSDP2."""
-    if parallelism == "fsdp" and here.size > 1:
-        _shard(model, here)
-        model.to_empty(device=here.device)
+    if sharding == "fsdp" and dist.size > 1:
+        _shard(model, dist)
+        model.to_empty(device=dist.device)
         initialise(model, seed)
         return model
-    model.to_empty(device=here.device)
+    model.to_empty(device=dist.device)
     initialise(model, seed)
-    if here.size > 1:
-        ids = [here.device.index] if here.device.type == "cuda" else None
+    if dist.size > 1:
+        ids = [dist.device.index] if dist.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
     return model
 
 
-def _shard(model: EvaByte, here: World) -> None:
+def _shard(model: EvaByte, dist: Distributed) -> None:
     """FSDP2 over blocks, heads and the rest; weights fp32 at rest, bf16 in compute on GPUs."""
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(here.size)))
-    kind = here.device.type
-    if here.size > local:
-        mesh = init_device_mesh(kind, (here.size // local, local), mesh_dim_names=("replicate", "shard"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(dist.size)))
+    kind = dist.device.type
+    if dist.size > local:
+        mesh = init_device_mesh(kind, (dist.size // local, local), mesh_dim_names=("replicate", "shard"))
     else:
-        mesh = init_device_mesh(kind, (here.size,))
+        mesh = init_device_mesh(kind, (dist.size,))
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if kind == "cuda" else None, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
@@ -122,9 +122,9 @@ def _shard(model: EvaByte, here: World) -> None:
             module.set_force_sum_reduction_for_comms(True)
 
 
-def loss_scale(model: nn.Module, here: World) -> float:
+def loss_scale(model: nn.Module, dist: Distributed) -> float:
     """What the loss is multiplied with so that gradients come out summed over the ranks: DDP averages them."""
-    return float(here.size) if isinstance(model, DistributedDataParallel) else 1.0
+    return float(dist.size) if isinstance(model, DistributedDataParallel) else 1.0
 
 
 def synchronised(model: nn.Module, last: bool) -> AbstractContextManager[object]:
@@ -134,10 +134,3 @@ def synchronised(model: nn.Module, last: bool) -> AbstractContextManager[object]
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(last)
     return nullcontext()
-
-
-def plain(model: nn.Module) -> EvaByte:
-    """The EvaByte inside."""
-    inner = model.module if isinstance(model, DistributedDataParallel) else model
-    assert isinstance(inner, EvaByte)
-    return inner

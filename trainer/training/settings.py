@@ -29,9 +29,9 @@ class TrainSettings:
     steps: int = 50_000
     batch_symbols: int = 1 << 21
     """Symbols per optimiser step, all ranks together."""
-    row_symbols: int = 16_384
+    sequence_length: int = 16_384
     """Length of a row, the context."""
-    rows_per_device: int = 1
+    micro_batch_size: int = 1
     """Rows of a micro-batch; accumulation follows from it."""
     peak_lr: float = 0.0
     """0: the size's own."""
@@ -65,17 +65,17 @@ class TrainSettings:
         for name in (
             "steps",
             "batch_symbols",
-            "row_symbols",
-            "rows_per_device",
+            "sequence_length",
+            "micro_batch_size",
             "checkpoint_steps",
             "keep_checkpoints",
         ):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 1")
-        if self.batch_symbols % self.row_symbols:
+        if self.batch_symbols % self.sequence_length:
             raise SettingsError(
-                f"batch symbols {self.batch_symbols} are not whole rows of {self.row_symbols} symbols; "
-                f"take a multiple, such as {max(1, self.batch_symbols // self.row_symbols) * self.row_symbols}"
+                f"batch symbols {self.batch_symbols} are not whole rows of {self.sequence_length} symbols; "
+                f"take a multiple, such as {max(1, self.batch_symbols // self.sequence_length) * self.sequence_length}"
             )
 
     @classmethod
@@ -87,9 +87,9 @@ class TrainSettings:
         return cls(**{**defaults, **given, "size": size})
 
     @property
-    def batch_rows(self) -> int:
+    def global_batch_size(self) -> int:
         """Rows per optimiser step, all ranks together."""
-        return self.batch_symbols // self.row_symbols
+        return self.batch_symbols // self.sequence_length
 
     @property
     def learning_rate(self) -> float:
@@ -103,19 +103,21 @@ class TrainSettings:
 
     def accumulation(self, world_size: int) -> int:
         """Micro-batches per step and rank; SettingsError where rows cannot be dealt out evenly."""
-        at_once = world_size * self.rows_per_device
-        if self.batch_rows % at_once:
+        at_once = world_size * self.micro_batch_size
+        if self.global_batch_size % at_once:
             raise SettingsError(
-                f"a step has {self.batch_rows} rows, {world_size} ranks of {self.rows_per_device} rows take "
-                f"{at_once} at once; choose --batch-symbols or --rows-per-device so that they divide"
+                f"a step has {self.global_batch_size} rows, {world_size} ranks of {self.micro_batch_size} rows take "
+                f"{at_once} at once; choose --batch-symbols or --micro-batch-size so that they divide"
             )
-        return self.batch_rows // at_once
+        return self.global_batch_size // at_once
 
     def content(self) -> dict[str, Any]:
         """What a checkpoint must agree with, as JSON values: all that decides the weights but the number of ranks."""
         free = ("data", "run", "device", "cache", "sharding", "compile", "recompute", "log_steps", "checkpoint_steps")
         values = asdict(self)
-        return {key: values[key] for key in sorted(values) if key not in (*free, "keep_checkpoints", "rows_per_device")}
+        return {
+            key: values[key] for key in sorted(values) if key not in (*free, "keep_checkpoints", "micro_batch_size")
+        }
 
 
 TINY: dict[str, Any] = {
@@ -123,8 +125,8 @@ TINY: dict[str, Any] = {
     "raw_heads": 3,
     "steps": 60,
     "batch_symbols": 1 << 12,
-    "row_symbols": 512,
-    "rows_per_device": 8,
+    "sequence_length": 512,
+    "micro_batch_size": 8,
     "warmup_steps": 10,
     "lanes": 8,
     "checkpoint_steps": 20,

@@ -22,7 +22,7 @@ SCORING = [
     *("--workers", "--exclude"),
 ]
 OPTIONS = {
-    "bpb": ["model", "--data", "--held-out-share", "--row-symbols", "--max-bytes", "--device"],
+    "bpb": ["model", "--data", "--held-out-share", "--sequence-length", "--max-bytes", "--device"],
     "code": [
         *("model", *SCORING, "--out", "--samples", "--temperature", "--top-p", "--max-new-bytes", "--context"),
         *("--truncate-left", "--batch-size", "--device"),
@@ -140,7 +140,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(
 
 def test_bits_per_byte_of_held_out_documents(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = write_dataset(tmp_path / "dataset", make_texts([20]))
-    words = ["bpb", model, "--data", dataset, "--row-symbols", 32, "--device", "cpu"]
+    words = ["bpb", model, "--data", dataset, "--sequence-length", 32, "--device", "cpu"]
     assert evaluate(*words, "--held-out-share", 0.5) == 0
     out = capsys.readouterr().out
     assert " bits per byte over " in out and "held-out documents, windows of 32 symbols" in out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from kernels.counter_rng import Purpose
 from schemas.errors import DatasetError, FormatVersionError, SettingsError, UserError
-from tests.kernels.spelled import slow_spell
+from tests.kernels.slow_packing import slow_encode
 from tests.kernels.test_counter_rng import slow_draw, slow_hash, slow_mix
 from tests.kernels.test_packing import slow_representation
 from tests.trainer.datasets import COMPRESSOR, Text, make_texts, write_dataset
 from trainer.data.dataset import Dataset, HeldOut
-from trainer.data.lanes import MIX
-from trainer.data.loader import Loader, LoaderSettings, PackedBatch, merge_states
+from trainer.data.loader import Loader, LoaderSettings, PackedBatch
+from trainer.data.loader_state import merge_states
 from trainer.data.mixing import Mixing
 
 MIXING = Mixing(warmup_steps=20)
-SETTINGS = LoaderSettings(row_symbols=64, batch_rows=12, mixing=MIXING, lanes=4, interleave=3, seed=5, lookahead=4)
+SETTINGS = LoaderSettings(
+    sequence_length=64, global_batch_size=12, mixing=MIXING, lanes=4, interleave=3, seed=5, lookahead=4
+)
 TEXTS = make_texts([40, 1, 90, 25, 60])
 
 
@@ -38,19 +42,17 @@ def dataset(directory: Path) -> Dataset:
     return Dataset(str(directory), compressor=COMPRESSOR)
 
 
-def given(settings: LoaderSettings, **changes: Any) -> LoaderSettings:
-    return LoaderSettings(**{name: getattr(settings, name) for name in settings.__dataclass_fields__} | changes)
-
-
 def take(
     dataset: Dataset, settings: LoaderSettings, steps: int, *, ranks: int = 1, state: dict[str, Any] | None = None
 ) -> tuple[list[list[PackedBatch]], dict[str, Any]]:
     """Batches of all ranks by step, and the merged state behind them."""
     by_rank, states = [], []
     for rank in range(ranks):
-        with Loader(dataset, settings, rank=rank, world_size=ranks, state=state) as loader:
+        with Loader(dataset, settings, rank=rank, world_size=ranks) as loader:
+            if state is not None:
+                loader.load_state_dict(state)
             by_rank.append([next(loader) for _ in range(steps)])
-            states.append(loader.state())
+            states.append(loader.state_dict())
     return [list(step) for step in zip(*by_rank, strict=True)], json.loads(json.dumps(merge_states(states)))
 
 
@@ -58,7 +60,7 @@ def merged(batches: list[PackedBatch]) -> tuple[np.ndarray, ...]:
     """The global batch of one step from those of its ranks, row i from rank i mod ranks."""
     ranks, rows = len(batches), len(batches[0].ids) * len(batches)
     out = []
-    for name in ("ids", "documents", "spans", "ahead"):
+    for name in ("ids", "documents", "spans", "next_ids"):
         parts = [getattr(batch, name) for batch in batches]
         whole = np.empty((rows, parts[0].shape[1]), parts[0].dtype)
         for rank, part in enumerate(parts):
@@ -86,8 +88,8 @@ def lane_documents(
     lanes: dict[int, list[tuple[int, list[int], tuple]]] = {lane: [] for lane in range(settings.lanes)}
     for batches in steps:
         ids, documents, _, _, pieces = merged(batches)
-        for row in range(settings.batch_rows):
-            found = lanes[(batches[0].step * settings.batch_rows + row) % settings.lanes]
+        for row in range(settings.global_batch_size):
+            found = lanes[(batches[0].step * settings.global_batch_size + row) % settings.lanes]
             own = pieces[pieces[:, 0] == row, 1:].tolist()
             assert len(own) == documents[row, -1] + 1
             for number, piece in enumerate(own):
@@ -109,7 +111,7 @@ def slow_key(*numbers: int) -> int:
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_the_first_batches_are_equal_for_any_number_of_ranks(dataset: Dataset, prefetch: int):
-    settings = given(SETTINGS, prefetch=prefetch)
+    settings = replace(SETTINGS, prefetch=prefetch)
     one, state = take(dataset, settings, 50)
     for ranks in (2, 4):
         other, other_state = take(dataset, settings, 50, ranks=ranks)
@@ -131,12 +133,13 @@ def test_any_stop_resumes_exactly_on_any_number_of_ranks(dataset: Dataset):
 
 
 def test_states_are_those_of_the_batches_given_not_of_the_batches_made(dataset: Dataset):
-    with Loader(dataset, given(SETTINGS, prefetch=3)) as ahead, Loader(dataset, given(SETTINGS, prefetch=0)) as plain:
-        assert ahead.state() == plain.state()
+    made_early, made_late = replace(SETTINGS, prefetch=3), replace(SETTINGS, prefetch=0)
+    with Loader(dataset, made_early) as early, Loader(dataset, made_late) as plain:
+        assert early.state_dict() == plain.state_dict()
         for _ in range(5):
-            next(ahead), next(plain)
-            assert ahead.state() == plain.state()
-        assert len(json.dumps(ahead.state())) < 200 * SETTINGS.lanes + 1000
+            next(early), next(plain)
+            assert early.state_dict() == plain.state_dict()
+        assert len(json.dumps(early.state_dict())) < 200 * SETTINGS.lanes + 1000
 
 
 def test_neither_order_nor_states_depend_on_the_size_of_blocks(dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
@@ -155,14 +158,14 @@ def test_neither_order_nor_states_depend_on_the_size_of_blocks(dataset: Dataset,
 def test_every_document_is_spelled_by_the_step_in_which_it_begins(dataset: Dataset, mode: str):
     """The whole stream against plain Python: draws, phases to the step, encoding, continuation over rows."""
     mixing = Mixing(mode=mode, warmup_steps=7)
-    settings = given(SETTINGS, mixing=mixing)
+    settings = replace(SETTINGS, mixing=mixing)
     texts = {(text.shard, text.row): text for text in TEXTS}
     for documents in lane_documents(take(dataset, settings, 25)[0], settings).values():
         for place, (step, ids, (epoch, shard, row, representation)) in enumerate(documents):
             text, choice = texts[shard, row], mixing.phase(step).choice
-            draw = slow_draw(slow_key(settings.seed, MIX, epoch), slow_hash(text.doc_id.encode()))
+            draw = slow_draw(slow_key(settings.seed, Purpose.MIXING, epoch), slow_hash(text.doc_id.encode()))
             assert representation == slow_representation(draw, choice)
-            spelled = [symbol for symbol, _ in slow_spell(text.raw, text.symbols, representation, choice.sentinels)]
+            spelled = [symbol for symbol, _ in slow_encode(text.raw, text.symbols, representation, choice.sentinels)]
             last = place == len(documents) - 1
             assert ids == (spelled[: len(ids)] if last else spelled)
 
@@ -172,7 +175,7 @@ def test_every_document_is_spelled_by_the_step_in_which_it_begins(dataset: Datas
 def test_every_document_once_an_epoch(directory: Path, lanes: int, interleave: int, share: float):
     held_out = HeldOut(share=share)
     dataset = Dataset(str(directory), compressor=COMPRESSOR, held_out=held_out)
-    settings = given(SETTINGS, lanes=lanes, interleave=interleave)
+    settings = replace(SETTINGS, lanes=lanes, interleave=interleave)
     steps, state = take(dataset, settings, 60)
     expected = {(text.shard, text.row) for text in TEXTS if not held_out.holds(text.doc_id)}
     found: dict[int, Counter] = {}
@@ -191,21 +194,21 @@ def test_a_sorted_corpus_comes_mixed(tmp_path: Path):
     """Shards as sorted as can be: early on, a lane already shows documents from all its open places in turn."""
     texts = make_texts([100] * 8)
     dataset = Dataset(str(write_dataset(tmp_path, texts)), compressor=COMPRESSOR)
-    settings = given(SETTINGS, lanes=2, interleave=4)
+    settings = replace(SETTINGS, lanes=2, interleave=4)
     for documents in lane_documents(take(dataset, settings, 10)[0], settings).values():
         shards = [piece[1] for _, _, piece in documents][:60]
         assert len(set(shards)) == 4
         assert max(Counter(shards).values()) < 30
         same_as_before = sum(a == b for a, b in pairwise(shards))
         assert same_as_before < 30
-    other = lane_documents(take(dataset, given(settings, seed=6), 3)[0], settings)
+    other = lane_documents(take(dataset, replace(settings, seed=6), 3)[0], settings)
     assert other != lane_documents(take(dataset, settings, 3)[0], settings)
 
 
 @pytest.mark.parametrize("rows_per_shard", [[1], [2], [1, 1], [0, 3, 0], [5, 0, 1]])
 def test_tiny_datasets(tmp_path: Path, rows_per_shard: list[int]):
     texts = make_texts(rows_per_shard)
-    settings = given(SETTINGS, lanes=1)
+    settings = replace(SETTINGS, lanes=1)
     dataset = Dataset(str(write_dataset(tmp_path, texts)), compressor=COMPRESSOR)
     steps, _ = take(dataset, settings, 5)
     epochs = Counter(piece[0] for _, _, piece in lane_documents(steps, settings)[0])
@@ -215,7 +218,7 @@ def test_tiny_datasets(tmp_path: Path, rows_per_shard: list[int]):
 def test_long_documents_go_on_over_rows_and_steps(tmp_path: Path):
     texts = make_texts([6, 6], most_bytes=3000)
     dataset = Dataset(str(write_dataset(tmp_path, texts)), compressor=COMPRESSOR)
-    settings = given(SETTINGS, lanes=2, mixing=Mixing(mode="raw-only"), batch_rows=4)
+    settings = replace(SETTINGS, lanes=2, mixing=Mixing(mode="raw-only"), global_batch_size=4)
     whole, _ = take(dataset, settings, 80)
     by_place = {(text.shard, text.row): text for text in texts}
     for documents in lane_documents(whole, settings).values():
@@ -239,7 +242,7 @@ def test_memory_does_not_grow(tmp_path: Path):
     """Open batches stay few through many epochs, and decoded buffers with them."""
     texts = make_texts([300] * 6, most_bytes=400)
     dataset = Dataset(str(write_dataset(tmp_path, texts, batch_bytes=8000)), compressor=COMPRESSOR)
-    settings = given(SETTINGS, batch_rows=96, prefetch=0)
+    settings = replace(SETTINGS, global_batch_size=96, prefetch=0)
     units_per_lane, record_batches = 3, 48
     with pytest.MonkeyPatch.context() as patch, Loader(dataset, settings) as loader:
         patch.setattr("trainer.data.dataset.RECENT_BATCH_BYTES", 1)
@@ -248,18 +251,18 @@ def test_memory_does_not_grow(tmp_path: Path):
             next(loader)
             held.append(len(dataset._batches))
             buffers.append(pa.total_allocated_bytes())
-        assert loader.state()["lanes"]["0"][0] > 4 * units_per_lane, "too few steps to see four epochs"
+        assert loader.state_dict()["lanes"]["0"][0] > 4 * units_per_lane, "too few steps to see four epochs"
     limit = settings.lanes * settings.interleave + 1
     assert max(held) <= limit < record_batches
     assert max(buffers[60:]) <= 1.2 * max(buffers[:60])
 
 
 def test_held_out_documents_are_never_trained_on(directory: Path, dataset: Dataset):
-    held_out = HeldOut(share=0.2, shards=("shard-00003-of-00005.arrow",))
+    held_out = HeldOut(share=0.2)
     part = Dataset(str(directory), compressor=COMPRESSOR, held_out=held_out)
     steps, _ = take(part, SETTINGS, 60)
     trained = {tuple(line[2:4]) for batches in steps for line in batches[0].pieces.tolist()}
-    expected = [text for text in TEXTS if text.shard == 3 or held_out.holds(text.doc_id)]
+    expected = [text for text in TEXTS if held_out.holds(text.doc_id)]
     found = [
         (name, documents.text(i)) for names, documents in part.held_out_documents() for i, name in enumerate(names)
     ]
@@ -280,7 +283,7 @@ def test_the_byte_lm_holds_out_the_same_documents():
 def test_a_batch_names_its_documents(dataset: Dataset):
     with Loader(dataset, SETTINGS) as loader:
         batch = next(loader)
-        shown = loader.shown(batch)
+        shown = loader.documents_of(batch)
     assert len(shown) == len(batch.pieces) > 20
     for line, document in zip(batch.pieces.tolist(), shown, strict=True):
         assert document.doc_id == f"s{line[2]}-{line[3]}"
@@ -289,10 +292,10 @@ def test_a_batch_names_its_documents(dataset: Dataset):
 
 
 def test_baselines_open_only_what_they_need(directory: Path):
-    raw_only = given(SETTINGS, mixing=Mixing(mode="raw-only"))
+    raw_only = replace(SETTINGS, mixing=Mixing(mode="raw-only"))
     steps, _ = take(Dataset(str(directory), compressor=None), raw_only, 4)
     assert all((batch.ids < 320).all() for batches in steps for batch in batches)
-    comp_only = given(SETTINGS, mixing=Mixing(mode="comp-only"))
+    comp_only = replace(SETTINGS, mixing=Mixing(mode="comp-only"))
     steps, _ = take(Dataset(str(directory), compressor=COMPRESSOR, raw=False), comp_only, 4)
     assert not any((batch.spans == 1).any() for batches in steps for batch in batches)
     with pytest.raises(SettingsError, match="'pair-warmup' shows compressed text: name a --compressor"):
@@ -307,8 +310,6 @@ def test_wrong_datasets_are_named(directory: Path, dataset: Dataset, tmp_path: P
     with pytest.raises(SettingsError, match=r"has 320 ids, compressor 'neural' .* needs 65856"):
         dataset.check_vocabulary(320)
     dataset.check_vocabulary(65856)
-    with pytest.raises(SettingsError, match=r"held-out shard 'x\.arrow' is not in"):
-        Dataset(str(directory), compressor=COMPRESSOR, held_out=HeldOut(shards=("x.arrow",)))
     with pytest.raises(SettingsError, match=r"held-out share is 1\.5"):
         HeldOut(share=1.5)
     copied = write_dataset(tmp_path / "copy", TEXTS)
@@ -328,7 +329,7 @@ def damaged(tmp_path: Path, old: str, new: str) -> Dataset:
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_damaged_shards_are_named_where_they_are_read(tmp_path: Path, prefetch: int):
-    settings = given(SETTINGS, prefetch=prefetch, lanes=1)
+    settings = replace(SETTINGS, prefetch=prefetch, lanes=1)
     dataset = damaged(tmp_path, '"alphabet_size": 65536', '"alphabet_size": 256')
     with (
         Loader(dataset, settings) as loader,
@@ -357,21 +358,21 @@ def test_damaged_shards_are_named_where_they_are_read(tmp_path: Path, prefetch: 
     ("change", "message"),
     [
         ({"lanes": 500}, "500 lanes need 500 documents, the dataset has 216: use fewer --lanes"),
-        ({"row_symbols": 1}, "row_symbols is 1, it must be at least 2"),
+        ({"sequence_length": 1}, "sequence_length is 1, it must be at least 2"),
         ({"interleave": 0}, "interleave is 0"),
         ({"seed": -1}, "seed is -1, it must be 0 or more"),
     ],
 )
 def test_wrong_settings_are_named(dataset: Dataset, change: dict[str, int], message: str):
     with pytest.raises(SettingsError, match=message):
-        Loader(dataset, given(SETTINGS, **change))
+        Loader(dataset, replace(SETTINGS, **change))
 
 
 def test_ranks_that_do_not_divide_are_named(dataset: Dataset):
-    with pytest.raises(SettingsError, match="3 ranks cannot share 4 lanes evenly"):
+    with pytest.raises(SettingsError, match="3 ranks cannot share lanes 4 evenly"):
         Loader(dataset, SETTINGS, world_size=3)
-    with pytest.raises(SettingsError, match="4 ranks cannot share 6 batch_rows evenly"):
-        Loader(dataset, given(SETTINGS, batch_rows=6), world_size=4)
+    with pytest.raises(SettingsError, match="4 ranks cannot share global_batch_size 6 evenly"):
+        Loader(dataset, replace(SETTINGS, global_batch_size=6), world_size=4)
 
 
 @pytest.mark.parametrize(
@@ -389,7 +390,7 @@ def test_foreign_states_are_named(dataset: Dataset, change: Any, message: str):
     _, state = take(dataset, SETTINGS, 1)
     change(state)
     with pytest.raises(UserError, match=message) as error:
-        Loader(dataset, SETTINGS, state=state)
+        Loader(dataset, SETTINGS).load_state_dict(state)
     assert "\n" not in str(error.value)
 
 
@@ -397,5 +398,5 @@ def test_nothing_left_to_train_on_is_named(tmp_path: Path):
     texts = [Text(f"d{i}", b"x", [1], 0, i) for i in range(3)]
     held_out = HeldOut(share=0.9999999)
     dataset = Dataset(str(write_dataset(tmp_path, texts)), compressor=COMPRESSOR, held_out=held_out)
-    with Loader(dataset, given(SETTINGS, lanes=1)) as loader, pytest.raises(DatasetError, match="hold out a smaller"):
+    with Loader(dataset, replace(SETTINGS, lanes=1)) as loader, pytest.raises(DatasetError, match="hold out a smaller"):
         next(loader)

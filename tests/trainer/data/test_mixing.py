@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from kernels.counter_rng import draws, hash_strings, key
-from kernels.packing import COMP, COMP_RAW, RAW, RAW_COMP, Block, Choice, Cursor, Rows, pack_row
+from kernels.packing import (
+    COMP,
+    COMP_RAW,
+    RAW,
+    RAW_COMP,
+    Choice,
+    Cursor,
+    PackedDocuments,
+    PackedSequences,
+    pack_sequence,
+)
 from schemas.errors import SettingsError
 from trainer.data.mixing import MODES, Mixing, pair_draw_probability
 
@@ -20,24 +30,24 @@ def counts(choice: Choice, seed: int, epoch: int = 0) -> list[int]:
     """How many of 10,000 documents the packer shows in each representation."""
     names = [f"{i:016x}".encode() for i in range(DOCUMENTS)]
     offsets = np.arange(0, 16 * DOCUMENTS + 1, 16)
-    block = Block(
+    block = PackedDocuments(
         raw=np.zeros(DOCUMENTS, np.uint8),
         raw_offsets=np.arange(DOCUMENTS + 1),
         symbols=np.zeros(DOCUMENTS, np.uint16),
         symbol_offsets=np.arange(DOCUMENTS + 1),
         draws=draws(key(seed, epoch), hash_strings(np.frombuffer(b"".join(names), np.uint8), offsets)),
     )
-    rows, shown = Rows.empty(1, 8 * DOCUMENTS + 1, 0), np.empty((DOCUMENTS + 1, 2), np.int64)
-    cursor, _, _, count = pack_row(block, Cursor(), choice, rows, row=0, at=0, number=0, shown=shown)
+    rows, listing = PackedSequences.empty(1, 8 * DOCUMENTS + 1, 0), np.empty((DOCUMENTS + 1, 2), np.int64)
+    cursor, _, _, count = pack_sequence(block, Cursor(), choice, rows, index=0, column=0, number=0, listing=listing)
     assert cursor.document == count == DOCUMENTS
-    return np.bincount(shown[:count, 1], minlength=4).tolist()
+    return np.bincount(listing[:count, 1], minlength=4).tolist()
 
 
 @pytest.mark.parametrize("step", [0, 2000, 5000, 9999, 10_000, 49_999])
 @pytest.mark.parametrize("mode", MODES)
 def test_comp_has_its_share_in_every_mode_and_phase(mode: str, step: int):
     phase = Mixing(mode=mode).phase(step)
-    r, p = phase.comp_share, phase.draw_comp
+    r, p = phase.compressed_fraction, phase.draw_comp
     raw, comp, comp_raw, raw_comp = counts(phase.choice, seed=step)
     pairs = comp_raw + raw_comp
     encodings = raw + comp + 2 * pairs
@@ -56,7 +66,7 @@ def test_the_algebra_of_pairs(r: float):
     p = pair_draw_probability(r)
     assert 0 <= p <= 1
     assert math.isclose(1 / (2 - p) if r > 0.5 else p / (1 + p), r, abs_tol=1e-12)
-    phase = Mixing(mode="pair-always", start_share=r, comp_share=r).phase(0)
+    phase = Mixing(mode="pair-always", initial_compressed_fraction=r, compressed_fraction=r).phase(0)
     raw, comp, comp_raw, raw_comp = counts(phase.choice, seed=1)
     assert raw == DOCUMENTS if r == 0 else comp == DOCUMENTS if r == 1 else comp_raw + raw_comp > 0
 
@@ -64,15 +74,15 @@ def test_the_algebra_of_pairs(r: float):
 def test_phases_change_at_their_step():
     mixing = Mixing()
     assert [mixing.phase(step).pairing for step in (0, 9999, 10_000, 10_001)] == [True, True, False, False]
-    shares = [mixing.phase(step).comp_share for step in (0, 5000, 9999, 10_000, 50_000)]
+    shares = [mixing.phase(step).compressed_fraction for step in (0, 5000, 9999, 10_000, 50_000)]
     assert shares == pytest.approx([0.4, 0.65, 0.89995, 0.9, 0.9])
-    ramp = [mixing.phase(step).comp_share for step in range(10_001)]
+    ramp = [mixing.phase(step).compressed_fraction for step in range(10_001)]
     assert all(0 < b - a < 6e-5 for a, b in pairwise(ramp))
     assert all(Mixing(mode="pair-always").phase(step).pairing for step in (0, 9999, 10_000, 50_000))
     at_half = mixing.phase(2000)
-    assert (at_half.comp_share, at_half.draw_comp) == (0.5, 1.0)
+    assert (at_half.compressed_fraction, at_half.draw_comp) == (0.5, 1.0)
     none = Mixing(warmup_steps=0).phase(0)
-    assert (none.pairing, none.comp_share) == (False, 0.9)
+    assert (none.pairing, none.compressed_fraction) == (False, 0.9)
 
 
 def test_sentinels_and_baselines():
@@ -84,7 +94,7 @@ def test_sentinels_and_baselines():
 
 
 def test_epochs_and_seeds_draw_anew():
-    choice = Mixing(mode="sentinel", start_share=0.5).phase(0).choice
+    choice = Mixing(mode="sentinel", initial_compressed_fraction=0.5).phase(0).choice
     found = {tuple(counts(choice, seed, epoch)) for seed in range(2) for epoch in range(2)}
     assert len(found) == 4
     assert {COMP_RAW, RAW_COMP} == {2, 3}
@@ -94,8 +104,8 @@ def test_epochs_and_seeds_draw_anew():
     ("wrong", "message"),
     [
         ({"mode": "pairs"}, "mixing mode 'pairs' is not known: choose one of none, sentinel"),
-        ({"comp_share": 1.1}, "comp share is 1.1, it must be between 0 and 1"),
-        ({"start_share": float("nan")}, "start share is nan"),
+        ({"compressed_fraction": 1.1}, "compressed fraction is 1.1, it must be between 0 and 1"),
+        ({"initial_compressed_fraction": float("nan")}, "initial compressed fraction is nan"),
         ({"warmup_steps": -1}, "warm-up is -1 steps"),
     ],
 )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import DatasetError, SettingsError
-from tests.trainer.data.test_loader import SETTINGS, given, same, take
+from tests.trainer.data.test_loader import SETTINGS, same, take
 from tests.trainer.datasets import COMPRESSOR, make_texts, write_dataset
 from trainer.data.dataset import Dataset
 from trainer.data.loader import Loader
 from trainer.data.shard_cache import ShardCache
 
 ROWS = [30, 40, 35, 30, 25, 45, 30, 30]
-TWO_OPEN = given(SETTINGS, lanes=1, interleave=2, prefetch=1)
+TWO_OPEN = replace(SETTINGS, lanes=1, interleave=2, prefetch=1)
 
 
 @pytest.fixture
@@ -35,14 +36,14 @@ def test_remote_batches_are_local_batches_within_the_limit(source: Path, tmp_pat
     limit = three_shards(source)
     local, state = take(Dataset(str(source), compressor=COMPRESSOR), TWO_OPEN, 40)
     dataset = remote(source, tmp_path / "cache", limit)
-    with Loader(dataset, given(TWO_OPEN, prefetch=0)) as loader:
+    with Loader(dataset, replace(TWO_OPEN, prefetch=0)) as loader:
         batches = []
         for _ in range(40):
             batches.append([next(loader)])
             assert sum(path.stat().st_size for path in (tmp_path / "cache").iterdir()) <= limit
         assert same(local, batches)
-        assert loader.state() == state, "a remote copy of a dataset is the same dataset"
-        shown = {document.shard for (batch,) in batches for document in loader.shown(batch)}
+        assert loader.state_dict() == state, "a remote copy of a dataset is the same dataset"
+        shown = {document.shard for (batch,) in batches for document in loader.documents_of(batch)}
         assert shown == {path.name for path in source.glob("*.arrow")}
     again = remote(source, tmp_path / "cache", limit)
     assert same(local, take(again, TWO_OPEN, 40)[0]), "what is left in the cache serves the next run"

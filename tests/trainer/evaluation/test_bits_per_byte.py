@@ -21,7 +21,7 @@ TEXTS = [b"a", b"def f(x):\n    return x\n", b"x" * 61, bytes(range(97, 123)) * 
 def last(texts: list[bytes], **options: int) -> Scored:
     """The sums over all texts, given one at a time."""
     found = list(
-        score(small_model(), (Documents.from_bytes([text]) for text in texts), **{"row_symbols": 16, **options})
+        score(small_model(), (Documents.from_bytes([text]) for text in texts), **{"sequence_length": 16, **options})
     )
     return found[-1]
 

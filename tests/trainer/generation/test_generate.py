@@ -10,7 +10,7 @@ from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, COMP_BASE, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from tests.trainer.models import random_ids, small_config, small_model
 from trainer.generation.generate import Generation, generate
-from trainer.generation.kv_cache import DecodeState
+from trainer.generation.kv_cache import KVCache
 from trainer.generation.sampling import ALLOWED, Sampling, choose
 from trainer.model.evabyte import EvaByte, build_model
 
@@ -51,7 +51,7 @@ def trained() -> EvaByte:
 )
 def test_incremental_hidden_states_equal_the_full_pass(model: EvaByte, pieces: list[int]) -> None:
     ids = random_ids(2, sum(pieces), vocabulary=500)
-    state = DecodeState(model, 2, sum(pieces))
+    state = KVCache(model, 2, sum(pieces))
     with torch.inference_mode():
         wanted, first = model.logits(ids), 0
         for size in pieces:
@@ -65,7 +65,7 @@ def test_incremental_hidden_states_equal_the_full_pass(model: EvaByte, pieces: l
 
 def test_what_was_not_kept_never_was(model: EvaByte) -> None:
     ids = random_ids(1, 40, vocabulary=500)
-    state, two = DecodeState(model, 1, 40), torch.tensor([2])
+    state, two = KVCache(model, 1, 40), torch.tensor([2])
     with torch.inference_mode():
         wanted = model.logits(ids)
         for t in range(0, 40):
@@ -77,7 +77,7 @@ def test_what_was_not_kept_never_was(model: EvaByte) -> None:
 
 def test_rows_of_different_length_do_not_disturb_each_other(model: EvaByte) -> None:
     ids = random_ids(2, 64, vocabulary=500)
-    state = DecodeState(model, 2, 64)
+    state = KVCache(model, 2, 64)
     with torch.inference_mode():
         wanted, read = model.logits(ids), [0, 0]
         for step in range(30):

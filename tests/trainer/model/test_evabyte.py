@@ -66,13 +66,19 @@ def test_memory_is_that_of_the_notes() -> None:
     assert fewest_gpus(config, symbols=32768, sharding="fsdp", gpu_bytes=80 << 30) == 4
     assert "4 GPUs of 80 GB with fsdp" in where_it_fits(config, symbols=32768)
     assert "7.78 B parameters (6.98 B in blocks" in describe(
-        config, rows=2, positions=16384, sharding="fsdp", world_size=8
+        config, micro_batch_size=2, sequence_length=16384, sharding="fsdp", world_size=8
     )
 
 
 def test_what_does_not_fit_is_refused_with_the_arithmetic() -> None:
     config = sized_config("7b", vocabulary=96_960, raw_heads=1)
-    arguments = {"rows": 2, "positions": 16384, "sharding": "ddp", "world_size": 1, "device": "this machine"}
+    arguments = {
+        "micro_batch_size": 2,
+        "sequence_length": 16384,
+        "sharding": "ddp",
+        "world_size": 1,
+        "device": "this machine",
+    }
     with pytest.raises(
         SettingsError, match=r"need 1\d\d\.\d GB .* this machine has 8\.0 GB; it fits on .* 80 GB with fsdp"
     ):
@@ -84,7 +90,7 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic() -> None:
     ("changes", "message"),
     [
         ({"heads": 3}, "dim 32 must be heads 3 times"),
-        ({"window": 18}, "window 18 must be a multiple of chunk 4"),
+        ({"attention_window": 18}, "attention_window 18 must be a multiple of chunk 4"),
         ({"vocabulary": 256}, "vocabulary 256 is below the 320"),
         ({"layers": 0}, "at least 1"),
     ],

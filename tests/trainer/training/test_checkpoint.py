@@ -12,10 +12,10 @@ from schemas.errors import ArtifactError
 from tests.trainer.models import small_model
 from trainer.training import checkpoint
 from trainer.training.optim import learning_rate, make_optimizer
-from trainer.training.parallel import World
+from trainer.training.parallel import Distributed
 from trainer.training.settings import TrainSettings
 
-HERE = World(rank=0, size=1, device=torch.device("cpu"))
+ALONE = Distributed(rank=0, size=1, device=torch.device("cpu"))
 SETTINGS = TrainSettings.for_size("tiny", data="d", run="r")
 
 
@@ -34,7 +34,7 @@ def trained(steps: int, seed: int = 0) -> tuple[torch.nn.Module, torch.optim.Opt
 
 def test_a_restored_run_takes_the_same_next_step(tmp_path: Path) -> None:
     model, optimizer = trained(3)
-    path = checkpoint.save(str(tmp_path), model, optimizer, HERE, state={"step": 3}, keep=2)
+    path = checkpoint.save(str(tmp_path), model, optimizer, ALONE, state={"step": 3}, keep=2)
     other, other_optimizer = trained(0, seed=1)
     checkpoint.restore(path, other, other_optimizer, 3)
     for each, own in ((model, optimizer), (other, other_optimizer)):
@@ -55,7 +55,7 @@ class Bomb:
 
 def test_no_pickle_is_written_or_read(tmp_path: Path) -> None:
     model, optimizer = trained(1)
-    path = Path(checkpoint.save(str(tmp_path), model, optimizer, HERE, state={"step": 1}, keep=2))
+    path = Path(checkpoint.save(str(tmp_path), model, optimizer, ALONE, state={"step": 1}, keep=2))
     assert {file.suffix for file in path.iterdir()} == {".safetensors", ".json"}
     (path / ".metadata").write_bytes(pickle.dumps(Bomb()))
     (path / "__0_0.distcp").write_bytes(pickle.dumps(Bomb()))
@@ -64,18 +64,18 @@ def test_no_pickle_is_written_or_read(tmp_path: Path) -> None:
 
 def test_half_written_checkpoints_do_not_count(tmp_path: Path) -> None:
     model, optimizer = trained(1)
-    whole = checkpoint.save(str(tmp_path), model, optimizer, HERE, state={"step": 1}, keep=2)
+    whole = checkpoint.save(str(tmp_path), model, optimizer, ALONE, state={"step": 1}, keep=2)
     (tmp_path / "checkpoints" / "step-00000002.tmp").mkdir()
     assert checkpoint.checkpoints(str(tmp_path)) == [whole]
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
     model, optimizer = trained(1)
-    path = Path(checkpoint.save(str(tmp_path), model, optimizer, HERE, state={"step": 1}, keep=2))
+    path = Path(checkpoint.save(str(tmp_path), model, optimizer, ALONE, state={"step": 1}, keep=2))
     with pytest.raises(ArtifactError, match="is no checkpoint"):
         checkpoint.read_state(str(tmp_path))
     (path / "state.json").write_text('{"version": 99}')
-    with pytest.raises(ArtifactError, match="has checkpoint version 99, this program reads 1"):
+    with pytest.raises(ArtifactError, match="has checkpoint version 99, this program reads 1 and 2"):
         checkpoint.read_state(str(path))
     tensors = next(path.glob("*.safetensors"))
     tensors.write_bytes(tensors.read_bytes()[:100])

@@ -37,20 +37,20 @@ def test_batches_are_golden(data: Path, mode: str) -> None:
     """Four epochs: the phases of the mixing, documents over rows, held-out documents, the ids behind a row."""
     dataset = Dataset(str(data), compressor=COMPRESSOR, held_out=HeldOut(share=0.1))
     settings = LoaderSettings(
-        row_symbols=64, batch_rows=12, mixing=Mixing(mode=mode, warmup_steps=9), lanes=4, seed=5, lookahead=3
+        sequence_length=64, global_batch_size=12, mixing=Mixing(mode=mode, warmup_steps=9), lanes=4, seed=5, lookahead=3
     )
     digest = hashlib.sha256()
     with Loader(dataset, settings) as loader:
         for _ in range(60):
             batch = next(loader)
-            for part in (batch.ids, batch.documents, batch.spans, batch.ahead, batch.pieces):
+            for part in (batch.ids, batch.documents, batch.spans, batch.next_ids, batch.pieces):
                 digest.update(part.dtype.str.encode() + str(part.shape).encode() + part.tobytes())
     assert digest.hexdigest() == BATCHES[mode]
 
 
 def test_first_losses_are_golden(data: Path, tmp_path: Path) -> None:
     words = ["--data", str(data), "--out", str(tmp_path), "--size", "pico", "--device", "cpu", "--sharding", "ddp"]
-    shape = ["--row-symbols", "64", "--batch-symbols", "512", "--rows-per-device", "4", "--lanes", "4"]
+    shape = ["--sequence-length", "64", "--batch-symbols", "512", "--micro-batch-size", "4", "--lanes", "4"]
     schedule = ["--steps", "6", "--warmup-steps", "3", "--mixing-warmup-steps", "4", "--log-steps", "1"]
     heads = ["--raw-heads", "2", "--peak-lr", "0.01", "--held-out-share", "0.1"]
     assert main(["train", *words, *shape, *schedule, *heads]) == 0

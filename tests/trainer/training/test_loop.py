@@ -98,7 +98,7 @@ def test_errors_are_one_line_with_the_remedy(
         (["--data", str(data), *small], "has no compressor 'neural', it has"),
         (["--data", str(data), "--size", "7b", "--compressor", "gzip", *small], "it fits on"),
         (["--data", str(data), "--compressor", "gzip", "--batch-symbols", "1000", *small], "not whole rows"),
-        (["--data", str(data), "--compressor", "gzip", "--rows-per-device", "3", *small], "so that they divide"),
+        (["--data", str(data), "--compressor", "gzip", "--micro-batch-size", "3", *small], "so that they divide"),
         (["--data", str(data), "--compressor", "gzip", "--mode", "often", *small], "choose one of none, sentinel"),
     ]
     for words, message in cases:
@@ -135,9 +135,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change_and_names_doc
 def test_pairs_that_do_not_fit_a_row_are_warned_of(
     data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert train_here(data, tmp_path / "short", steps=1, row_symbols=128) == 0
+    assert train_here(data, tmp_path / "short", steps=1, sequence_length=128) == 0
     assert "most pairs are cut" in caplog.text
     assert "--split-bytes" in caplog.text
     caplog.clear()
-    assert train_here(data, tmp_path / "raw", steps=1, row_symbols=128, mode="raw-only") == 0
+    assert train_here(data, tmp_path / "raw", steps=1, sequence_length=128, mode="raw-only") == 0
     assert "most pairs are cut" not in caplog.text

@@ -56,7 +56,7 @@ def draw_samples(settings: CodeSettings, file: SampleFile, problems: ProblemSet,
         sampling=sampling,
         max_new_bytes=settings.max_new_bytes,
         seed=settings.scoring.seed,
-        context=of_run(settings.context, run, "row_symbols"),
+        context=of_run(settings.context, run, "sequence_length"),
         truncate_left=settings.truncate_left,
         batch_size=settings.batch_size,
     )

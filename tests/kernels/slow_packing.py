@@ -1,4 +1,4 @@
-"""Documents spelled and packed by plain Python, the slow twin of the kernel."""
+"""Documents encoded and packed by plain Python, the slow twin of the kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernels.packing import COMP, COMP_RAW, COMP_SPAN, RAW, RAW_COMP, RAW_SPAN, SPECIAL_SPAN, Block
+from kernels.packing import COMP, COMP_RAW, RAW, RAW_COMP, PackedDocuments
+from schemas.vocabulary import COMP_SPAN, RAW_SPAN, SPECIAL_SPAN
 
 Symbol = tuple[int, int]
 """(id, span)"""
@@ -18,12 +19,12 @@ class Texts:
 
     items: list[tuple[bytes, list[int], int]]
 
-    def block(self, dtype: type = np.uint16) -> Block:
+    def block(self, dtype: type = np.uint16) -> PackedDocuments:
         raw, symbols = [0], [0]
         for text, codes, _ in self.items:
             raw.append(raw[-1] + len(text))
             symbols.append(symbols[-1] + len(codes))
-        return Block(
+        return PackedDocuments(
             raw=np.frombuffer(b"".join(text for text, _, _ in self.items), np.uint8).copy(),
             raw_offsets=np.array(raw, np.int64),
             symbols=np.array([code for _, codes, _ in self.items for code in codes], dtype),
@@ -32,7 +33,7 @@ class Texts:
         )
 
 
-def slow_spell(raw: bytes, symbols: list[int], representation: int, sentinels: bool) -> list[Symbol]:
+def slow_encode(raw: bytes, symbols: list[int], representation: int, sentinels: bool) -> list[Symbol]:
     def special(*ids: int) -> list[Symbol]:
         return [(i, SPECIAL_SPAN) for i in ids]
 

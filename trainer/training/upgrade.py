@@ -1,0 +1,35 @@
+"""Checkpoints of version 1, read as if they were of version 2: the same run under the names of today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MIXING = {"comp_share": "compressed_fraction", "start_share": "initial_compressed_fraction"}
+SETTINGS = {"row_symbols": "sequence_length"}
+LOADER = {"row_symbols": "sequence_length", "batch_rows": "global_batch_size"}
+MODEL = {"window": "attention_window"}
+
+
+def from_version_1(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a checkpoint of version 1, renamed to version 2; parts that are missing or damaged stay so."""
+    new = {**state, "version": 2}
+    if isinstance(state.get("settings"), dict):
+        new["settings"] = _with_mixing(state["settings"], SETTINGS)
+    if isinstance(state.get("config"), dict):
+        new["config"] = _renamed(state["config"], MODEL)
+    loader = state.get("loader")
+    if isinstance(loader, dict) and isinstance(loader.get("identity"), dict):
+        new["loader"] = {**loader, "identity": _with_mixing(loader["identity"], LOADER)}
+    return new
+
+
+def _with_mixing(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    renamed = _renamed(values, names)
+    if isinstance(renamed.get("mixing"), dict):
+        renamed["mixing"] = _renamed(renamed["mixing"], MIXING)
+    return renamed
+
+
+def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in values.items()}
