@@ -1,13 +1,7 @@
-"""`python -m pipeline analyze`: everything that can be said about a finished dataset, as tables and as one page.
+"""`python -m pipeline analyze`: measure a finished dataset, then write tables and one page.
 
-    dataset ──┬─ statistics   corpus, compressors, histograms  ─┐
-              ├─ stability    edited texts, spelled anew       ─┤
-              ├─ frontier     the same over θ and contexts     ─┼─► *.csv, *.json, and last report.html
-              ├─ collisions   codes of more than one chunk     ─┤
-              └─ samples      documents byte by byte           ─┘
-
-Nothing is written before all of it is known, and every file is replaced whole. The same dataset, options and library
-versions give the same bytes.
+Nothing is written before everything is measured, and every file is replaced as a whole. The same dataset, options and
+library versions give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,15 +11,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.analysis.collisions import LEVELS, collision_table, require_pandas
-from pipeline.analysis.frontier import frontier_rows
-from pipeline.analysis.report.page import Findings, report_html
-from pipeline.analysis.samples import choose_samples
+from pipeline.analysis.collisions import LEVELS, CollisionCounter, require_pandas
+from pipeline.analysis.findings import Findings
+from pipeline.analysis.frontier import FRONTIER_NOTE, frontier_rows
+from pipeline.analysis.one_pass import collect
+from pipeline.analysis.report.page import report_html
+from pipeline.analysis.samples import SampleChooser, read_excerpts, segmenting_compressor
 from pipeline.analysis.settings import AnalyzeSettings
 from pipeline.analysis.stability import stability_rows
-from pipeline.analysis.statistics import Entropies, corpus_statistics
+from pipeline.analysis.statistics import ScoredBytes, StatisticsCounter
 from pipeline.analysis.tables import table_files
-from pipeline.analysis.texts import held_out_texts
+from pipeline.analysis.texts import HeldOutTexts
 from pipeline.compressors.base import Compressor
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.registry import dataset_compressors
@@ -37,13 +33,15 @@ logger = logging.getLogger(__name__)
 
 PAGE_NAME = "report.html"
 SAMPLES = 6
+"""Sample documents on the page."""
 MAX_TEXT_BYTES = 4096
+"""Texts are edited up to this length: the Levenshtein distance takes time in the square of it."""
 
 
 def analyze(settings: AnalyzeSettings) -> list[str]:
     """Measure, then write; the paths written, the page last. UserErrors are those of the dataset's readers."""
-    found = _findings(settings)
-    files = {**table_files(found), PAGE_NAME: report_html(found)}
+    findings = measure(settings)
+    files = {**table_files(findings), PAGE_NAME: report_html(findings)}
     try:
         os.makedirs(settings.directory, exist_ok=True)
         for name, content in files.items():
@@ -53,39 +51,53 @@ def analyze(settings: AnalyzeSettings) -> list[str]:
     return [os.path.join(settings.directory, name) for name in files]
 
 
-def _findings(settings: AnalyzeSettings) -> Findings:
+def measure(settings: AnalyzeSettings) -> Findings:
+    """Everything that is measured of a dataset; nothing is written. UserErrors are those of the dataset's readers."""
     require_pandas()
-    dataset = settings.dataset
+    dataset, seed = settings.dataset, settings.seed
     manifest = read_manifest(dataset)
     compressors = dataset_compressors(dataset, manifest)
-    entropies, cheap = _entropies(compressors)
-    logger.info("counting %s documents", f"{manifest.totals.written:,}")
-    counted = corpus_statistics(dataset, manifest, entropies, entropies_are_cheap=cheap)
-    samples = choose_samples(dataset, manifest, entropies, number=SAMPLES, seed=settings.seed)
-    neural = compressors.get("neural")
-    logger.info("counting collisions")
-    collisions = [collision_table(dataset, "neural", level, seed=settings.seed) for level in LEVELS] if neural else []
-    texts, note = held_out_texts(dataset, limit=settings.documents, max_bytes=MAX_TEXT_BYTES, extra=settings.texts)
+    neural, scored = compressors.get("neural"), _scored(compressors)
+
+    statistics = StatisticsCounter(manifest, scored)
+    samples = SampleChooser(SAMPLES, seed)
+    collisions = [CollisionCounter("neural", level, seed=seed) for level in LEVELS] if neural else []
+    held_out = HeldOutTexts(limit=settings.documents, max_bytes=MAX_TEXT_BYTES)
+    logger.info("reading %s documents", f"{manifest.totals.written:,}")
+    collect(dataset, [statistics, samples, *collisions, held_out])
+
+    counted = statistics.result()
+    texts, texts_note = held_out.result(settings.texts)
+    segmenting = segmenting_compressor(manifest)
+    excerpts = read_excerpts(dataset, samples.result(), segmenting, scored) if segmenting else []
+    logger.info("comparing chunks with the same code")
+    collision_tables = [counter.result() for counter in collisions]
     logger.info("measuring distances on %d texts", len(texts))
-    distances = stability_rows(compressors, texts, seed=settings.seed)
-    frontier = frontier_rows(neural, texts, seed=settings.seed) if isinstance(neural, NeuralCompressor) else []
     return Findings(
         dataset=settings.name,
         command=settings.command,
         manifest=manifest,
         manifest_digest=sha256_hex(Path(dataset, MANIFEST_NAME).read_bytes()),
+        score=scored.quantity if scored else "entropy",
+        theta_bits=scored.theta_bits if scored else None,
         statistics=counted,
-        stability=distances,
-        frontier=frontier,
-        texts_note=note,
-        collisions=collisions,
-        samples=samples,
+        stability=stability_rows(compressors, texts, seed=seed),
+        frontier=frontier_rows(neural, texts, seed=seed) if isinstance(neural, NeuralCompressor) else [],
+        texts_note=texts_note,
+        frontier_note=FRONTIER_NOTE,
+        collisions=collision_tables,
+        excerpts=excerpts,
     )
 
 
-def _entropies(compressors: Mapping[str, Compressor]) -> tuple[Entropies | None, bool]:
-    """What tells the entropies of a dataset's bytes, and whether it is cheap: a table, not the model."""
+def _scored(compressors: Mapping[str, Compressor]) -> ScoredBytes | None:
+    """What the boundaries of the neural encoding are cut at; None for a dataset without one."""
     neural = compressors.get("neural")
     if not isinstance(neural, NeuralCompressor):
-        return None, False
-    return neural.entropies, neural.memo is not None and neural.memo.is_dense
+        return None
+    return ScoredBytes(
+        quantity="surprisal" if neural.config.entropy_context_bytes is None else "entropy",
+        theta_bits=neural.config.theta_bits,
+        needs_model=neural.memo is None or not neural.memo.is_dense,
+        of=neural.entropies,
+    )

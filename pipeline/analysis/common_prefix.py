@@ -1,4 +1,4 @@
-"""Pairs of chunks with one code: how long their common prefix is, and in what they differ behind it."""
+"""Pairs of chunks with the same code: how long their common prefix is, and in what they differ after it."""
 
 from __future__ import annotations
 
@@ -12,41 +12,36 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kernels.counter_rng import key
+from pipeline.analysis.findings import LONG_PREFIX_SHARE, PrefixShares
+from pipeline.analysis.seeds import Purpose
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAIRS_PER_CODE = 1000
-LONG_SHARE = 0.8
-"""The paper's: over 90 % of colliding pairs share at least this much."""
-PURPOSE = 0xC0DE
+"""Pairs of a code with more chunks than that many pairs are drawn at random."""
+CONTROL = 1
+"""Number behind the purpose in the key of the control's draws."""
+BLANKS, NEWLINES, INDENTATION = set(b" "), set(b"\n\r"), set(b" \t\n\r")
+"""What chunks may differ in after their common prefix."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pairs:
-    """n pairs of different chunks."""
+    """n pairs of distinct chunks."""
 
     left: Sequence[bytes]
     right: Sequence[bytes]
     weights: np.ndarray
-    """float64 [n]: how many pairs of occurrences one pair stands for."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrefixShares:
-    """Longest common prefixes over a length."""
-
-    mean: float
-    long_share: float
-    """Share of pairs that have at least LONG_SHARE."""
-    mean_by_occurrence: float
-    """The same, a pair counting as often as its chunks occur together."""
-    long_share_by_occurrence: float
+    """float64 [n]: occurrences of the left chunk times occurrences of the right one."""
 
 
 def chunk_pairs(colliding: pd.DataFrame, seed: int) -> Pairs:
-    """Pairs of chunks of one code, from columns code, chunk, count sorted by code; PAIRS_PER_CODE at most, seeded."""
-    random = np.random.Generator(np.random.Philox(key=key(seed, PURPOSE)))
+    """All pairs of chunks with the same code, or PAIRS_PER_CODE random ones of a code that has more.
+
+    colliding: columns code (bytes), chunk (bytes), count (int), sorted by code.
+    """
+    random = np.random.Generator(np.random.Philox(key=key(seed, Purpose.COLLISION_PAIRS)))
     left: list[bytes] = []
     right: list[bytes] = []
     weights: list[float] = []
@@ -68,14 +63,14 @@ def chunk_pairs(colliding: pd.DataFrame, seed: int) -> Pairs:
 
 
 def _pair(number: int) -> tuple[int, int]:
-    """Pair `number` of (0, 1), (0, 2), (1, 2), (0, 3), …"""
+    """The pair with this number in (0, 1), (0, 2), (1, 2), (0, 3), …"""
     larger = (1 + math.isqrt(1 + 8 * number)) // 2
     return number - larger * (larger - 1) // 2, larger
 
 
 def random_pairs(pairs: Pairs, chunks: Sequence[bytes], seed: int) -> Pairs:
-    """Random different chunks of the same lengths as those of `pairs`: the control."""
-    random = np.random.Generator(np.random.Philox(key=key(seed, PURPOSE, 1)))
+    """Pairs of random distinct chunks whose lengths are those of `pairs`, as a control."""
+    random = np.random.Generator(np.random.Philox(key=key(seed, Purpose.COLLISION_PAIRS, CONTROL)))
     of_length: dict[int, list[bytes]] = defaultdict(list)
     for chunk in sorted(set(chunks)):
         of_length[len(chunk)].append(chunk)
@@ -90,7 +85,7 @@ def random_pairs(pairs: Pairs, chunks: Sequence[bytes], seed: int) -> Pairs:
 
 
 def common_prefix_bytes(a: bytes, b: bytes) -> int:
-    """Length of the longest common prefix."""
+    """Length of the longest common prefix of two byte strings."""
     shorter = min(len(a), len(b))
     if a[:shorter] == b[:shorter]:
         return shorter
@@ -98,7 +93,7 @@ def common_prefix_bytes(a: bytes, b: bytes) -> int:
 
 
 def prefix_shares(pairs: Pairs, over: Callable[[int, int], int]) -> PrefixShares:
-    """Common prefixes over the longer (`max`) or shorter (`min`) length; all 0 where there are no pairs."""
+    """Common prefixes over the longer (`over` is max) or shorter (min) length; all 0 where there are no pairs."""
     if not len(pairs.left):
         return PrefixShares(mean=0.0, long_share=0.0, mean_by_occurrence=0.0, long_share_by_occurrence=0.0)
     shares = np.array(
@@ -106,24 +101,24 @@ def prefix_shares(pairs: Pairs, over: Callable[[int, int], int]) -> PrefixShares
     )
     return PrefixShares(
         mean=float(shares.mean()),
-        long_share=float((shares >= LONG_SHARE).mean()),
+        long_share=float((shares >= LONG_PREFIX_SHARE).mean()),
         mean_by_occurrence=float(np.average(shares, weights=pairs.weights)),
-        long_share_by_occurrence=float(np.average(shares >= LONG_SHARE, weights=pairs.weights)),
+        long_share_by_occurrence=float(np.average(shares >= LONG_PREFIX_SHARE, weights=pairs.weights)),
     )
 
 
 def tail_counts(pairs: Pairs) -> dict[str, int]:
-    """Pairs by what stands behind their common prefix: space, newline, indentation (newlines and blanks), other."""
-    found = Counter(tail_kind(a, b) for a, b in zip(pairs.left, pairs.right, strict=True))
-    return {kind: found[kind] for kind in ("space", "newline", "indentation", "other")}
+    """Numbers of pairs by what follows their common prefix: space, newline, indentation (any white space), other."""
+    counts = Counter(tail_kind(a, b) for a, b in zip(pairs.left, pairs.right, strict=True))
+    return {kind: counts[kind] for kind in ("space", "newline", "indentation", "other")}
 
 
 def tail_kind(a: bytes, b: bytes) -> str:
-    """What two different chunks are made of behind their common prefix."""
+    """What two distinct chunks consist of after their common prefix."""
     prefix = common_prefix_bytes(a, b)
     tail = set(a[prefix:] + b[prefix:])
-    if tail <= {0x20}:
+    if tail <= BLANKS:
         return "space"
-    if tail <= {0x0A, 0x0D}:
+    if tail <= NEWLINES:
         return "newline"
-    return "indentation" if tail <= {0x20, 0x09, 0x0A, 0x0D} else "other"
+    return "indentation" if tail <= INDENTATION else "other"

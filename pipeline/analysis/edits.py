@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.counter_rng import draws, hash_strings, key, permutation
+from pipeline.analysis.seeds import Purpose
 from schemas.errors import SettingsError
 
 KINDS = ("delete", "insert", "substitute")
-PURPOSE = 0xED17
-"""What the seed is drawn for, so that other draws of one seed differ."""
 SHARE_STEPS = 1 << 20
+"""A share enters the key of the draws as a multiple of 1 / SHARE_STEPS."""
 FIRST_PRINTABLE, PRINTABLE = 0x20, 95
+"""The printable characters of ASCII are 0x20 to 0x7E."""
 
 
 def edited(text: str, *, kind: str, share: float, seed: int, name: str) -> str:
@@ -26,7 +27,7 @@ def edited(text: str, *, kind: str, share: float, seed: int, name: str) -> str:
         raise SettingsError(f"share of edits is {share}; give 0 to 1")
     count = round(share * len(text))
     name_hash = _hash(name)
-    own = key(seed, PURPOSE, KINDS.index(kind), round(share * SHARE_STEPS), name_hash)
+    own = key(seed, Purpose.EDITS, KINDS.index(kind), round(share * SHARE_STEPS), name_hash)
     places = np.sort(permutation(own, len(text))[:count])
     letters = draws(key(own, 1), np.arange(count, dtype=np.uint64))
     if kind == "delete":

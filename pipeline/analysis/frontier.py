@@ -8,7 +8,7 @@ Many variants on little text: the first of the texts, each cut shorter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from kernels.pair_surprisal import PairSurprisals
 from kernels.prefix_coding import PrefixCoder
 from kernels.string_table import distinct
 from pipeline.analysis.edits import edited
+from pipeline.analysis.findings import FrontierRow
 from pipeline.analysis.stability import distances, median_interval, symbols_of
 from pipeline.analysis.texts import Texts
 from pipeline.compressors.neural.artifact import NeuralSettings
@@ -27,26 +28,13 @@ from schemas.batches import Documents
 FRONTIER_TEXTS = 60
 FRONTIER_BYTES = 2048
 FRONTIER_SHARE = 0.10
+FRONTIER_NOTE = f"at most {FRONTIER_TEXTS} of these texts and {FRONTIER_BYTES:,} bytes of each"
 QUANTILES = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
 DOCUMENT, DOCUMENT_CODES = "document", "document-codes"
 PAIRS = "pairs"
 CONTEXTS = (PAIRS, "2", "4", DOCUMENT, DOCUMENT_CODES)
 """What decides boundaries: the surprisal of byte pairs, where the dataset's compressor has their table; else entropies
 given so many bytes. `document-codes` takes the codes' probabilities from the whole document too."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FrontierRow:
-    """One θ and context of the neural compressor under deletion of 10 % of the characters."""
-
-    context: str
-    quantile: float
-    """Of the texts' scores, at θ."""
-    theta_bits: float
-    bytes_per_symbol: float
-    distance: float
-    low: float
-    high: float
 
 
 def frontier_rows(compressor: NeuralCompressor, texts: Texts, *, seed: int = 0) -> list[FrontierRow]:

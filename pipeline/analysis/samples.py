@@ -1,167 +1,157 @@
-r"""Sample documents, byte by byte: each byte a cell, shaded by its entropy (or what decides), segments marked.
+"""Sample documents: which ones are shown, and the excerpt of each as its shard encodes it.
 
-    shard row ── excerpt (whole segments) ── entropies ──► Sample ──► cells  <i class="h9 s">f</i>
-                                                                  └─► data   numbers that the page's script shows
-
-A byte is one cell, also where a character has several: the first carries the character, the others their hex digits.
-What shows nothing or moves its neighbours (controls, bidirectional marks) is shown by its number. The data are numbers
-only, so nothing in a document can end the script element that holds them.
+DecodedBatch ── SampleChooser ──► rows of the dataset, drawn by a hash of their ids
+those rows   ── read_excerpts ──► whole segments from the middle, with the score of every byte ──► Excerpt
 """
 
 from __future__ import annotations
 
-import html
-import json
-import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from kernels.counter_rng import draws, hash_strings, key
-from pipeline.analysis.report.markup import visible
-from pipeline.analysis.statistics import score_name
+from pipeline.analysis.findings import Excerpt
+from pipeline.analysis.one_pass import DecodedBatch
+from pipeline.analysis.seeds import Purpose
+from pipeline.analysis.statistics import ScoredBytes
 from schemas.batches import Documents
 from schemas.manifest import Manifest, open_shards
-from schemas.shards import DOC_ID, ENTROPY, LANGUAGE, RAW, SOURCE, documents_from_array, encoding_from_array
+from schemas.shards import (
+    DOC_ID,
+    ENTROPY,
+    LANGUAGE,
+    RAW,
+    SOURCE,
+    compressor_names,
+    documents_from_array,
+    encoding_from_array,
+)
 
 EXCERPT_BYTES = 1200
-PURPOSE = 0x5A4D
-"""What the seed is drawn for, so that other draws of one seed differ."""
-SHADES = 12
-MIN_THETA_BITS = 0.25
-THETA_SHADE = 8
-"""The first shade above θ, so that a boundary stands before every byte of this shade or a darker one."""
-NAMED = {0x0A: "↵", 0x09: "→", 0x20: "·"}
+"""Length of an excerpt, up to the end of the segment in which it is reached."""
+MIN_SAMPLE_BYTES = EXCERPT_BYTES // 2
+"""A shorter document shows little; it is drawn only where there is no longer one."""
+FREE_CHOICES = 2
+"""Samples beside those of the largest languages: one that is not plain ASCII, and one of any language."""
+MAX_ASCII = 0x7F
+NEWLINE = 0x0A
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
-    """An excerpt of a document in whole segments, as its shard spells it."""
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class _Candidate:
+    """A document in the order in which documents are drawn."""
 
-    doc_id: str
-    source: str
-    language: str
-    compressor: str
-    """Whose segments these are."""
-    document_bytes: int
-    document_symbols: dict[str, int]
-    """Per compressor, of the whole document."""
-    start: int
-    """Byte of the document at which the excerpt begins."""
-    first_segment: int
-    """Index of its first segment in the document."""
-    raw: bytes
-    score: str
-    """What decides boundaries: `entropy` or `surprisal`."""
-    theta_bits: float
-    score_bits: tuple[float, ...] | None
-    """Of every byte, or None where the dataset has no neural compressor."""
-    segment_ends: tuple[int, ...]
-    """In bytes of the excerpt."""
-    symbol_ends: tuple[int, ...]
-    """Of the segments, in symbols of the excerpt."""
-    symbols: tuple[int, ...]
-    window_ends: tuple[int, ...] | None
-    """In bytes of the excerpt; None where the compressor has no windows."""
+    is_short: bool
+    draw: int
+    """uint64 that is a function of the seed and of the document's id."""
+    row: int
+    """Index in the dataset."""
+    language: str = field(compare=False)
+    is_ascii: bool = field(compare=False)
 
 
-def choose_samples(
-    directory: str,
-    manifest: Manifest,
-    entropies: Callable[[Documents], np.ndarray] | None,
-    *,
-    number: int,
-    seed: int,
-) -> list[Sample]:
-    """Documents drawn by the hash of their ids: one of each language, those with most bytes first, then any.
+class SampleChooser:
+    """Collects the rows of documents to show: one of each language, the largest languages first, then any others.
 
-    Among them is one that is not plain ASCII, if there is one. Empty where no compressor cuts documents into segments.
+    One of them is not plain ASCII, if the dataset has such a document. Memory is bounded by the number of languages.
     """
-    compressor = _segmenter(manifest)
-    if compressor is None:
-        return []
-    chosen = _draw(directory, number, seed)
-    found: dict[int, Sample] = {}
-    position = 0
-    for batch in open_shards(directory):
-        for row in chosen:
-            if position <= row < position + batch.num_rows:
-                found[row] = _sample(batch.slice(row - position, 1), compressor, entropies, manifest)
-        position += batch.num_rows
-    return [found[row] for row in chosen]
+
+    def __init__(self, number: int, seed: int) -> None:
+        """number: documents to choose, at least 1."""
+        self._number, self._seed = number, seed
+        self._rows = 0
+        self._first: list[_Candidate] = []
+        self._first_of_language: dict[str, _Candidate] = {}
+        self._first_not_ascii: _Candidate | None = None
+        self._language_bytes: dict[str, int] = {}
+
+    def add(self, batch: DecodedBatch) -> None:
+        """Consider the documents of a batch."""
+        candidates = self._candidates(batch)
+        for candidate, raw_bytes in zip(candidates, np.diff(batch.documents.offsets).tolist(), strict=True):
+            language = candidate.language
+            self._language_bytes[language] = self._language_bytes.get(language, 0) + raw_bytes
+            self._first_of_language[language] = min(candidate, self._first_of_language.get(language, candidate))
+            if not candidate.is_ascii:
+                self._first_not_ascii = min(candidate, self._first_not_ascii or candidate)
+        self._first = sorted([*self._first, *candidates])[: self._number]
+        self._rows += len(candidates)
+
+    def result(self) -> list[int]:
+        """Indices in the dataset of at most `number` documents, in the order in which they are shown."""
+        languages = sorted(self._first_of_language, key=lambda name: (-self._language_bytes[name], name))
+        largest = languages[: max(1, self._number - FREE_CHOICES)]
+        chosen = [self._first_of_language[name] for name in largest]
+        if self._first_not_ascii is not None and all(candidate.is_ascii for candidate in chosen):
+            chosen.append(self._first_not_ascii)
+        rows = [candidate.row for candidate in chosen]
+        rows += [candidate.row for candidate in self._first if candidate.row not in rows]
+        return rows[: self._number]
+
+    def _candidates(self, batch: DecodedBatch) -> list[_Candidate]:
+        ids = Documents.from_bytes([doc_id.encode() for doc_id in batch.doc_ids])
+        drawn = draws(key(self._seed, Purpose.SAMPLES), hash_strings(ids.raw, ids.offsets)).tolist()
+        documents = batch.documents
+        other_bytes = np.concatenate(([0], np.cumsum(documents.raw > MAX_ASCII)))
+        is_ascii = (np.diff(other_bytes[documents.offsets]) == 0).tolist()
+        is_short = (np.diff(documents.offsets) < MIN_SAMPLE_BYTES).tolist()
+        return [
+            _Candidate(
+                is_short=is_short[i],
+                draw=drawn[i],
+                row=self._rows + i,
+                language=batch.languages[i],
+                is_ascii=is_ascii[i],
+            )
+            for i in range(len(documents))
+        ]
 
 
-def _segmenter(manifest: Manifest) -> str | None:
-    """The compressor whose segments are drawn: neural, or else the one with most segments."""
+def segmenting_compressor(manifest: Manifest) -> str | None:
+    """The compressor whose segments are shown: neural, else the one with most, or None where all are documents."""
     if "neural" in manifest.compressors:
         return "neural"
     segments = {name: sum(shard.segments[name] for shard in manifest.shards) for name in sorted(manifest.compressors)}
-    most = max(segments, key=segments.__getitem__, default=None)
-    return most if most is not None and segments[most] > manifest.totals.written else None
+    name = max(segments, key=segments.__getitem__, default=None)
+    return name if name is not None and segments[name] > manifest.totals.written else None
 
 
-def _draw(directory: str, number: int, seed: int) -> list[int]:
-    """Row numbers in the dataset."""
-    places: list[tuple[int, int]] = []
-    languages: list[str] = []
-    raw_bytes: dict[str, int] = {}
-    plain: list[bool] = []
-    sizes: list[int] = []
-    for batch in open_shards(directory):
-        ids = [value.encode() for value in batch[DOC_ID].to_pylist()]
-        packed = Documents.from_bytes(ids)
-        drawn = draws(key(seed, PURPOSE), hash_strings(packed.raw, packed.offsets))
-        places += [(int(value), len(places) + i) for i, value in enumerate(drawn)]
-        documents = documents_from_array(batch[RAW])
-        above = np.concatenate(([0], np.cumsum(documents.raw >= 0x80)))
-        plain += (np.diff(above[documents.offsets]) == 0).tolist()
-        languages += batch[LANGUAGE].to_pylist()
-        sizes += np.diff(documents.offsets).tolist()
-    # A short document shows little; it is drawn only where there is nothing longer.
-    order = [row for _, row in sorted(places, key=lambda place: (sizes[place[1]] < EXCERPT_BYTES // 2, place))]
-    firsts: dict[str, int] = {}
-    for row in order:
-        firsts.setdefault(languages[row], row)
-        raw_bytes[languages[row]] = raw_bytes.get(languages[row], 0) + sizes[row]
-    largest = sorted(firsts, key=lambda language: (-raw_bytes[language], language))
-    chosen = [firsts[language] for language in largest[: max(1, number - 2)]]
-    other = next((row for row in order if not plain[row] and row not in chosen), None)
-    if other is not None and all(plain[row] for row in chosen):
-        chosen.append(other)
-    chosen += [row for row in order if row not in chosen]
-    return chosen[:number]
+def read_excerpts(dataset: str, rows: Sequence[int], compressor: str, scored: ScoredBytes | None) -> list[Excerpt]:
+    """The excerpts of some rows of a dataset, in their order; only the record batches that hold them are decoded."""
+    excerpts: dict[int, Excerpt] = {}
+    first_row = 0
+    for batch in open_shards(dataset):
+        for row in rows:
+            if first_row <= row < first_row + batch.num_rows:
+                excerpts[row] = _excerpt(batch.slice(row - first_row, 1), compressor, scored)
+        first_row += batch.num_rows
+    return [excerpts[row] for row in rows]
 
 
-def _sample(
-    row: pa.RecordBatch, compressor: str, entropies: Callable[[Documents], np.ndarray] | None, manifest: Manifest
-) -> Sample:
-    documents = documents_from_array(row[RAW])
-    raw = documents.raw
+def _excerpt(row: pa.RecordBatch, compressor: str, scored: ScoredBytes | None) -> Excerpt:
+    raw = documents_from_array(row[RAW]).raw
     encoding = encoding_from_array(row[compressor])
-    ends = encoding.raw_ends.astype(np.int64)
-    first, last = _excerpt(raw, ends)
-    start, stop = (int(ends[first - 1]) if first else 0), int(ends[last - 1]) if last else 0
-    symbol_ends = encoding.symbol_ends.astype(np.int64)
-    symbol_start, symbol_stop = (int(symbol_ends[first - 1]) if first else 0), int(symbol_ends[last - 1]) if last else 0
+    ends, symbol_ends = encoding.raw_ends.astype(np.int64), encoding.symbol_ends.astype(np.int64)
+    first, last = excerpt_segments(raw, ends)
+    start, stop = _before(ends, first), _before(ends, last)
+    symbol_start, symbol_stop = _before(symbol_ends, first), _before(symbol_ends, last)
     windows = encoding.window_ends
-    return Sample(
+    return Excerpt(
         doc_id=row[DOC_ID][0].as_py(),
         source=row[SOURCE][0].as_py(),
         language=row[LANGUAGE][0].as_py(),
         compressor=compressor,
         document_bytes=int(raw.size),
-        document_symbols={
-            name: int(encoding_from_array(row[name]).symbols.size) for name in sorted(manifest.compressors)
-        },
+        document_symbols=dict(_symbol_counts(row)),
         start=start,
         first_segment=first,
         raw=raw[start:stop].tobytes(),
-        score=score_name(manifest),
-        theta_bits=manifest.compressors.get("neural", {}).get("settings", {}).get("theta_bits", 0.0),
-        score_bits=_entropies(row, documents, entropies, start, stop),
+        score="entropy" if scored is None else scored.quantity,
+        theta_bits=0.0 if scored is None else scored.theta_bits,
+        score_bits=None if scored is None else _score_bits(row, raw, scored, start, stop),
         segment_ends=tuple((ends[first:last] - start).tolist()),
         symbol_ends=tuple((symbol_ends[first:last] - symbol_start).tolist()),
         symbols=tuple(encoding.symbols[symbol_start:symbol_stop].tolist()),
@@ -171,101 +161,39 @@ def _sample(
     )
 
 
-def _excerpt(raw: np.ndarray, ends: np.ndarray) -> tuple[int, int]:
-    """Segments [first, last) of about EXCERPT_BYTES from a line in a document's middle, no character cut in two."""
+def excerpt_segments(raw: np.ndarray, ends: np.ndarray) -> tuple[int, int]:
+    """Segments [first, last) of about EXCERPT_BYTES, from the start of a line in the middle of a document.
+
+    raw: uint8 [n]; ends: int64 [segments], in bytes. No character is cut in two at either end.
+    """
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1])) if ends.size else ends
-    character = (raw[starts] & 0xC0) != 0x80
+    begins_character = (raw[starts] & 0xC0) != 0x80
     middle = max(0, (raw.size - EXCERPT_BYTES) // 2)
-    lines = np.flatnonzero(raw[:middle] == 0x0A)
-    line = int(lines[-1]) + 1 if lines.size else 0
-    after = np.flatnonzero(character & (starts >= line))
-    first = int(after[0]) if after.size else 0
+    newlines = np.flatnonzero(raw[:middle] == NEWLINE)
+    line = int(newlines[-1]) + 1 if newlines.size else 0
+    possible = np.flatnonzero(begins_character & (starts >= line))
+    first = int(possible[0]) if possible.size else 0
     last = int(np.searchsorted(ends, starts[first] + EXCERPT_BYTES)) + 1 if ends.size else 0
-    while last < ends.size and not character[last]:
+    while last < ends.size and not begins_character[last]:
         last += 1
     return first, min(last, int(ends.size))
 
 
-def _entropies(
-    row: pa.RecordBatch,
-    documents: Documents,
-    entropies: Callable[[Documents], np.ndarray] | None,
-    start: int,
-    stop: int,
-) -> tuple[float, ...] | None:
+def _before(ends: np.ndarray, index: int) -> int:
+    """Where the piece with this index begins, from the ends of all pieces."""
+    return int(ends[index - 1]) if index else 0
+
+
+def _symbol_counts(row: pa.RecordBatch) -> Iterator[tuple[str, int]]:
+    for name in sorted(compressor_names(row.schema)):
+        yield name, int(encoding_from_array(row[name]).symbols.size)
+
+
+def _score_bits(row: pa.RecordBatch, raw: np.ndarray, scored: ScoredBytes, start: int, stop: int) -> tuple[float, ...]:
+    """Scores of the bytes from start to stop of the only document of a row."""
     if ENTROPY in row.schema.names:
         bits = np.asarray(row[ENTROPY][0].values)
-    elif entropies is not None:
-        # What follows a byte does not change its entropy, so the document's rest is not read.
-        bits = entropies(Documents(raw=documents.raw[:stop], offsets=np.array([0, stop], np.int64)))
     else:
-        return None
+        # The score of a byte depends on what precedes it alone, so the rest of the document is not scored.
+        bits = scored.of(Documents(raw=raw[:stop], offsets=np.array([0, stop], np.int64)))
     return tuple(bits[start:stop].astype(np.float64).tolist())
-
-
-def shade(bits: float, theta_bits: float) -> int:
-    """0 to SHADES - 1: equal steps up to θ, and on as far as there are shades."""
-    if bits > theta_bits:
-        return min(SHADES - 1, THETA_SHADE + int((bits - theta_bits) / step_bits(theta_bits)))
-    return min(THETA_SHADE - 1, max(0, int(bits / step_bits(theta_bits))))
-
-
-def step_bits(theta_bits: float) -> float:
-    """Bits from one shade to the next."""
-    return max(theta_bits, MIN_THETA_BITS) / THETA_SHADE
-
-
-def cells(sample: Sample) -> str:
-    """The excerpt as one <i> per byte, in order."""
-    segment_starts = {0, *sample.segment_ends[:-1]}
-    window_starts = set(sample.window_ends[:-1]) - segment_starts if sample.window_ends else set()
-    written = []
-    for i, (shown, kind) in enumerate(faces(sample.raw)):
-        marks = [f"h{shade(sample.score_bits[i], sample.theta_bits)}"] if sample.score_bits else []
-        marks += ["s"] * (i in segment_starts) + ["w"] * (i in window_starts) + [kind] * bool(kind)
-        focus = ' tabindex="0"' if i == 0 else ""
-        written.append(f'<i class="{" ".join(marks)}"{focus}>{shown}</i>' + "\n" * (sample.raw[i] == 0x0A))
-    return "".join(written)
-
-
-def faces(raw: bytes) -> Iterator[tuple[str, str]]:
-    """Per byte what stands in its cell, as markup, and its kind: "" text, "q" a mark for white space, "x" a number."""
-    text = raw.decode("utf-8", "surrogateescape")
-    for character in text:
-        data = character.encode("utf-8", "surrogateescape")
-        yield _face(character)
-        yield from ((f"{byte:02x}", "x") for byte in data[1:])
-
-
-@cache
-def _face(character: str) -> tuple[str, str]:
-    code = ord(character)
-    if code in NAMED:
-        return NAMED[code], "q"
-    if "\udc80" <= character <= "\udcff":
-        return f"{code - 0xDC00:02x}", "x"
-    if code < 0x20 or code == 0x7F:
-        return f"{code:02x}", "x"
-    shown = visible(character)
-    if shown != character or unicodedata.category(character).startswith("Z"):
-        return f"U+{code:04X}", "x"
-    # A mark without its letter would sit on the cell before it.
-    return html.escape("◌" + character if unicodedata.category(character).startswith("M") else character), ""
-
-
-def data(sample: Sample) -> str:
-    """What the page's script needs, as JSON of numbers."""
-    return json.dumps(
-        {
-            "start": sample.start,
-            "segment": sample.first_segment,
-            "bytes": list(sample.raw),
-            "score": sample.score,
-            "bits": None if sample.score_bits is None else [round(bits, 3) for bits in sample.score_bits],
-            "ends": sample.segment_ends,
-            "symbolEnds": sample.symbol_ends,
-            "symbols": sample.symbols,
-            "windows": sample.window_ends,
-        },
-        separators=(",", ":"),
-    )

@@ -1,8 +1,8 @@
-"""What a finished dataset holds, in numbers: one pass over its shards, memory bounded by languages and compressors.
+"""What a finished dataset holds, in numbers; memory is bounded by its languages and compressors, not by its documents.
 
-shards ── record batch ──┬─ per compressor  symbols, segments, lengths    ──► compressor rows, histograms
-                         ├─ per language    documents, bytes, symbols     ──► language rows
-                         └─ entropies       the column, the table, the LM ──► entropy histogram
+DecodedBatch ──┬─ per compressor  symbols, segments, lengths          ──► CompressorRow, Histogram
+               ├─ per language    documents, bytes, symbols           ──► LanguageRow
+               └─ scores          the column, or the boundary score's ──► Histogram
 """
 
 from __future__ import annotations
@@ -12,241 +12,138 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
-from schemas.batches import Documents, Encoding, lengths_within
+from pipeline.analysis.findings import CompressorRow, Histogram, LanguageRow, Statistics
+from pipeline.analysis.histograms import HistogramCounter
+from pipeline.analysis.one_pass import DecodedBatch
+from schemas.batches import Documents
 from schemas.errors import DatasetError
-from schemas.manifest import Manifest, open_shards
-from schemas.shards import ENTROPY, LANGUAGE, RAW, documents_from_array, encoding_from_array, list_parts
-
-Entropies = Callable[[Documents], np.ndarray]
-"""What decides boundaries, float32 [n_bytes] in bits, of every byte of some documents: its entropy or its surprisal."""
+from schemas.manifest import Manifest
+from schemas.shards import ENTROPY, list_parts
 
 MAX_SCORE_BITS = 16.0
 SCORE_BIN_BITS = 0.25
-ENTROPY_BYTES = 1 << 22
-"""Entropies that only the byte LM can tell are counted over this many bytes, the first of every batch."""
-MAX_LENGTH_BIN, MAX_COUNT_BIN = 40, 8
+MODEL_SCORED_BYTES = 1 << 22
+"""Scores that only the byte LM can compute are counted over about this many bytes, the first ones of every batch."""
+MAX_LENGTH_BIN = 40
+"""Lengths in bytes from here on are one bin."""
+MAX_SYMBOLS_BIN = 8
+"""Numbers of symbols from here on are one bin."""
 RATIO_BIN, MAX_RATIO = 0.01, 64.0
 """Bytes per symbol of a document are counted in bins of this width, so that their quartiles need no list of them."""
 QUARTILES = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CompressorRow:
-    """One compressor over the whole corpus."""
-
-    compressor: str
-    alphabet: int
-    """Symbols that it could use."""
-    alphabet_used: int
-    """Distinct symbols that it did use."""
-    symbols: int
-    segments: int
-    bytes_per_symbol: float
-    bytes_per_segment: float
-    unigram_bits_per_byte: float
-    """Entropy of the symbols, each on its own, over the raw bytes: what a model of their counts alone would pay."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LanguageRow:
-    """One compressor over the documents of one language."""
-
-    language: str
-    compressor: str
-    documents: int
-    raw_bytes: int
-    symbols: int
-    bytes_per_symbol: float
-    """All bytes over all symbols."""
-    low: float
-    """First quartile over documents, rounded down to 0.01."""
-    middle: float
-    """Median over documents, rounded down to 0.01."""
-    high: float
-    """Third quartile over documents, rounded down to 0.01."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Histogram:
-    """Counts of a quantity in bins of equal width; bin i is [first + i·width, first + (i + 1)·width)."""
+class ScoredBytes:
+    """What the boundaries of a dataset's neural encoding are cut at."""
 
     quantity: str
-    """entropy_bits or surprisal_bits, segment_bytes, segment_symbols, window_bytes."""
-    compressor: str
-    first: float
-    width: float
-    counts: tuple[int, ...]
-    open_ended: bool
-    """Whether the last bin holds all that is larger too."""
-    mean: float
-    total: int
-    """Values counted."""
+    """`surprisal` where pairs of bytes decide, `entropy` where the byte LM does."""
+    theta_bits: float
+    """A boundary precedes every byte whose score is above this."""
+    needs_model: bool
+    """Whether the byte LM has to read the bytes, which is slow; if not, a table holds every score."""
+    of: Callable[[Documents], np.ndarray]
+    """float32 [n_bytes] in bits, of every byte of some documents. A byte's score depends on what precedes it alone."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statistics:
-    """All tables of a corpus."""
-
-    documents: int
-    raw_bytes: int
-    compressors: tuple[CompressorRow, ...]
-    languages: tuple[LanguageRow, ...]
-    """By bytes, the largest language first, and by compressor in the manifest's order."""
-    histograms: tuple[Histogram, ...]
-
-
-def corpus_statistics(
-    directory: str, manifest: Manifest, entropies: Entropies | None = None, *, entropies_are_cheap: bool = False
-) -> Statistics:
-    """Count everything in the shards of a finished dataset; DatasetError where the manifest says otherwise.
-
-    `entropies` tells those of a dataset without the entropy column; if it is not cheap it is asked for about
-    ENTROPY_BYTES bytes only.
-    """
-    names = sorted(manifest.compressors)
-    tally = _Tally({name: manifest.compressors[name]["alphabet_size"] for name in names}, score_name(manifest))
-    limit_bytes = None if entropies_are_cheap else ENTROPY_BYTES // max(1, len(manifest.shards))
-    for batch in open_shards(directory):
-        tally.add(batch)
-        bits = _batch_entropies(batch, entropies, limit_bytes)
-        if bits is not None:
-            tally.entropy.add(bits)
-    tally.check(manifest)
-    return tally.statistics()
-
-
-def score_name(manifest: Manifest) -> str:
-    """What the neural compressor cuts at: `surprisal` where byte pairs decide, else `entropy` under the byte LM."""
-    settings = manifest.compressors.get("neural", {}).get("settings", {})
-    return "surprisal" if settings.get("entropy_context_bytes", 0) is None else "entropy"
-
-
-def _batch_entropies(batch: pa.RecordBatch, entropies: Entropies | None, limit_bytes: int | None) -> np.ndarray | None:
-    if ENTROPY in batch.schema.names:
-        return list_parts(batch[ENTROPY], ENTROPY)[0]
-    if entropies is None:
-        return None
-    documents = documents_from_array(batch[RAW])
-    if limit_bytes is not None:
-        n = int(np.searchsorted(documents.offsets, limit_bytes))
-        offsets = np.minimum(documents.offsets[: n + 1], limit_bytes)
-        documents = Documents(raw=documents.raw[: offsets[-1]], offsets=offsets)
-    return entropies(documents)
-
-
-class _Counter:
-    """A histogram in the making."""
-
-    def __init__(self, first: float, width: float, bins: int, *, open_ended: bool) -> None:
-        self.first, self.width, self.open_ended = first, width, open_ended
-        self.counts = np.zeros(bins, np.int64)
-        self.sum = 0.0
-
-    def add(self, values: np.ndarray) -> None:
-        bins = ((values - self.first) / self.width).astype(np.int64)
-        self.counts += np.bincount(np.clip(bins, 0, self.counts.size - 1), minlength=self.counts.size)
-        self.sum += float(values.sum(dtype=np.float64))
-
-    def quantile(self, share: float) -> float:
-        """The lower edge of the bin in which this share of the values is reached."""
-        position = np.searchsorted(np.cumsum(self.counts), share * self.counts.sum())
-        return round(self.first + self.width * int(min(position, self.counts.size - 1)), 6)
-
-    def histogram(self, quantity: str, compressor: str) -> Histogram:
-        total = int(self.counts.sum())
-        used = int(np.flatnonzero(self.counts).max(initial=0)) + 1
-        return Histogram(
-            quantity=quantity,
-            compressor=compressor,
-            first=self.first,
-            width=self.width,
-            counts=tuple(self.counts[:used].tolist()),
-            open_ended=self.open_ended and used == self.counts.size,
-            mean=self.sum / max(1, total),
-            total=total,
-        )
-
-
-class _Group:
+class _LanguageCounts:
     """Documents of one language in one encoding."""
 
     def __init__(self) -> None:
         self.documents = self.raw_bytes = self.symbols = 0
-        self.ratios = _Counter(0.0, RATIO_BIN, int(MAX_RATIO / RATIO_BIN), open_ended=True)
+        self.ratios = HistogramCounter(0.0, RATIO_BIN, int(MAX_RATIO / RATIO_BIN), open_ended=True)
+
+    def add(self, raw_bytes: np.ndarray, symbols: np.ndarray) -> None:
+        """Count documents by their lengths in bytes and in symbols, both int64 [n]."""
+        self.documents += raw_bytes.size
+        self.raw_bytes += int(raw_bytes.sum())
+        self.symbols += int(symbols.sum())
+        self.ratios.add(raw_bytes / np.maximum(1, symbols))
 
 
-class _Tally:
-    """Everything that one pass counts."""
+class StatisticsCounter:
+    """Collects the Statistics of a dataset."""
 
-    def __init__(self, alphabets: dict[str, int], score: str) -> None:
-        self.score = score
-        self.documents = self.raw_bytes = 0
-        self.symbols = {name: np.zeros(size, np.int64) for name, size in alphabets.items()}
-        self.segments = dict.fromkeys(alphabets, 0)
-        self.languages: dict[tuple[str, str], _Group] = defaultdict(_Group)
-        self.entropy = _Counter(0.0, SCORE_BIN_BITS, int(MAX_SCORE_BITS / SCORE_BIN_BITS), open_ended=True)
-        self.lengths: dict[tuple[str, str], _Counter] = {}
+    def __init__(self, manifest: Manifest, scored: ScoredBytes | None = None) -> None:
+        """scored: what boundaries are cut at; None for a dataset without the neural compressor."""
+        self._manifest, self._scored = manifest, scored
+        self._documents = self._raw_bytes = 0
+        alphabets = {name: manifest.compressors[name]["alphabet_size"] for name in sorted(manifest.compressors)}
+        self._symbols = {name: np.zeros(size, np.int64) for name, size in alphabets.items()}
+        self._segments = dict.fromkeys(alphabets, 0)
+        self._languages: dict[tuple[str, str], _LanguageCounts] = defaultdict(_LanguageCounts)
+        self._scores = HistogramCounter(0.0, SCORE_BIN_BITS, int(MAX_SCORE_BITS / SCORE_BIN_BITS), open_ended=True)
+        self._lengths: dict[tuple[str, str], HistogramCounter] = {}
         for name in alphabets:
-            self.lengths["segment_bytes", name] = _Counter(1.0, 1.0, MAX_LENGTH_BIN, open_ended=True)
-            self.lengths["segment_symbols", name] = _Counter(1.0, 1.0, MAX_COUNT_BIN, open_ended=True)
-            self.lengths["window_bytes", name] = _Counter(1.0, 1.0, MAX_LENGTH_BIN, open_ended=True)
+            self._lengths["segment_bytes", name] = HistogramCounter(1.0, 1.0, MAX_LENGTH_BIN, open_ended=True)
+            self._lengths["segment_symbols", name] = HistogramCounter(1.0, 1.0, MAX_SYMBOLS_BIN, open_ended=True)
+            self._lengths["window_bytes", name] = HistogramCounter(1.0, 1.0, MAX_LENGTH_BIN, open_ended=True)
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        lengths = np.diff(documents_from_array(batch[RAW]).offsets)
-        self.documents += batch.num_rows
-        self.raw_bytes += int(lengths.sum())
-        labels = batch[LANGUAGE].to_pylist()
-        known = sorted(set(labels))
-        group = np.searchsorted(known, labels) if known else np.empty(0, np.int64)
-        for name in self.symbols:
-            encoding = encoding_from_array(batch[name])
-            self._count_encoding(name, encoding)
-            counts = np.diff(encoding.symbol_offsets)
+    def add(self, batch: DecodedBatch) -> None:
+        """Count the documents of a batch."""
+        raw_bytes = np.diff(batch.documents.offsets)
+        self._documents += raw_bytes.size
+        self._raw_bytes += int(raw_bytes.sum())
+        known = sorted(set(batch.languages))
+        language_of = np.searchsorted(known, batch.languages) if known else np.empty(0, np.int64)
+        for name in self._symbols:
+            self._count_pieces(name, batch)
+            symbols = np.diff(batch.encoding(name).symbol_offsets)
             for i, language in enumerate(known):
-                self._count_documents(self.languages[language, name], lengths[group == i], counts[group == i])
+                own = language_of == i
+                self._languages[language, name].add(raw_bytes[own], symbols[own])
+        bits = self._score_bits(batch)
+        if bits is not None:
+            self._scores.add(bits)
 
-    @staticmethod
-    def _count_documents(group: _Group, lengths: np.ndarray, symbols: np.ndarray) -> None:
-        group.documents += lengths.size
-        group.raw_bytes += int(lengths.sum())
-        group.symbols += int(symbols.sum())
-        group.ratios.add(lengths / np.maximum(1, symbols))
-
-    def _count_encoding(self, name: str, encoding: Encoding) -> None:
-        self.symbols[name] += np.bincount(encoding.symbols, minlength=self.symbols[name].size)
-        self.segments[name] += encoding.raw_ends.size
-        pieces = {"segment_bytes": (encoding.raw_ends, encoding.segment_offsets)}
-        pieces["segment_symbols"] = (encoding.symbol_ends, encoding.segment_offsets)
-        if encoding.window_ends is not None:
-            pieces["window_bytes"] = (encoding.window_ends, encoding.symbol_offsets)
-        for quantity, (ends, offsets) in pieces.items():
-            self.lengths[quantity, name].add(lengths_within(ends, offsets))
-
-    def check(self, manifest: Manifest) -> None:
-        """DatasetError unless the manifest's totals are those of the shards."""
-        totals = manifest.totals
-        found: dict[str, object] = {"documents": self.documents, "raw bytes": self.raw_bytes}
-        stated: dict[str, object] = {"documents": totals.written, "raw bytes": totals.raw_bytes}
-        for name, counts in self.symbols.items():
-            found[f"{name} symbols"], stated[f"{name} symbols"] = int(counts.sum()), totals.symbols[name]
-        for what, value in stated.items():
-            if found[what] != value:
-                raise DatasetError(f"the shards hold {found[what]} {what}, the manifest says {value}: write them again")
-
-    def statistics(self) -> Statistics:
+    def result(self) -> Statistics:
+        """The Statistics of all batches; DatasetError unless they hold what the manifest says."""
+        self._check()
         return Statistics(
-            documents=self.documents,
-            raw_bytes=self.raw_bytes,
-            compressors=tuple(self._compressor(name) for name in self.symbols),
-            languages=tuple(self._languages()),
+            documents=self._documents,
+            raw_bytes=self._raw_bytes,
+            compressors=tuple(self._compressor_row(name) for name in self._symbols),
+            languages=tuple(self._language_rows()),
             histograms=tuple(self._histograms()),
         )
 
-    def _compressor(self, name: str) -> CompressorRow:
-        counts = self.symbols[name]
-        symbols, segments = int(counts.sum()), self.segments[name]
+    def _count_pieces(self, name: str, batch: DecodedBatch) -> None:
+        pieces, counts = batch.pieces(name), self._symbols[name]
+        counts += np.bincount(batch.encoding(name).symbols, minlength=counts.size)
+        self._segments[name] += pieces.segment_bytes.size
+        self._lengths["segment_bytes", name].add(pieces.segment_bytes)
+        self._lengths["segment_symbols", name].add(pieces.segment_symbols)
+        if pieces.window_bytes is not None:
+            self._lengths["window_bytes", name].add(pieces.window_bytes)
+
+    def _score_bits(self, batch: DecodedBatch) -> np.ndarray | None:
+        """Scores float32 of the bytes of a batch, or of its first ones where they are slow to compute."""
+        if self._scored is None:
+            return None
+        if ENTROPY in batch.rows.schema.names:
+            return list_parts(batch.rows[ENTROPY], ENTROPY)[0]
+        if not self._scored.needs_model:
+            return self._scored.of(batch.documents)
+        limit_bytes = MODEL_SCORED_BYTES // max(1, len(self._manifest.shards))
+        return self._scored.of(_first_bytes(batch.documents, limit_bytes))
+
+    def _check(self) -> None:
+        totals = self._manifest.totals
+        counted = {"documents": self._documents, "raw bytes": self._raw_bytes}
+        stated = {"documents": totals.written, "raw bytes": totals.raw_bytes}
+        for name, counts in self._symbols.items():
+            counted[f"{name} symbols"], stated[f"{name} symbols"] = int(counts.sum()), totals.symbols[name]
+        for what, value in stated.items():
+            if counted[what] != value:
+                raise DatasetError(
+                    f"the shards hold {counted[what]} {what}, the manifest says {value}: write them again"
+                )
+
+    def _compressor_row(self, name: str) -> CompressorRow:
+        counts = self._symbols[name]
+        symbols, segments = int(counts.sum()), self._segments[name]
         shares = counts[counts > 0] / max(1, symbols)
         return CompressorRow(
             compressor=name,
@@ -254,15 +151,15 @@ class _Tally:
             alphabet_used=int(shares.size),
             symbols=symbols,
             segments=segments,
-            bytes_per_symbol=self.raw_bytes / max(1, symbols),
-            bytes_per_segment=self.raw_bytes / max(1, segments),
-            unigram_bits_per_byte=float(-(shares * np.log2(shares)).sum()) * symbols / max(1, self.raw_bytes),
+            bytes_per_symbol=self._raw_bytes / max(1, symbols),
+            bytes_per_segment=self._raw_bytes / max(1, segments),
+            unigram_bits_per_byte=float(-(shares * np.log2(shares)).sum()) * symbols / max(1, self._raw_bytes),
         )
 
-    def _languages(self) -> Iterator[LanguageRow]:
-        by_size = sorted(self.languages, key=lambda pair: (-self.languages[pair].raw_bytes, pair))
+    def _language_rows(self) -> Iterator[LanguageRow]:
+        by_size = sorted(self._languages, key=lambda pair: (-self._languages[pair].raw_bytes, pair))
         for language, name in by_size:
-            group = self.languages[language, name]
+            group = self._languages[language, name]
             low, middle, high = (group.ratios.quantile(share) for share in QUARTILES)
             yield LanguageRow(
                 language=language,
@@ -277,10 +174,17 @@ class _Tally:
             )
 
     def _histograms(self) -> Iterator[Histogram]:
-        if self.entropy.counts.any():
-            yield self.entropy.histogram(f"{self.score}_bits", "neural")
-        for (quantity, name), counter in self.lengths.items():
+        if self._scored is not None and self._scores.counts.any():
+            yield self._scores.histogram(f"{self._scored.quantity}_bits", "neural")
+        for (quantity, name), counter in self._lengths.items():
             # A segment that is a whole document, or always one symbol, has no distribution worth a picture.
-            whole = self.segments[name] <= self.documents
+            whole = self._segments[name] <= self._documents
             if not whole and np.count_nonzero(counter.counts) > 1:
                 yield counter.histogram(quantity, name)
+
+
+def _first_bytes(documents: Documents, limit_bytes: int) -> Documents:
+    """The first documents, the last of them cut, so that they have at most `limit_bytes` bytes."""
+    n = int(np.searchsorted(documents.offsets, limit_bytes))
+    offsets = np.minimum(documents.offsets[: n + 1], limit_bytes)
+    return Documents(raw=documents.raw[: offsets[-1]], offsets=offsets)

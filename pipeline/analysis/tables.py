@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
-from pipeline.analysis.report.page import Findings
+from pipeline.analysis.findings import Findings
 from schemas.files import canonical_json
 
 DIGITS = 6
-"""Decimals of a number in a table."""
+"""Decimals of a floating-point number in a table."""
 
 
 def table_files(findings: Findings) -> dict[str, bytes]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from pipeline.analysis.collisions import CollisionTable
-from pipeline.analysis.common_prefix import LONG_SHARE, PrefixShares
+from pipeline.analysis.findings import LONG_PREFIX_SHARE, CollisionTable, PrefixShares
 from pipeline.analysis.report.figures import categories
 from pipeline.analysis.report.markup import Column, count, decimal, element, percent, table, text
-from pipeline.analysis.samples import faces
+from pipeline.analysis.report.sample_cells import faces
 
 INTRODUCTION = (
     "A code does not say how many bytes it stands for, so different chunks may share one. A shard keeps the counts of "
@@ -53,7 +52,7 @@ def _numbers(tables: Sequence[CollisionTable]) -> str:
 
 
 def _prefixes(tables: Sequence[CollisionTable]) -> str:
-    titles = (f"pairs ≥ {LONG_SHARE:g}", "mean", f"occurrences ≥ {LONG_SHARE:g}", "mean by occurrence")
+    titles = (f"pairs ≥ {LONG_PREFIX_SHARE:g}", "mean", f"occurrences ≥ {LONG_PREFIX_SHARE:g}", "mean by occurrence")
     columns = [Column(title="common prefix", number=False), Column(title="pairs"), *(Column(title=t) for t in titles)]
     rows = []
     for one in tables:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pipeline.analysis.frontier import FrontierRow
+from pipeline.analysis.findings import FrontierRow, StabilityRow
 from pipeline.analysis.report.figures import NARROW, WIDE, both_widths, css, marker
 from pipeline.analysis.report.markup import element, interval, percent
 from pipeline.analysis.report.svg import Plot
-from pipeline.analysis.stability import StabilityRow
 
 DISTANCES = {0.0: "0", 0.2: "0.2", 0.4: "0.4", 0.6: "0.6", 0.8: "0.8", 1.0: "1"}
 KINDS = {"delete": "deleted", "insert": "inserted", "substitute": "substituted"}

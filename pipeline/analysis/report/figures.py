@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from pipeline.analysis.findings import Histogram, LanguageRow
 from pipeline.analysis.report.markup import count, decimal, element, text
 from pipeline.analysis.report.svg import MARKERS, Plot, line
-from pipeline.analysis.statistics import Histogram, LanguageRow
 
 MARKS = {"raw": "cross", "neural": "circle", "tokenizer": "diamond", "gzip": "square", "token_bytes": "triangle"}
 """Every compressor has one marker and one colour on the whole page."""

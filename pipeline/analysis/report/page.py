@@ -11,43 +11,19 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from pipeline.analysis.collisions import CollisionTable
-from pipeline.analysis.frontier import FrontierRow
+from pipeline.analysis.findings import Findings, LanguageRow
 from pipeline.analysis.report import samples as report_samples
-from pipeline.analysis.report import stability as report_distances
+from pipeline.analysis.report import stability as report_stability
 from pipeline.analysis.report.collisions import collision_section
 from pipeline.analysis.report.figures import SCORES, histogram, key_mark, languages
 from pipeline.analysis.report.markup import Column, count, decimal, element, percent, table, text
-from pipeline.analysis.samples import Sample
-from pipeline.analysis.stability import StabilityRow
-from pipeline.analysis.statistics import LanguageRow, Statistics, score_name
 from schemas.manifest import Manifest
 
 LANGUAGES_LISTED = 15
 QUANTITY_ORDER = (*SCORES, "segment_bytes", "segment_symbols", "window_bytes")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
-    """All that a report says."""
-
-    dataset: str
-    """The name of the dataset's directory."""
-    command: str
-    """What makes this report again."""
-    manifest: Manifest
-    manifest_digest: str
-    statistics: Statistics
-    stability: Sequence[StabilityRow]
-    frontier: Sequence[FrontierRow]
-    texts_note: str
-    """Which texts the distances were measured on."""
-    collisions: Sequence[CollisionTable]
-    samples: Sequence[Sample]
 
 
 def report_html(findings: Findings) -> bytes:
@@ -55,12 +31,14 @@ def report_html(findings: Findings) -> bytes:
     here = Path(__file__).parent
     style, script = ((here / f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
     sections = {
-        "Stability": report_distances.section(findings.stability, findings.frontier, findings.texts_note),
+        "Stability": report_stability.section(
+            findings.stability, findings.frontier, findings.texts_note, findings.frontier_note
+        ),
         "Collisions": collision_section(findings.collisions),
         "Corpus": _corpus(findings),
         "Compressors": _compressors(findings),
         "Distributions": _distributions(findings),
-        "Samples": report_samples.section(findings.samples),
+        "Samples": report_samples.section(findings.excerpts),
     }
     sections = {title: content for title, content in sections.items() if content}
     page = Template((here / "page.html").read_text("utf-8")).substitute(
@@ -84,10 +62,6 @@ def _digest(content: str) -> str:
     return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
-def _theta_bits(manifest: Manifest) -> float | None:
-    return manifest.compressors.get("neural", {}).get("settings", {}).get("theta_bits")
-
-
 def _provenance(findings: Findings) -> str:
     words = f"Made by {element('code', text(findings.command))} from the manifest with sha256 "
     return element("p", words + element("code", text(findings.manifest_digest)), class_="made")
@@ -105,7 +79,7 @@ def _lead(findings: Findings) -> str:
 
 def _glance(findings: Findings) -> str:
     """Shortness and stability of each encoding, side by side."""
-    main = {row.compressor: row for row in report_distances.main_rows(findings.stability)}
+    main = {row.compressor: row for row in report_stability.main_rows(findings.stability)}
     columns = [Column(title="encoding", number=False), Column(title="bytes per symbol"), Column(title="distance")]
     columns += [Column(title="95 % interval")]
     ratios = {row.compressor: row.bytes_per_symbol for row in findings.statistics.compressors}
@@ -122,7 +96,7 @@ def _glance(findings: Findings) -> str:
                 f"{distance.low:.3f} to {distance.high:.3f}" if distance else "",
             ]
         )
-    edit = report_distances.main_edit(findings.stability)
+    edit = report_stability.main_edit(findings.stability)
     caption = "Bytes per symbol over the whole corpus"
     caption += f"; median distance of the symbols after {edit}" if edit else ""
     return table(caption, columns, rows, name="glance")
@@ -221,7 +195,7 @@ def _value(value: object) -> str:
 
 
 def _distributions(findings: Findings) -> str:
-    theta = _theta_bits(findings.manifest)
+    theta = findings.theta_bits
     order = {quantity: i for i, quantity in enumerate(QUANTITY_ORDER)}
     panels = []
     for data in sorted(findings.statistics.histograms, key=lambda data: (order[data.quantity], data.compressor)):
@@ -229,7 +203,6 @@ def _distributions(findings: Findings) -> str:
         panels.append(histogram(data, mark))
     if not panels:
         return ""
-    score = score_name(findings.manifest)
-    words = f"A boundary stands before every byte whose {score} is above θ. "
+    words = f"A boundary stands before every byte whose {findings.score} is above θ. "
     words += "Bars are shares; the counts are in histograms.csv and under the pointer."
     return element("p", words) + element("div", "".join(panels), class_="panels")

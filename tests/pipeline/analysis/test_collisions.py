@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis.collisions import LEVELS, chunk_frame, collision_table
+from pipeline.analysis.collisions import LEVELS, CollisionCounter
 from pipeline.analysis.common_prefix import (
     PAIRS_PER_CODE,
     chunk_pairs,
@@ -22,7 +22,9 @@ from pipeline.analysis.common_prefix import (
     tail_counts,
     tail_kind,
 )
-from schemas.errors import SettingsError
+from pipeline.analysis.findings import CollisionTable
+from pipeline.analysis.one_pass import collect
+from schemas.errors import DatasetError, SettingsError
 from schemas.manifest import open_shards
 from schemas.views import paired_view, window_view
 from tests.pipeline.runs import Preprocess
@@ -39,6 +41,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, preprocess: Preprocess) ->
         (corpus / f"{i}.py").write_text(f"{lines}# {noise}\n")
     assert preprocess(corpus, directory / "data", "--compressors", "neural,gzip") == 0
     return str(directory / "data")
+
+
+def counted(dataset: str, level: str, compressor: str = "neural") -> CollisionCounter:
+    counter = CollisionCounter(compressor, level)
+    collect(dataset, [counter])
+    return counter
+
+
+def collision_table(dataset: str, level: str) -> CollisionTable:
+    return counted(dataset, level).result()
 
 
 def plain_counts(dataset: str, level: str) -> dict[tuple[tuple[int, ...], bytes], int]:
@@ -58,10 +70,10 @@ def plain_counts(dataset: str, level: str) -> dict[tuple[tuple[int, ...], bytes]
 @pytest.mark.parametrize("level", LEVELS)
 def test_counts_are_those_of_a_plain_dictionary(dataset: str, level: str) -> None:
     wanted = plain_counts(dataset, level)
-    frame = chunk_frame(dataset, "neural", level)
+    frame = counted(dataset, level).frame()
     assert len(frame) == len(wanted)
     assert frame["count"].sum() == sum(wanted.values())
-    found = collision_table(dataset, "neural", level)
+    found = collision_table(dataset, level)
     chunks: dict[tuple[int, ...], set[bytes]] = defaultdict(set)
     for code, chunk in wanted:
         chunks[code].add(chunk)
@@ -81,21 +93,23 @@ def test_counts_are_those_of_a_plain_dictionary(dataset: str, level: str) -> Non
 
 def test_first_windows_collide_only_with_their_own_prefixes(dataset: str) -> None:
     """One context, one arithmetic code: windows with one name are nested intervals, so one begins with the other."""
-    frame = chunk_frame(dataset, "neural", "first-window")
+    frame = counted(dataset, "first-window").frame()
     for _, bucket in frame.groupby("code"):
         ordered = sorted(bucket["chunk"], key=len)
         assert all(b.startswith(a) for a, b in combinations(ordered, 2))
 
 
 def test_equal_datasets_give_equal_tables(dataset: str) -> None:
-    assert collision_table(dataset, "neural", "window") == collision_table(dataset, "neural", "window")
+    assert collision_table(dataset, "window") == collision_table(dataset, "window")
 
 
-def test_what_cannot_be_counted_is_refused(dataset: str) -> None:
+def test_what_has_no_counts_is_refused(dataset: str) -> None:
     with pytest.raises(SettingsError, match="choose one of segment"):
-        collision_table(dataset, "neural", "byte")
+        CollisionCounter("neural", "byte")
     with pytest.raises(SettingsError, match="such as those of neural"):
-        collision_table(dataset, "gzip", "segment")
+        counted(dataset, "segment", "gzip")
+    with pytest.raises(DatasetError, match="'gzip' has no windows; count its collisions by segment"):
+        counted(dataset, "window", "gzip")
 
 
 @given(st.binary(max_size=6), st.binary(max_size=6))
@@ -160,5 +174,5 @@ def test_nothing_collides_in_nothing() -> None:
 
 
 def test_examples_are_the_most_frequent(dataset: str) -> None:
-    totals = [example.occurrences for example in collision_table(dataset, "neural", "window").examples]
+    totals = [example.occurrences for example in collision_table(dataset, "window").examples]
     assert totals == sorted(totals, reverse=True)

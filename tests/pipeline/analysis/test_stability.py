@@ -9,8 +9,8 @@ import pytest
 
 from kernels.codebook import Codebook
 from pipeline.analysis.frontier import CONTEXTS, QUANTILES, frontier_rows, neural_variants
-from pipeline.analysis.stability import distances, median_interval, spelled, stability_rows, symbols_of
-from pipeline.analysis.texts import head, held_out_texts
+from pipeline.analysis.stability import distances, median_interval, stability_rows, symbols_of, symbols_of_texts
+from pipeline.analysis.texts import head
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.registry import dataset_compressors
@@ -19,6 +19,7 @@ from schemas.batches import Documents
 from schemas.errors import DatasetError, SettingsError
 from schemas.held_out import is_held_out
 from schemas.manifest import read_manifest
+from tests.pipeline.analysis.measuring import held_out_texts
 from tests.pipeline.runs import Preprocess
 
 TEXTS = [(f"t{i}", f"def function_{i}(value):\n    return value * {i}\n" * (2 + i)) for i in range(5)]
@@ -99,7 +100,7 @@ def test_every_context_and_threshold_has_a_row(
     assert rows == frontier_rows(neural, TEXTS, seed=0)
 
 
-def test_a_variant_spells_as_a_compressor_of_its_own(preprocess: Preprocess, corpus: Path, tmp_path: Path) -> None:
+def test_a_variant_encodes_as_a_compressor_of_its_own(preprocess: Preprocess, corpus: Path, tmp_path: Path) -> None:
     """Shared entropies and a shared book change no symbol."""
     assert preprocess(corpus, tmp_path / "data", "--compressors", "neural") == 0
     dataset = str(tmp_path / "data")
@@ -114,10 +115,10 @@ def test_a_variant_spells_as_a_compressor_of_its_own(preprocess: Preprocess, cor
             assert symbols_of(variant, documents) == symbols_of(alone, documents)
 
 
-def test_spelled_in_company_as_alone() -> None:
+def test_a_text_has_the_same_symbols_alone_and_among_others() -> None:
     gzip = GzipCompressor()
     texts = [text for _, text in TEXTS]
-    assert spelled(gzip, texts) == [spelled(gzip, [text])[0] for text in texts]
+    assert symbols_of_texts(gzip, texts) == [symbols_of_texts(gzip, [text])[0] for text in texts]
 
 
 def test_held_out_texts_are_held_out_and_files_fill_up(preprocess: Preprocess, corpus: Path, tmp_path: Path) -> None:
@@ -128,24 +129,24 @@ def test_held_out_texts_are_held_out_and_files_fill_up(preprocess: Preprocess, c
         (more / f"{i}.py").write_text(f"# file {i}\n" * 20)
     (more / "binary").write_bytes(b"\xff\xfe" * 100)
     (more / "0.broken.py").write_bytes(b"more than 100 bytes, \xff\xfe" * 10)
-    texts, note = held_out_texts(str(tmp_path / "data"), limit=12, max_bytes=100, extra=str(more))
+    texts, note = held_out_texts(tmp_path / "data", limit=12, max_bytes=100, extra=more)
     assert len(texts) == 12
     documents = [name for name, _ in texts if not name.endswith(".py")]
-    everything, _ = held_out_texts(str(tmp_path / "data"), limit=99, max_bytes=100, extra=str(more))
+    everything, _ = held_out_texts(tmp_path / "data", limit=99, max_bytes=100, extra=more)
     assert not {"binary", "0.broken.py"} & {name for name, _ in everything}
     assert all(is_held_out(name, HELD_OUT_SHARE) for name in documents)
     assert f"{len(documents)} held-out documents" in note
     assert all(len(text.encode()) <= 100 for _, text in texts)
-    assert (texts, note) == held_out_texts(str(tmp_path / "data"), limit=12, max_bytes=100, extra=str(more))
+    assert (texts, note) == held_out_texts(tmp_path / "data", limit=12, max_bytes=100, extra=more)
 
 
 def test_a_dataset_without_held_out_texts_says_so(preprocess: Preprocess, tmp_path: Path) -> None:
     (tmp_path / "one.jsonl").write_text('{"text": "short"}\n')
     assert preprocess(tmp_path / "one.jsonl", tmp_path / "data", "--compressors", "gzip") == 0
     with pytest.raises(DatasetError, match="--texts"):
-        held_out_texts(str(tmp_path / "data"), limit=5, max_bytes=100)
+        held_out_texts(tmp_path / "data", limit=5, max_bytes=100)
     with pytest.raises(SettingsError, match="is not a directory"):
-        held_out_texts(str(tmp_path / "data"), limit=5, max_bytes=100, extra=str(tmp_path / "nowhere"))
+        held_out_texts(tmp_path / "data", limit=5, max_bytes=100, extra=tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(("raw", "wanted"), [(b"", ""), ("aé".encode(), "a"), ("éa".encode(), "é")])

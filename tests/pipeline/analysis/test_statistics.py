@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.analysis.statistics import Histogram, Statistics, _Counter, corpus_statistics
+from pipeline.analysis.findings import Histogram, Statistics
+from pipeline.analysis.histograms import HistogramCounter
 from schemas.batches import Documents, lengths_within
 from schemas.errors import DatasetError
 from schemas.manifest import read_manifest
+from tests.pipeline.analysis.measuring import scored_by, statistics_of
 from tests.pipeline.runs import ALL_COMPRESSORS, Preprocess, rows
 from tests.schemas.shard_samples import CORPORA, Text, encoding_of
 
@@ -28,10 +30,7 @@ def lengths(ends: list[int]) -> list[int]:
 @pytest.fixture(scope="module")
 def counted(finished: Path) -> Statistics:
     """Statistics of the finished dataset, its entropies faked by the bytes."""
-    dataset = finished / "out"
-    return corpus_statistics(
-        str(dataset), read_manifest(dataset), lambda documents: documents.raw / np.float32(32), entropies_are_cheap=True
-    )
+    return statistics_of(finished / "out", scored_by(lambda documents: documents.raw / np.float32(32)))
 
 
 def histogram(found: Statistics, quantity: str, compressor: str) -> Histogram:
@@ -53,11 +52,11 @@ def test_totals_are_the_manifests(counted: Statistics, finished: Path) -> None:
 
 @pytest.mark.parametrize("name", ALL_COMPRESSORS.split(","))
 def test_compressors_as_a_slow_count_finds_them(name: str, counted: Statistics, finished: Path) -> None:
-    spelled = rows(finished / "out")[name].to_pylist()
-    symbols = Counter(symbol for value in spelled for symbol in value["symbols"])
+    encoded = rows(finished / "out")[name].to_pylist()
+    symbols = Counter(symbol for value in encoded for symbol in value["symbols"])
     (row,) = [row for row in counted.compressors if row.compressor == name]
     assert row.alphabet_used == len(symbols)
-    assert row.segments == sum(len(value["raw_ends"]) for value in spelled)
+    assert row.segments == sum(len(value["raw_ends"]) for value in encoded)
     n = symbols.total()
     bits = -sum(k * math.log2(k / n) for k in symbols.values())
     assert row.unigram_bits_per_byte == pytest.approx(bits / counted.raw_bytes)
@@ -65,13 +64,13 @@ def test_compressors_as_a_slow_count_finds_them(name: str, counted: Statistics, 
 
 
 def test_lengths_as_a_slow_count_finds_them(counted: Statistics, finished: Path) -> None:
-    spelled = rows(finished / "out")["neural"].to_pylist()
+    encoded = rows(finished / "out")["neural"].to_pylist()
     for quantity, field in {
         "segment_bytes": "raw_ends",
         "segment_symbols": "symbol_ends",
         "window_bytes": "window_ends",
     }.items():
-        slow = Counter(length for value in spelled for length in lengths(value[field]))
+        slow = Counter(length for value in encoded for length in lengths(value[field]))
         found = histogram(counted, quantity, "neural")
         assert found.total == slow.total()
         assert found.mean == pytest.approx(sum(k * v for k, v in slow.items()) / slow.total())
@@ -102,7 +101,7 @@ def test_entropies_are_counted_once_each(counted: Statistics, finished: Path) ->
 
 
 def test_without_entropies_there_is_no_such_histogram(finished: Path) -> None:
-    found = corpus_statistics(str(finished / "out"), read_manifest(finished / "out"))
+    found = statistics_of(finished / "out")
     assert not [h for h in found.histograms if h.quantity == "entropy_bits"]
 
 
@@ -114,15 +113,19 @@ def test_costly_entropies_are_asked_for_a_little(finished: Path, monkeypatch: py
         assert documents.offsets[-1] == documents.raw.size
         return np.ones(documents.raw.size, np.float32)
 
-    monkeypatch.setattr("pipeline.analysis.statistics.ENTROPY_BYTES", 4 * 70)
-    corpus_statistics(str(finished / "out"), read_manifest(finished / "out"), entropies)
+    monkeypatch.setattr("pipeline.analysis.statistics.MODEL_SCORED_BYTES", 4 * 70)
+    statistics_of(finished / "out", scored_by(entropies, needs_model=True))
     assert asked and max(asked) <= 70
 
 
 def test_the_column_is_taken_where_there_is_one(tmp_path: Path, finished: Path, preprocess: Preprocess) -> None:
     options = ("--shards", "1", "--write-entropy", "--compressors", "neural")
     assert preprocess(finished / "corpus" / "a.jsonl", tmp_path / "out", *options) == 0
-    found = corpus_statistics(str(tmp_path / "out"), read_manifest(tmp_path / "out"))
+
+    def unused(documents: Documents) -> np.ndarray:
+        raise AssertionError("the column holds the scores")
+
+    found = statistics_of(tmp_path / "out", scored_by(unused))
     values = np.concatenate([np.asarray(row.values) for row in rows(tmp_path / "out")["entropy"]])
     assert histogram(found, "entropy_bits", "neural").mean == pytest.approx(float(values.mean()), rel=1e-5)
 
@@ -131,7 +134,7 @@ def test_a_manifest_that_says_otherwise(finished: Path) -> None:
     manifest = read_manifest(finished / "out")
     wrong = replace(manifest, totals=replace(manifest.totals, raw_bytes=1))
     with pytest.raises(DatasetError, match="the shards hold .* raw bytes, the manifest says 1"):
-        corpus_statistics(str(finished / "out"), wrong)
+        statistics_of(finished / "out", manifest=wrong)
 
 
 @given(CORPORA)
@@ -146,7 +149,7 @@ def test_lengths_within_documents(texts: list[Text]) -> None:
 
 @given(st.lists(st.integers(1, 60)))
 def test_a_counter_conserves_its_values(values: list[int]) -> None:
-    counter = _Counter(1.0, 1.0, 40, open_ended=True)
+    counter = HistogramCounter(1.0, 1.0, 40, open_ended=True)
     for part in (values[::2], values[1::2]):
         counter.add(np.array(part, np.int64))
     found = counter.histogram("segment_bytes", "neural")

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kernels.bootstrap import bootstrap_interval
+
 RESAMPLES = 10_000
-CHUNK = 1000
+"""Bootstrap resamples of a mean."""
+CONFIDENCE = 0.95
+"""Share of the resamples' means that an interval holds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +40,6 @@ def estimate(counts: Sequence[tuple[int, int]], k: int, *, seed: int = 0) -> Est
 def bootstrap(values: Sequence[float], *, seed: int = 0) -> Estimate:
     """The mean of one value per problem. The interval says how far it moves had other problems been drawn."""
     assert len(values)
-    sample, rng = np.array(values, np.float64), np.random.default_rng(seed)
-    means = np.concatenate(
-        [sample[rng.integers(0, len(sample), (CHUNK, len(sample)))].mean(1) for _ in range(RESAMPLES // CHUNK)]
-    )
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Estimate(value=float(sample.mean()), low=float(low), high=float(high))
+    array, random = np.array(values, np.float64), np.random.default_rng(seed)
+    low, high = bootstrap_interval(array, np.mean, random, resamples=RESAMPLES, confidence=CONFIDENCE)
+    return Estimate(value=float(array.mean()), low=low, high=high)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.analysis.frontier import FrontierRow
-from pipeline.analysis.report.page import Findings
-from pipeline.analysis.samples import choose_samples
-from pipeline.analysis.stability import StabilityRow
-from pipeline.analysis.statistics import corpus_statistics
+from pipeline.analysis.findings import Findings, FrontierRow, StabilityRow
+from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.registry import dataset_compressors
 from schemas.files import sha256_hex
 from schemas.manifest import read_manifest
+from tests.pipeline.analysis.measuring import excerpts_of, scored_by, statistics_of
 
-SPELLINGS = {"raw": (1.0, 0.099), "tokenizer": (3.4, 0.412), "neural": (3.26, 0.466), "gzip": (4.5, 0.955)}
+ENCODINGS = {"raw": (1.0, 0.099), "tokenizer": (3.4, 0.412), "neural": (3.26, 0.466), "gzip": (4.5, 0.955)}
 LINES = {"document": 0.63, "8": 0.43, "4": 0.40, "2": 0.37}
 
 
@@ -26,7 +24,7 @@ def stability_rows() -> list[StabilityRow]:
         )
         for kind in ("delete", "insert")
         for share in (0.05, 0.10)
-        for name, (ratio, full) in SPELLINGS.items()
+        for name, (ratio, full) in ENCODINGS.items()
         for distance in (full * share / 0.10,)
     ]  # fmt: skip
 
@@ -38,26 +36,30 @@ def frontier_rows() -> list[FrontierRow]:
             context=context, quantile=quantile, theta_bits=3 + quantile, bytes_per_symbol=5 * quantile - 0.8,
             distance=distance, low=distance - 0.02, high=distance + 0.02,
         )
-        for context, least in LINES.items()
+        for context, lowest in LINES.items()
         for quantile in (0.7, 0.8, 0.9)
-        for distance in (least + quantile / 3 - 0.2,)
+        for distance in (lowest + quantile / 3 - 0.2,)
     ]  # fmt: skip
 
 
 def findings(dataset: Path, *, number: int = 8) -> Findings:
     """Counted: the corpus and its samples. Made up: distances."""
     manifest = read_manifest(dataset)
-    compressors = dataset_compressors(str(dataset), manifest)
-    entropies = compressors["neural"].entropies  # type: ignore[attr-defined]
+    neural = dataset_compressors(str(dataset), manifest)["neural"]
+    assert isinstance(neural, NeuralCompressor)
+    scored = scored_by(neural.entropies)
     return Findings(
         dataset=dataset.name,
         command=f"python -m pipeline analyze {dataset.name}",
         manifest=manifest,
         manifest_digest=sha256_hex((dataset / "manifest.json").read_bytes()),
-        statistics=corpus_statistics(str(dataset), manifest, entropies, entropies_are_cheap=True),
+        score=scored.quantity,
+        theta_bits=scored.theta_bits,
+        statistics=statistics_of(dataset, scored),
         stability=stability_rows(),
         frontier=frontier_rows(),
         texts_note="Made up <for> a test.",
+        frontier_note="none of them",
         collisions=(),
-        samples=choose_samples(str(dataset), manifest, entropies, number=number, seed=0),
+        excerpts=excerpts_of(dataset, scored, number=number),
     )

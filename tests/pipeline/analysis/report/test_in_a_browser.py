@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.analysis.report.page import Findings, report_html
+from pipeline.analysis.findings import Findings
+from pipeline.analysis.report.page import report_html
 from schemas.files import replace_file
 from tests.pipeline.analysis.corpora import hostile_dataset
 from tests.pipeline.analysis.report.browsers import chromium, size_to
-from tests.pipeline.analysis.report.findings import LINES, SPELLINGS, findings
+from tests.pipeline.analysis.report.findings import ENCODINGS, LINES, findings
 from tests.pipeline.runs import Preprocess
 
 HEADINGS = ["Stability", "Corpus", "Compressors", "Distributions", "Samples"]
@@ -108,7 +109,7 @@ def test_tables_have_the_manifests_numbers(driver: Any, found: Findings) -> None
 def test_the_figure_has_its_points(driver: Any) -> None:
     (figure,) = visible(driver, "svg.frontier")
     points = figure.find_elements("css selector", ".point")
-    assert len(points) == 3 * len(LINES) + len(SPELLINGS)
+    assert len(points) == 3 * len(LINES) + len(ENCODINGS)
     names = {one.text for one in figure.find_elements("css selector", "text.name")}
     assert names == {"raw", "tokenizer", "neural, as stored", "gzip", "document", "8 bytes", "4 bytes", "2 bytes"}
     frame = figure.rect
@@ -133,7 +134,7 @@ def test_the_histograms_have_their_bars(driver: Any, found: Findings) -> None:
 
 def expected(found: Findings, number: int, i: int) -> dict[str, str]:
     """What the tip must say about byte i of a sample."""
-    sample = found.samples[number]
+    sample = found.excerpts[number]
     assert sample.score_bits is not None
     segment = next(k for k, end in enumerate(sample.segment_ends) if end > i)
     return {
@@ -148,11 +149,11 @@ def check_tip(driver: Any, found: Findings, number: int, i: int) -> None:
     shown = tip(driver)
     wanted = expected(found, number, i)
     assert shown["offset"] == wanted["offset"]
-    score = found.samples[number].score
+    score = found.excerpts[number].score
     assert shown[score] == wanted[score]
     assert shown["segment"].split(":")[0] == wanted["segment"]
-    assert shown["byte"].startswith(f"0x{found.samples[number].raw[i]:02x} ")
-    assert int(shown["symbol"]) in found.samples[number].symbols
+    assert shown["byte"].startswith(f"0x{found.excerpts[number].raw[i]:02x} ")
+    assert int(shown["symbol"]) in found.excerpts[number].symbols
     box = driver.find_element("id", "tip").rect
     width, height, x, y = driver.execute_script("return [innerWidth, innerHeight, scrollX, scrollY]")
     assert box["x"] - x >= 0 and box["x"] + box["width"] - x <= width
@@ -164,7 +165,7 @@ def test_a_byte_tells_its_numbers_on_hover(driver: Any, found: Findings) -> None
 
     for number, i in ((0, 3), (2, 0), (1, 17)):
         cells = driver.find_elements("css selector", f"#sample-{number} pre i")
-        assert len(cells) == len(found.samples[number].raw)
+        assert len(cells) == len(found.excerpts[number].raw)
         driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", cells[i])
         ActionChains(driver).move_to_element(cells[i]).perform()
         check_tip(driver, found, number, i)
@@ -184,10 +185,10 @@ def test_a_byte_tells_its_numbers_on_tab_and_arrows(driver: Any, found: Findings
     press(driver, "ARROW_LEFT")
     check_tip(driver, found, 0, 4)
     press(driver, "END")
-    check_tip(driver, found, 0, len(found.samples[0].raw) - 1)
+    check_tip(driver, found, 0, len(found.excerpts[0].raw) - 1)
     press(driver, "HOME")
     press(driver, "ARROW_DOWN")
-    check_tip(driver, found, 0, found.samples[0].segment_ends[0])
+    check_tip(driver, found, 0, found.excerpts[0].segment_ends[0])
     press(driver, "ARROW_UP")
     check_tip(driver, found, 0, 0)
     assert driver.switch_to.active_element.get_attribute("aria-describedby") == "tip"
@@ -207,7 +208,7 @@ def test_nothing_of_a_document_runs(driver: Any, found: Findings) -> None:
     assert all("#" in link and "javascript" not in link for link in links)
     shown = "".join(texts(driver, "#samples"))
     assert "<img" in shown.replace("·", " ") and "onerror" in shown and "</script>" in shown.replace("\n", "")
-    for name in (sample.source for sample in found.samples):
+    for name in (sample.source for sample in found.excerpts):
         assert name
 
 

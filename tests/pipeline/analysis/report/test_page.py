@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.analysis.report.page import Findings, report_html
+from pipeline.analysis.findings import Findings
+from pipeline.analysis.report.page import report_html
 from pipeline.analysis.report.stability import main_rows
 from pipeline.analysis.tables import rows_csv, table_files
+from schemas.manifest import read_manifest
 from tests.pipeline.analysis.corpora import hostile_dataset
+from tests.pipeline.analysis.measuring import excerpts_of, statistics_of
 from tests.pipeline.analysis.report.findings import findings, stability_rows
 from tests.pipeline.analysis.report.test_markup_and_svg import Tags
 from tests.pipeline.runs import Preprocess
@@ -92,7 +95,7 @@ def test_nothing_of_a_document_is_markup(found: Findings) -> None:
 
 
 def test_parts_that_there_are_not(found: Findings) -> None:
-    bare = replace(found, stability=(), frontier=(), samples=(), collisions=())
+    bare = replace(found, stability=(), frontier=(), excerpts=(), collisions=())
     page = report_html(bare).decode()
     Nesting(page)
     assert '<section id="stability">' not in page and '<section id="samples">' not in page
@@ -104,18 +107,14 @@ def test_parts_that_there_are_not(found: Findings) -> None:
 def test_without_neural(tmp_path: Path, dataset: Path, preprocess: Preprocess, found: Findings) -> None:
     names = ("--compressors", "tokenizer,gzip")
     other = hostile_dataset(tmp_path / "corpus", preprocess, *names)
-    from pipeline.analysis.samples import choose_samples
-    from pipeline.analysis.statistics import corpus_statistics
-    from schemas.manifest import read_manifest
-
-    manifest = read_manifest(other)
     page = report_html(
         replace(
             found,
-            manifest=manifest,
-            statistics=corpus_statistics(str(other), manifest),
+            manifest=read_manifest(other),
+            theta_bits=None,
+            statistics=statistics_of(other),
             frontier=(),
-            samples=choose_samples(str(other), manifest, None, number=3, seed=0),
+            excerpts=excerpts_of(other, None, number=3),
         )
     ).decode()
     Nesting(page)

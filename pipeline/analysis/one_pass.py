@@ -1,0 +1,107 @@
+"""One pass over a dataset: every record batch is decoded once, for all that count something in it.
+
+    shards ── record batch ── DecodedBatch ──┬─ add ─► statistics ─┐
+                                             ├─ add ─► samples     ├─ result() each, after the last batch
+                                             ├─ add ─► collisions  │
+                                             └─ add ─► texts       ┘
+
+A collector keeps what it counts and nothing of a batch, so memory is that of one batch and of the counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.batches import Documents, Encoding, lengths_within
+from schemas.errors import DatasetError
+from schemas.manifest import open_shards
+from schemas.shards import DOC_ID, LANGUAGE, RAW, documents_from_array, encoding_from_array
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pieces:
+    """Lengths of the segments and windows of an encoding, which lie end to end over all documents of a batch."""
+
+    segment_bytes: np.ndarray
+    """int64 [n_segments]."""
+    segment_symbols: np.ndarray
+    """int64 [n_segments]."""
+    window_bytes: np.ndarray | None
+    """int64 [n_symbols]; None where the compressor has no windows."""
+
+
+class DecodedBatch:
+    """A record batch of a shard, each column decoded when it is first asked for, and kept until the next batch."""
+
+    def __init__(self, rows: pa.RecordBatch) -> None:
+        self.rows = rows
+        self._encodings: dict[str, Encoding] = {}
+        self._pieces: dict[str, Pieces] = {}
+
+    @cached_property
+    def documents(self) -> Documents:
+        """Raw bytes of the documents."""
+        return documents_from_array(self.rows[RAW])
+
+    @cached_property
+    def doc_ids(self) -> list[str]:
+        """Ids of the documents."""
+        return self.rows[DOC_ID].to_pylist()
+
+    @cached_property
+    def languages(self) -> list[str]:
+        """Languages of the documents, empty strings where there is none."""
+        return self.rows[LANGUAGE].to_pylist()
+
+    def encoding(self, compressor: str) -> Encoding:
+        """The documents as encoded by a compressor of the dataset."""
+        if compressor not in self._encodings:
+            self._encodings[compressor] = encoding_from_array(self.rows[compressor])
+        return self._encodings[compressor]
+
+    def pieces(self, compressor: str) -> Pieces:
+        """Lengths of segments and windows; DatasetError where those of a document do not add up to it."""
+        if compressor not in self._pieces:
+            self._pieces[compressor] = _pieces(self.documents, self.encoding(compressor))
+        return self._pieces[compressor]
+
+
+class Collector(Protocol):
+    """Something that is counted batch by batch; each has a method `result()` of its own type."""
+
+    def add(self, batch: DecodedBatch) -> None:
+        """Count a batch."""
+        ...
+
+
+def collect(dataset: str, collectors: Sequence[Collector]) -> None:
+    """Add every record batch of a finished dataset to every collector; DatasetError as `open_shards`."""
+    for rows in open_shards(dataset):
+        batch = DecodedBatch(rows)
+        for collector in collectors:
+            collector.add(batch)
+
+
+def _pieces(documents: Documents, encoding: Encoding) -> Pieces:
+    windows = encoding.window_ends
+    symbol_offsets, segment_offsets = encoding.symbol_offsets, encoding.segment_offsets
+    return Pieces(
+        segment_bytes=_lengths(encoding.raw_ends, segment_offsets, documents.offsets),
+        segment_symbols=_lengths(encoding.symbol_ends, segment_offsets, symbol_offsets),
+        window_bytes=None if windows is None else _lengths(windows, symbol_offsets, documents.offsets),
+    )
+
+
+def _lengths(ends: np.ndarray, offsets: np.ndarray, outer: np.ndarray) -> np.ndarray:
+    """Lengths int64 [m] of pieces that must tile the documents, which are outer int64 [documents + 1]."""
+    lengths = lengths_within(ends, offsets)
+    bounds = np.concatenate(([0], np.cumsum(lengths)))
+    if (lengths < 0).any() or not np.array_equal(bounds[offsets], outer):
+        raise DatasetError("the segments or windows of a document do not tile it: the shard is damaged, write it again")
+    return lengths
