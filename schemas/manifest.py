@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from schemas.errors import DatasetError, FormatVersionError
 from schemas.files import canonical_json, replace_file
-from schemas.shards import FORMAT_VERSION, open_shard, read_batch
+from schemas.shards import FORMAT_VERSION, open_shard, read_batch, record_batches
 
 MANIFEST_NAME = "manifest.json"
 COMPRESSOR_KEYS = ("digest", "alphabet_size", "symbol_dtype")
@@ -187,11 +187,25 @@ def open_shards(directory: str | Path) -> Iterator[pa.RecordBatch]:
         yield from _batches(directory / shard.name, shard)
 
 
+def read_batches(directory: str | Path, numbers: Container[int]) -> Iterator[pa.RecordBatch]:
+    """The record batches of a finished local dataset that have these numbers, counted from 0 over all shards.
+
+    The others are not decoded. DatasetError as `open_shards`, but for shards whose rows are not counted.
+    """
+    directory = Path(directory)
+    first = 0
+    for shard in read_manifest(directory).shards:
+        path = directory / shard.name
+        reader = open_shard(path)
+        for index in range(reader.num_record_batches):
+            if first + index in numbers:
+                yield read_batch(reader, index, path)
+        first += reader.num_record_batches
+
+
 def _batches(path: Path, shard: ShardEntry) -> Iterator[pa.RecordBatch]:
-    reader = open_shard(path)
     rows = 0
-    for i in range(reader.num_record_batches):
-        batch = read_batch(reader, i, path)
+    for batch in record_batches(open_shard(path), path):
         rows += batch.num_rows
         yield batch
     if rows != shard.rows:

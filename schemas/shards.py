@@ -18,7 +18,7 @@ this asks for is written in CHANGES.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,11 @@ def read_batch(reader: pa.ipc.RecordBatchFileReader, index: int, path: str | Pat
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"shard {path} is damaged in record batch {index} ({reason}): write it again") from error
+
+
+def record_batches(reader: pa.ipc.RecordBatchFileReader, path: str | Path) -> Iterator[pa.RecordBatch]:
+    """All record batches of a reader from `open_shard`, in order; errors as `read_batch`."""
+    return (read_batch(reader, index, path) for index in range(reader.num_record_batches))
 
 
 def documents_array(documents: Documents) -> pa.LargeBinaryArray:

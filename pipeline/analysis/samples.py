@@ -1,13 +1,17 @@
 """Sample documents: which ones are shown, and the excerpt of each as its shard encodes it.
 
-DecodedBatch ── SampleChooser ──► rows of the dataset, drawn by a hash of their ids
-those rows   ── read_excerpts ──► whole segments from the middle, with the score of every byte ──► Excerpt
+    DecodedBatch ── SampleChooser ──► places of documents, drawn by a hash of their ids
+    those places ── read_excerpts ──► whole segments from the middle, with the score of every byte ──► Excerpt
+
+Only the record batches of the chosen documents are decoded a second time; keeping every document that might be chosen
+would take memory in proportion to the documents' lengths.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +22,7 @@ from pipeline.analysis.one_pass import DecodedBatch
 from pipeline.analysis.seeds import Purpose
 from pipeline.analysis.statistics import ScoredBytes
 from schemas.batches import Documents
-from schemas.manifest import Manifest, open_shards
+from schemas.manifest import Manifest, read_batches
 from schemas.shards import (
     DOC_ID,
     ENTROPY,
@@ -40,6 +44,15 @@ MAX_ASCII = 0x7F
 NEWLINE = 0x0A
 
 
+class Place(NamedTuple):
+    """Where a document is in a dataset; places are ordered as the documents are."""
+
+    batch: int
+    """Number of its record batch, counted from 0 over all shards."""
+    row: int
+    """Index in the record batch."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class _Candidate:
     """A document in the order in which documents are drawn."""
@@ -47,14 +60,13 @@ class _Candidate:
     is_short: bool
     draw: int
     """uint64 that is a function of the seed and of the document's id."""
-    row: int
-    """Index in the dataset."""
+    place: Place
     language: str = field(compare=False)
     is_ascii: bool = field(compare=False)
 
 
 class SampleChooser:
-    """Collects the rows of documents to show: one of each language, the largest languages first, then any others.
+    """Collects the places of documents to show: one of each language, the largest languages first, then any others.
 
     One of them is not plain ASCII, if the dataset has such a document. Memory is bounded by the number of languages.
     """
@@ -62,7 +74,7 @@ class SampleChooser:
     def __init__(self, number: int, seed: int) -> None:
         """number: documents to choose, at least 1."""
         self._number, self._seed = number, seed
-        self._rows = 0
+        self._batches = 0
         self._first: list[_Candidate] = []
         self._first_of_language: dict[str, _Candidate] = {}
         self._first_not_ascii: _Candidate | None = None
@@ -78,18 +90,17 @@ class SampleChooser:
             if not candidate.is_ascii:
                 self._first_not_ascii = min(candidate, self._first_not_ascii or candidate)
         self._first = sorted([*self._first, *candidates])[: self._number]
-        self._rows += len(candidates)
+        self._batches += 1
 
-    def result(self) -> list[int]:
-        """Indices in the dataset of at most `number` documents, in the order in which they are shown."""
+    def result(self) -> list[Place]:
+        """Places of at most `number` documents, in the order in which they are shown."""
         languages = sorted(self._first_of_language, key=lambda name: (-self._language_bytes[name], name))
         largest = languages[: max(1, self._number - FREE_CHOICES)]
         chosen = [self._first_of_language[name] for name in largest]
         if self._first_not_ascii is not None and all(candidate.is_ascii for candidate in chosen):
             chosen.append(self._first_not_ascii)
-        rows = [candidate.row for candidate in chosen]
-        rows += [candidate.row for candidate in self._first if candidate.row not in rows]
-        return rows[: self._number]
+        chosen += [candidate for candidate in self._first if candidate not in chosen]
+        return [candidate.place for candidate in chosen[: self._number]]
 
     def _candidates(self, batch: DecodedBatch) -> list[_Candidate]:
         ids = Documents.from_bytes([doc_id.encode() for doc_id in batch.doc_ids])
@@ -102,7 +113,7 @@ class SampleChooser:
             _Candidate(
                 is_short=is_short[i],
                 draw=drawn[i],
-                row=self._rows + i,
+                place=Place(self._batches, i),
                 language=batch.languages[i],
                 is_ascii=is_ascii[i],
             )
@@ -119,16 +130,15 @@ def segmenting_compressor(manifest: Manifest) -> str | None:
     return name if name is not None and segments[name] > manifest.totals.written else None
 
 
-def read_excerpts(dataset: str, rows: Sequence[int], compressor: str, scored: ScoredBytes | None) -> list[Excerpt]:
-    """The excerpts of some rows of a dataset, in their order; only the record batches that hold them are decoded."""
-    excerpts: dict[int, Excerpt] = {}
-    first_row = 0
-    for batch in open_shards(dataset):
-        for row in rows:
-            if first_row <= row < first_row + batch.num_rows:
-                excerpts[row] = _excerpt(batch.slice(row - first_row, 1), compressor, scored)
-        first_row += batch.num_rows
-    return [excerpts[row] for row in rows]
+def read_excerpts(dataset: str, places: Sequence[Place], compressor: str, scored: ScoredBytes | None) -> list[Excerpt]:
+    """The excerpts of some documents of a dataset, in their order."""
+    excerpts: dict[Place, Excerpt] = {}
+    numbers = sorted({place.batch for place in places})
+    for number, rows in zip(numbers, read_batches(dataset, numbers), strict=True):
+        for place in places:
+            if place.batch == number:
+                excerpts[place] = _excerpt(rows.slice(place.row, 1), compressor, scored)
+    return [excerpts[place] for place in places]
 
 
 def _excerpt(row: pa.RecordBatch, compressor: str, scored: ScoredBytes | None) -> Excerpt:

@@ -1,8 +1,10 @@
-"""What a finished dataset holds, in numbers; memory is bounded by its languages and compressors, not by its documents.
+"""What a finished dataset holds, in numbers.
 
-DecodedBatch ──┬─ per compressor  symbols, segments, lengths          ──► CompressorRow, Histogram
-               ├─ per language    documents, bytes, symbols           ──► LanguageRow
-               └─ scores          the column, or the boundary score's ──► Histogram
+    DecodedBatch ──┬─ per compressor  symbols, segments, lengths          ──► CompressorRow, Histogram
+                   ├─ per language    documents, bytes, symbols           ──► LanguageRow
+                   └─ scores          the column, or the boundary score's ──► Histogram
+
+Memory is bounded by the languages and compressors of the dataset, not by its documents.
 """
 
 from __future__ import annotations

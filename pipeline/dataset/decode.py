@@ -9,11 +9,11 @@ from pipeline.compressors.registry import dataset_compressors
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.records import DOC_ID_DIGITS
 from pipeline.corpus.source_files import TEXT, format_of
-from pipeline.dataset.verify import batches, decode
+from pipeline.dataset.verify import decode
 from schemas.errors import DatasetError
 from schemas.files import sha256_hex
 from schemas.manifest import read_manifest
-from schemas.shards import DOC_ID, LANGUAGE, SOURCE, encoding_from_array
+from schemas.shards import DOC_ID, LANGUAGE, SOURCE, encoding_from_array, open_shard, record_batches
 
 
 def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
@@ -31,7 +31,8 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
         raise DatasetError(f"{out} is not an empty directory; give another --out")
     documents = 0
     for shard in manifest.shards:
-        for batch in batches(os.path.join(directory, shard.name)):
+        path = os.path.join(directory, shard.name)
+        for batch in record_batches(open_shard(path), path):
             decoded = decode(compressors[name], encoding_from_array(batch[name]), by_model=False)
             rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
             for i, (source, doc_id, language) in enumerate(rows):

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from schemas.errors import DatasetError, SettingsError
-from schemas.shards import SHARD_PATTERN, compressor_names, open_shard, read_batch
+from schemas.shards import SHARD_PATTERN, compressor_names, open_shard, record_batches
 from schemas.views import comp_view, paired_view, raw_view, window_view, windowed_names
 
 View = Literal["raw", "comp", "paired", "windows"]
@@ -48,8 +48,7 @@ def show(
         if not names:
             raise DatasetError(f"{shard_path} has no compressor with {view} to show: use --view raw")
         compressor = names[0]
-    batches = (read_batch(reader, i, path) for i in range(reader.num_record_batches))
-    views = (_view(pa.Table.from_batches([batch]), view, compressor) for batch in batches)
+    views = (_view(pa.Table.from_batches([batch]), view, compressor) for batch in record_batches(reader, path))
     empty = _view(reader.schema.empty_table(), view, compressor)
     return _lines(empty.schema, views, head, max(width, MIN_WIDTH))
 

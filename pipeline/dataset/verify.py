@@ -21,7 +21,7 @@ from schemas.shards import (
     documents_from_array,
     encoding_from_array,
     open_shard,
-    read_batch,
+    record_batches,
 )
 
 
@@ -50,7 +50,7 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
         _check_digest(path, shard)
         rows = shard_bytes = 0
         symbols = dict.fromkeys(names, 0)
-        for batch in batches(path):
+        for batch in record_batches(open_shard(path), path):
             counts = _check_batch(path, batch, compressors, by_model)
             rows += batch.num_rows
             shard_bytes += int(documents_from_array(batch[RAW]).raw.size)
@@ -67,13 +67,6 @@ def decode(compressor: Compressor, encoding: Encoding, *, by_model: bool) -> Doc
     if compressor.name == "neural" and by_model:
         return compressor.decode(encoding, by_model=True)  # type: ignore[call-arg]
     return compressor.decode(encoding)
-
-
-def batches(path: str) -> Iterator[pa.RecordBatch]:
-    """The record batches of a shard."""
-    reader = open_shard(path)
-    for i in range(reader.num_record_batches):
-        yield read_batch(reader, i, path)
 
 
 def _check_digest(path: str, shard: ShardEntry) -> None:

@@ -12,7 +12,15 @@ import pytest
 
 from schemas.errors import DatasetError, FormatVersionError
 from schemas.files import canonical_json
-from schemas.manifest import Manifest, ShardEntry, Totals, open_shards, read_manifest, write_manifest_atomically
+from schemas.manifest import (
+    Manifest,
+    ShardEntry,
+    Totals,
+    open_shards,
+    read_batches,
+    read_manifest,
+    write_manifest_atomically,
+)
 from schemas.shards import shard_name
 from tests.schemas.shard_samples import SMALL, raw_of, write_shard
 
@@ -184,6 +192,16 @@ def test_failed_writing_leaves_nothing(tmp_path: Path):
     with pytest.raises(OSError):
         write_manifest_atomically(tmp_path, SAMPLE)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_some_batches_are_those_of_all(tmp_path: Path):
+    dataset(tmp_path)
+    batches = list(open_shards(tmp_path))
+    assert len(batches) > 1
+    for numbers in ([], [0], [len(batches) - 1], range(len(batches))):
+        chosen = list(read_batches(tmp_path, numbers))
+        assert len(chosen) == len(numbers)
+        assert all(batch.equals(batches[number]) for batch, number in zip(chosen, numbers, strict=True))
 
 
 def test_open_shards_gives_every_document_in_order(tmp_path: Path):

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.analysis.findings import Excerpt, Statistics
 from pipeline.analysis.one_pass import collect
-from pipeline.analysis.samples import SampleChooser, read_excerpts, segmenting_compressor
+from pipeline.analysis.samples import Place, SampleChooser, read_excerpts, segmenting_compressor
 from pipeline.analysis.statistics import ScoredBytes, StatisticsCounter
 from pipeline.analysis.texts import HeldOutTexts, Texts
 from schemas.batches import Documents
@@ -28,8 +28,8 @@ def statistics_of(dataset: Path, scored: ScoredBytes | None = None, manifest: Ma
     return counter.result()
 
 
-def chosen_rows(dataset: Path, *, number: int, seed: int) -> list[int]:
-    """The rows of the sample documents."""
+def chosen_places(dataset: Path, *, number: int, seed: int) -> list[Place]:
+    """The places of the sample documents."""
     chooser = SampleChooser(number, seed)
     collect(str(dataset), [chooser])
     return chooser.result()
@@ -38,8 +38,8 @@ def chosen_rows(dataset: Path, *, number: int, seed: int) -> list[int]:
 def excerpts_of(dataset: Path, scored: ScoredBytes | None, *, number: int, seed: int = 0) -> list[Excerpt]:
     """Excerpts of the sample documents; none where every segment is a document."""
     compressor = segmenting_compressor(read_manifest(dataset))
-    rows = chosen_rows(dataset, number=number, seed=seed)
-    return read_excerpts(str(dataset), rows, compressor, scored) if compressor else []
+    places = chosen_places(dataset, number=number, seed=seed)
+    return read_excerpts(str(dataset), places, compressor, scored) if compressor else []
 
 
 def held_out_texts(dataset: Path, *, limit: int, max_bytes: int, extra: Path | None = None) -> tuple[Texts, str]:

@@ -16,8 +16,9 @@ from pipeline.analysis.report.sample_cells import cells
 from pipeline.analysis.samples import EXCERPT_BYTES, MIN_SAMPLE_BYTES, excerpt_segments
 from pipeline.analysis.seeds import Purpose
 from schemas.batches import Documents
+from schemas.manifest import open_shards
 from tests.pipeline.analysis.corpora import HOSTILE, hostile_dataset
-from tests.pipeline.analysis.measuring import chosen_rows, excerpts_of, scored_by
+from tests.pipeline.analysis.measuring import chosen_places, excerpts_of, scored_by
 from tests.pipeline.runs import Preprocess, rows
 
 
@@ -73,7 +74,7 @@ def test_the_choice_is_a_function_of_the_seed(hostile: Path) -> None:
 
 
 def slow_choice(dataset: Path, number: int, seed: int) -> list[int]:
-    """The rule, with the whole dataset in memory."""
+    """Rows of the dataset, by the rule with all documents in memory."""
     table = rows(dataset).to_pylist()
     ids = Documents.from_bytes([row["doc_id"].encode() for row in table])
     drawn = draws(key(seed, Purpose.SAMPLES), hash_strings(ids.raw, ids.offsets)).tolist()
@@ -91,8 +92,10 @@ def slow_choice(dataset: Path, number: int, seed: int) -> list[int]:
 @pytest.mark.parametrize("number", [1, 2, 3, 6, 200])
 def test_samples_are_chosen_as_if_all_documents_were_in_memory(number: int, finished: Path, hostile: Path) -> None:
     for dataset in (finished / "out", hostile):
+        starts = np.cumsum([0, *(batch.num_rows for batch in open_shards(dataset))]).tolist()
         for seed in range(4):
-            assert chosen_rows(dataset, number=number, seed=seed) == slow_choice(dataset, number, seed)
+            places = chosen_places(dataset, number=number, seed=seed)
+            assert [starts[place.batch] + place.row for place in places] == slow_choice(dataset, number, seed)
 
 
 def test_without_a_byte_lm_there_are_no_shades(tmp_path: Path, finished: Path, preprocess: Preprocess) -> None:
