@@ -21,10 +21,11 @@ from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.units import plan_units
-from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path
+from pipeline.job.compress_unit import Commit, UnitCompressor
 from pipeline.storage import files
 from schemas.errors import SettingsError
 from tests.pipeline.corpora import jsonl, texts, whole
+from tests.pipeline.job.jobs import gzip_job
 from tests.pipeline.runs import content
 from tests.soak.hostile_lines import MAX_DOCUMENT_BYTES, draw_lines, read_lines
 from tests.soak.laws import BrokenLawError, check_finished, check_unfinished
@@ -140,11 +141,7 @@ def test_two_attempts_may_commit_a_unit_at_once(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "a.jsonl").write_bytes(jsonl({"text": "a"}))
     (unit,) = plan_units([str(tmp_path / "a.jsonl")], shards=1, unit_bytes=1)
     output = tmp_path / "out"
-    for name in ("done", "staged"):
-        (output / "_work" / name).mkdir(parents=True)
-    job = UnitJob(
-        output=str(output), identity="x", compressors=("gzip",), read=ReadSettings(), compression="zstd", entropy=False
-    )
+    job = gzip_job(output)
     barrier, replace, commits = threading.Barrier(2), os.replace, []
 
     def together(source: str, destination: str) -> None:
@@ -160,7 +157,7 @@ def test_two_attempts_may_commit_a_unit_at_once(tmp_path: Path, monkeypatch: pyt
     for thread in threads:
         thread.join(60)
     assert len(commits) == 2
-    assert Commit.from_bytes(Path(commit_path(str(output), 0)).read_bytes()).staged in {c.staged for c in commits}
+    assert Commit.from_bytes(Path(job.commit_path(0)).read_bytes()).staged in {c.staged for c in commits}
     assert commits[0].shard == commits[1].shard
     assert not list(output.rglob("*.tmp"))
 
@@ -200,10 +197,10 @@ def test_what_a_kill_leaves_of_the_report_is_not_visible(
     before = (output / "report.json").read_bytes()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(os, "replace", cut)
-        add_to_report(str(output), {"seconds": 1})
+        add_to_report(gzip_job(output), {"seconds": 1})
     shutil.rmtree(output / "_work")
     check_finished(output)
     assert (output / "report.json").read_bytes() == before
     (output / "_work").mkdir()
-    add_to_report(str(output), {"seconds": 1})
+    add_to_report(gzip_job(output), {"seconds": 1})
     assert b'"seconds": 1' in (output / "report.json").read_bytes()

@@ -122,7 +122,7 @@ def run_preprocess(options: argparse.Namespace, extra: Sequence[str]) -> int:
         shards=options.shards,
         unit_bytes=options.unit_bytes,
         compression=options.compression,
-        entropy=options.write_entropy,
+        write_entropy=options.write_entropy,
         max_reject_fraction=options.max_reject_fraction,
         workers=options.workers,
         device=options.device,

@@ -69,14 +69,14 @@ def load_compressors(
 
 def dataset_compressors(directory: str, manifest: Manifest, *, device: str = "cpu") -> dict[str, Compressor]:
     """The compressors that wrote a dataset; DatasetError where an artifact is not the one the manifest names."""
-    settings = manifest.settings
+    models = manifest.settings["models"]
     compressors = load_compressors(
         os.path.join(directory, COMPRESSORS_DIRECTORY),
         list(manifest.compressors),
         device=device,
         allow_other_device=True,
-        token_width_bytes=settings["token_width_bytes"],
-        token_code=settings["token_code"],
+        token_width_bytes=models["token_width_bytes"],
+        token_code=models["token_code"],
     )
     for name, compressor in compressors.items():
         # Any zlib decodes what another has written, so gzip's digest may differ here.

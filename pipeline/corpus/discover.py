@@ -143,7 +143,6 @@ def _printable(path: str) -> str:
 
 def _find_local(pattern: str) -> tuple[list[FoundFile], list[list[FoundFile]]]:
     """(files, contents of directories) of a local path or glob."""
-    pattern = os.path.expanduser(pattern)
     literal = os.path.exists(pattern)
     paths = [pattern] if literal else sorted(glob.glob(pattern, recursive=True))
     root = os.path.abspath(os.path.dirname(pattern) if literal else _glob_root(pattern))

@@ -54,7 +54,7 @@ class Checker:
         """Ids so far in this call, kept only if records bring their own."""
 
     def reject(self, position: int, reason: str, detail: str, data: bytes) -> Reject:
-        """The item at `position`, which begins with `data`, set aside."""
+        """The item at `position`, which begins with `data`, as a reject."""
         # Details may quote field names, and those may be anything.
         detail = " ".join(detail[:MAX_DETAIL_CHARACTERS].encode(errors="backslashreplace").decode().split())
         return Reject(source=self._piece.source, position=position, reason=reason, detail=detail, excerpt=excerpt(data))

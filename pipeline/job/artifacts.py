@@ -1,9 +1,10 @@
 """The models of a run, each made only if not given and not there: sample, byte LM, neural compressor, tokenizer.
 
-    corpus ── sample.arrow ──► python -m trainer lm ──► lm/ ──► neural/ (θ, entropy table, codebook)
-                     └───────► SentencePiece ──────────────► tokenizer/tokenizer.model
+    corpus ── Sample ──► TrainedLM or GivenLM ──► Neural (θ, score table, codebook)
+                 └─────► TrainedTokenizer or GivenTokenizer
 
-All of it lies in OUTPUT/compressors, so a later run, or another dataset, can find it there.
+All of it is in OUTPUT/compressors, so a later run, or another dataset, can find it there, with the request: the
+settings that it was made with. A run that asks for others is refused.
 """
 
 from __future__ import annotations
@@ -14,169 +15,97 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 from pipeline.compressors.neural.artifact import COMPRESSOR_NAME, read_described
 from pipeline.compressors.registry import TOKENIZER_NAME
-from pipeline.job.settings import LM_SIZES, ModelSettings, PreprocessSettings
+from pipeline.job.settings import LM_SIZES, PreprocessSettings
 from pipeline.storage import files
+from pipeline.timing import Clock
+from schemas.batches import Documents
 from schemas.byte_lm_files import CONFIG_NAME, read_byte_lm
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, sha256_hex
+from schemas.options import to_json
 from schemas.sample import read_sample, write_sample
 
 logger = logging.getLogger(__name__)
 
-REQUEST_NAME = "request.json"
+GIVEN = "given"
+"""What a request says of a model that the user named, wherever it is."""
 
 
-class Workshop:
-    """Makes what a run lacks, in a local directory; `seconds` says what took how long."""
+class Artifact(ABC):
+    """Something that a run needs and that later runs find again."""
 
-    def __init__(self, settings: PreprocessSettings, directory: str) -> None:
-        self.settings, self.directory = settings, directory
-        self.seconds: dict[str, float] = {}
+    stage = ""
+    """What the report calls the time of making it."""
+    place: str
+    """Its directory or file: what a user removes to have it made again."""
+    path: str
+    """The file of it that is written last: where this exists, the artifact does."""
+    needs: tuple[Artifact, ...] = ()
+    """What it is made from."""
 
-    def prepare(self) -> None:
-        """All models that the run's compressors need."""
-        needs = set(self.settings.compressors)
-        tokenizer = os.path.join(self.directory, "tokenizer") if needs & {"tokenizer", "token_bytes"} else ""
-        if tokenizer and self.settings.models.tokenizer:
-            # A wrong file is named now, not when the byte LM has been trained.
-            self._tokenizer(tokenizer)
-        if "neural" in needs:
-            self._neural(os.path.join(self.directory, "neural"))
-        if tokenizer:
-            self._tokenizer(tokenizer)
+    @property
+    def request(self) -> dict[str, Any]:
+        """The settings that decide it, beside the corpus, as JSON values."""
+        return {}
 
-    def _timed(self, stage: str, make: Callable[[], Any]) -> Any:
-        begin = time.monotonic()
-        result = make()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - begin
-        return result
+    def made_with(self) -> dict[str, Any] | None:
+        """The request that the existing one was made with, None where it is unknown; ArtifactError if it is damaged."""
+        return None
 
-    def sample(self) -> str:
-        """Path of the sample, drawn if it is not there."""
-        path = os.path.join(self.directory, "sample.arrow")
-        if not os.path.exists(path):
-            from pipeline.corpus.sample import draw_sample
+    def check(self) -> None:
+        """ArtifactError where the existing one is damaged or was made with another request."""
+        made = self.made_with()
+        for name, asked in self.request.items():
+            if made is not None and made.get(name) != asked:
+                raise ArtifactError(
+                    f"{self.place} was made with {name}={made.get(name)}, asked is {name}={asked}; "
+                    "choose another --output, or remove it"
+                )
 
-            logger.info("drawing a sample of at most %d MB", self.settings.models.sample_bytes >> 20)
-            settings = self.settings
-            rows = self._timed("sample", lambda: draw_sample(settings.corpus, settings.models.sample_bytes))
-            write_sample(path, rows)
-        return path
+    @abstractmethod
+    def build(self) -> None:
+        """Make it in a local directory, where what it needs exists."""
 
-    def _lm(self) -> str:
-        """Directory of the byte LM: the one given, or one trained on the sample."""
-        lm = self.settings.models.lm
-        if lm not in LM_SIZES:
-            directory = files.local_copy(lm)
-            read_byte_lm(directory)
-            return directory
-        directory = os.path.join(self.directory, f"lm-{lm}")
-        if not os.path.exists(os.path.join(directory, CONFIG_NAME)):
-            sample = self.sample()
-            logger.info("training the byte LM (%s) on the sample", lm)
-            command = [sys.executable, "-m", "trainer", "lm", "--sample", sample, "--size", lm, "--out", directory]
-            command += ["--device", self.settings.device]
-            self._timed("byte LM", lambda: _run(command))
-        return directory
 
-    def _neural(self, directory: str) -> None:
-        models = self.settings.models
-        if os.path.exists(os.path.join(directory, COMPRESSOR_NAME)):
-            check_request(directory, models)
-            return
-        lm_directory = self._lm()
-        documents = read_sample(self.sample())
-        from pipeline.compressors.neural.build import build_neural
-        from schemas.batches import Documents
+def ensure(artifact: Artifact, clock: Clock) -> None:
+    """Check an artifact that exists; make one that does not, and before it what it needs."""
+    if files.exists(artifact.path):
+        artifact.check()
+        return
+    for needed in artifact.needs:
+        ensure(needed, clock)
+    begin = time.monotonic()
+    artifact.build()
+    # The whole time: what the compressors attribute to stages of their own is part of the making here.
+    clock.add(artifact.stage, time.monotonic() - begin)
 
-        everything = Documents.from_bytes(
-            [part.text(i) for part in (documents.train, documents.held_out) for i in range(len(part))]
-        )
-        logger.info("building the codebook from %.1f MB", everything.raw.size / 1e6)
-        self._timed(
-            "codebook",
-            lambda: build_neural(
-                directory,
-                lm_directory=lm_directory,
-                documents=everything,
-                target=models.theta,
-                settings=models.neural(theta_bits=0.0),
-                device=self.settings.device,
-                threads=self.settings.workers,
-                request=neural_request(models),
-            ),
-        )
 
-    def _tokenizer(self, directory: str) -> None:
-        from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
-        from pipeline.compressors.tokenizer.training import train_tokenizer
+def artifacts_of(settings: PreprocessSettings, compressors: Iterable[str], directory: str) -> list[Artifact]:
+    """What compressors are loaded from, in a compressors directory, in the order in which it is to be made.
 
-        models = self.settings.models
-        path = os.path.join(directory, TOKENIZER_NAME)
-        if os.path.exists(path):
-            check_tokenizer(directory, models)
-            return
-        os.makedirs(directory, exist_ok=True)
-        given = _read_given(models.tokenizer) if models.tokenizer else None
-        if given is not None:
-            TokenizerCompressor(given, label=models.tokenizer)
-        files.write_bytes(os.path.join(directory, REQUEST_NAME), canonical_json(tokenizer_request(models)))
-        if given is not None:
-            files.write_bytes(path, given)
+    A tokenizer that was given comes first: a wrong file is named at once, not when the byte LM has been trained.
+    """
+    names = set(compressors)
+    sample = Sample(settings, directory)
+    found: list[Artifact] = []
+    if "neural" in names:
+        lm = settings.models.lm
+        byte_lm = TrainedLM(settings, directory, sample) if lm in LM_SIZES else GivenLM(lm)
+        found.append(Neural(settings, directory, byte_lm, sample))
+    if names & {"tokenizer", "token_bytes"}:
+        if settings.models.tokenizer:
+            found.insert(0, GivenTokenizer(settings.models.tokenizer, directory))
         else:
-            train = read_sample(self.sample()).train
-            logger.info("training a tokenizer of %d pieces", models.tokenizer_vocabulary)
-            texts = (train.text(i) for i in range(len(train)))
-            self._timed("tokenizer training", lambda: train_tokenizer(texts, models.tokenizer_vocabulary, path))
-
-
-def neural_request(models: ModelSettings) -> dict[str, Any]:
-    """What of the settings decides the neural compressor, beside the corpus: every field of its own but θ in bits."""
-    own = asdict(models.neural(theta_bits=0.0))
-    del own["theta_bits"]
-    lm = models.lm if models.lm in LM_SIZES else "given"
-    return {"lm": lm, "theta": str(models.theta), "sample_bytes": models.sample_bytes, **own}
-
-
-def tokenizer_request(models: ModelSettings) -> dict[str, Any]:
-    """What of the settings decides the tokenizer, beside the corpus."""
-    if models.tokenizer:
-        return {"tokenizer": "given"}
-    names = ("tokenizer_vocabulary", "sample_bytes")
-    return {"tokenizer": "trained", **{name: getattr(models, name) for name in names}}
-
-
-def check_tokenizer(directory: str, models: ModelSettings) -> None:
-    """Refuse a tokenizer that was made with other settings than are asked for now."""
-    request = files.join(directory, REQUEST_NAME)
-    if files.exists(request):
-        _refuse_other_request(directory, tokenizer_request(models), json.loads(files.read_bytes(request)))
-    path = files.join(directory, TOKENIZER_NAME)
-    if models.tokenizer and files.read_bytes(path) != _read_given(models.tokenizer):
-        raise ArtifactError(f"{path} is another model than {models.tokenizer}; choose another --output")
-
-
-def _refuse_other_request(directory: str, asked: dict[str, Any], made: dict[str, Any]) -> None:
-    for key, value in asked.items():
-        if made.get(key) != value:
-            raise ArtifactError(
-                f"{directory} was made with {key}={made.get(key)}, asked is {key}={value}; "
-                "choose another --output, or remove that directory"
-            )
-
-
-def check_request(directory: str, models: ModelSettings) -> None:
-    """Refuse a neural compressor that was made with other settings than are asked for now."""
-    _, described = read_described(directory)
-    _refuse_other_request(directory, neural_request(models), described["request"])
-    if models.lm not in LM_SIZES and read_byte_lm(files.local_copy(models.lm)).digest != described["lm_digest"]:
-        raise ArtifactError(f"{directory} was made with another byte LM than {models.lm}; choose another --output")
+            found.append(TrainedTokenizer(settings, directory, sample))
+    return found
 
 
 def artifacts_digest(directory: str) -> str:
@@ -189,19 +118,228 @@ def artifacts_digest(directory: str) -> str:
     return sha256_hex(canonical_json(parts))
 
 
-def _read_given(path: str) -> bytes:
-    try:
-        return files.read_bytes(path)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"no tokenizer at {path}; give a SentencePiece .model file, or leave it out to train one"
-        ) from error
+class Sample(Artifact):
+    """The text that models are made from."""
+
+    stage = "sample"
+
+    def __init__(self, settings: PreprocessSettings, directory: str) -> None:
+        self._corpus, self._sample_bytes = settings.corpus, settings.models.sample_bytes
+        self.place = self.path = files.join(directory, "sample.arrow")
+        self._request_path = files.join(directory, "sample.json")
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """How much text, and how the corpus is read."""
+        return {"sample_bytes": self._sample_bytes, **to_json(self._corpus.read)}
+
+    def made_with(self) -> dict[str, Any] | None:
+        """The request that was written beside it."""
+        return _read_request(self._request_path)
+
+    def build(self) -> None:
+        """Draw it."""
+        from pipeline.corpus.sample import draw_sample
+
+        logger.info("drawing a sample of at most %d MB", self._sample_bytes >> 20)
+        rows = draw_sample(self._corpus, self._sample_bytes)
+        files.write_bytes(self._request_path, canonical_json(self.request))
+        write_sample(self.path, rows)
 
 
-def _run(command: list[str]) -> None:
-    """Run a command of ours; its own message has said what was wrong when it fails."""
-    finished = subprocess.run(command, check=False)
-    if finished.returncode:
-        raise ArtifactError(
-            f"`{' '.join(command[1:])}` failed with exit code {finished.returncode}; see its message above"
+class ByteLM(Artifact):
+    """A byte LM: a directory of two files, see `schemas.byte_lm_files`."""
+
+    stage = "byte LM"
+    name: str
+    """Its size, or GIVEN."""
+
+    @cached_property
+    def directory(self) -> str:
+        """Where it is on this machine."""
+        return files.local_copy(self.place)
+
+
+class TrainedLM(ByteLM):
+    """A byte LM of a size that has a name, trained on the sample."""
+
+    def __init__(self, settings: PreprocessSettings, directory: str, sample: Sample) -> None:
+        self.name, self._device, self._sample = settings.models.lm, settings.device, sample
+        self.needs = (sample,)
+        self.place = files.join(directory, f"lm-{self.name}")
+        self.path = files.join(self.place, CONFIG_NAME)
+
+    def build(self) -> None:
+        """Train it, in a process of its own; where one was killed, training continues."""
+        logger.info("training the byte LM (%s) on the sample", self.name)
+        command = [sys.executable, "-m", "trainer", "lm", "--sample", self._sample.path, "--size", self.name]
+        command += ["--out", self.place, "--device", self._device]
+        finished = subprocess.run(command, check=False)
+        if finished.returncode:
+            raise ArtifactError(
+                f"`{' '.join(command[1:])}` failed with exit code {finished.returncode}; see its message above"
+            )
+
+
+class GivenLM(ByteLM):
+    """A byte LM that the user named."""
+
+    name = GIVEN
+
+    def __init__(self, location: str) -> None:
+        self.place, self.path = location, files.join(location, CONFIG_NAME)
+
+    def check(self) -> None:
+        """ArtifactError where it is damaged."""
+        read_byte_lm(self.directory)
+
+    def build(self) -> None:
+        """ArtifactError: it is not where the user said."""
+        read_byte_lm(self.directory)
+
+
+class Neural(Artifact):
+    """The neural compressor: θ, score table and codebook, with a copy of the byte LM."""
+
+    stage = "codebook"
+
+    def __init__(self, settings: PreprocessSettings, directory: str, byte_lm: ByteLM, sample: Sample) -> None:
+        self._settings, self._byte_lm, self._sample = settings, byte_lm, sample
+        self.needs = (byte_lm, sample)
+        self.place = files.join(directory, "neural")
+        self.path = files.join(self.place, COMPRESSOR_NAME)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The byte LM, the sample, how θ is chosen, and every setting of the compressor but θ in bits."""
+        models = self._settings.models
+        own = asdict(models.neural(theta_bits=0.0))
+        del own["theta_bits"]
+        return {"lm": self._byte_lm.name, "theta": str(models.theta), **own, **self._sample.request}
+
+    def made_with(self) -> dict[str, Any] | None:
+        """The request in its description."""
+        return _described(self.place)["request"]
+
+    def check(self) -> None:
+        """As any artifact, and ArtifactError where a byte LM that was given is another one."""
+        super().check()
+        if self._byte_lm.name == GIVEN:
+            digest = read_byte_lm(self._byte_lm.directory).digest
+            if digest != _described(self.place)["lm_digest"]:
+                raise ArtifactError(
+                    f"{self.place} was made with another byte LM than {self._byte_lm.place}; choose another --output"
+                )
+
+    def build(self) -> None:
+        """Calibrate θ on the sample, and encode its segments."""
+        from pipeline.compressors.neural.build import build_neural
+
+        sample = read_sample(self._sample.path)
+        parts = (sample.train, sample.held_out)
+        documents = Documents.from_bytes([part.text(i) for part in parts for i in range(len(part))])
+        logger.info("building the codebook from %.1f MB", documents.raw.size / 1e6)
+        models = self._settings.models
+        build_neural(
+            self.place,
+            lm_directory=self._byte_lm.directory,
+            documents=documents,
+            target=models.theta,
+            settings=models.neural(theta_bits=0.0),
+            device=self._settings.device,
+            threads=self._settings.workers,
+            request=self.request,
         )
+
+
+class Tokenizer(Artifact):
+    """A SentencePiece model, with its request beside it."""
+
+    stage = "tokenizer training"
+
+    def __init__(self, directory: str) -> None:
+        self.place = files.join(directory, "tokenizer")
+        self.path = files.join(self.place, TOKENIZER_NAME)
+        self._request_path = files.join(self.place, "request.json")
+
+    def made_with(self) -> dict[str, Any] | None:
+        """The request that was written beside it."""
+        return _read_request(self._request_path)
+
+    def build(self) -> None:
+        """Write the request, then the model."""
+        os.makedirs(self.place, exist_ok=True)
+        files.write_bytes(self._request_path, canonical_json(self.request))
+        self.write_model()
+
+    @abstractmethod
+    def write_model(self) -> None:
+        """Write the file at `path`."""
+
+
+class TrainedTokenizer(Tokenizer):
+    """A tokenizer trained on the sample."""
+
+    def __init__(self, settings: PreprocessSettings, directory: str, sample: Sample) -> None:
+        super().__init__(directory)
+        self._vocabulary, self._sample = settings.models.tokenizer_vocabulary, sample
+        self.needs = (sample,)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The vocabulary's size and the sample."""
+        return {"tokenizer": "trained", "tokenizer_vocabulary": self._vocabulary, **self._sample.request}
+
+    def write_model(self) -> None:
+        """Train it."""
+        from pipeline.compressors.tokenizer.training import train_tokenizer
+
+        logger.info("training a tokenizer of %d pieces", self._vocabulary)
+        train = read_sample(self._sample.path).train
+        train_tokenizer((train.text(i) for i in range(len(train))), self._vocabulary, self.path)
+
+
+class GivenTokenizer(Tokenizer):
+    """A tokenizer that the user named."""
+
+    stage = "tokenizer"
+
+    def __init__(self, location: str, directory: str) -> None:
+        super().__init__(directory)
+        self._location = location
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """That it was given; which one it is, its bytes say."""
+        return {"tokenizer": GIVEN}
+
+    @cached_property
+    def _model(self) -> bytes:
+        try:
+            return files.read_bytes(self._location)
+        except (OSError, ValueError) as error:
+            raise ArtifactError(
+                f"no tokenizer at {self._location}; give a SentencePiece .model file, or leave it out to train one"
+            ) from error
+
+    def check(self) -> None:
+        """As any artifact, and ArtifactError where the existing one has other bytes."""
+        super().check()
+        if files.read_bytes(self.path) != self._model:
+            raise ArtifactError(f"{self.path} is another model than {self._location}; choose another --output")
+
+    def write_model(self) -> None:
+        """Copy it; ArtifactError where it is no tokenizer, or one that does not give a text's bytes back."""
+        from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
+
+        TokenizerCompressor(self._model, label=self._location)
+        files.write_bytes(self.path, self._model)
+
+
+def _described(directory: str) -> dict[str, Any]:
+    """The description of a neural compressor, local or remote."""
+    return read_described(files.local_copy(directory))[1]
+
+
+def _read_request(path: str) -> dict[str, Any] | None:
+    return json.loads(files.read_bytes(path)) if files.exists(path) else None

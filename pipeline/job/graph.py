@@ -21,8 +21,9 @@ from apache_beam.utils.shared import Shared
 from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.units import WorkUnit
 from pipeline.job import runners
-from pipeline.job.compress_unit import WORK_DIRECTORY, Commit, UnitCompressor, UnitJob
-from pipeline.job.publish import Publication, publish
+from pipeline.job.compress_unit import Commit, UnitCompressor
+from pipeline.job.job import WORK_DIRECTORY, Job
+from pipeline.job.publish import publish
 from pipeline.storage import files
 from schemas.errors import SettingsError
 
@@ -32,15 +33,15 @@ logger = logging.getLogger(__name__)
 class _Holder:
     """Compressors of one process; a class of its own because `Shared` needs a weak reference to it."""
 
-    def __init__(self, job: UnitJob, loading: dict[str, Any]) -> None:
-        self.unit_compressor = UnitCompressor(job, load_compressors(**loading))
+    def __init__(self, job: Job) -> None:
+        self.unit_compressor = UnitCompressor(job, load_compressors(**job.loading))
 
 
 class CompressUnit(beam.DoFn):
     """A unit descriptor to its commit record. One copy of the models serves all threads of a process."""
 
-    def __init__(self, job: UnitJob, loading: dict[str, Any]) -> None:
-        self._job, self._loading = job, loading
+    def __init__(self, job: Job) -> None:
+        self._job = job
         self._shared = Shared()
 
     def setup(self) -> None:
@@ -49,7 +50,7 @@ class CompressUnit(beam.DoFn):
         SettingsError or ArtifactError where this machine lacks what the launcher has made: before any unit is read.
         """
         _check_sees(self._job.output)
-        self._holder = self._shared.acquire(lambda: _Holder(self._job, self._loading), tag=self._job.identity)
+        self._holder = self._shared.acquire(lambda: _Holder(self._job), tag=self._job.identity)
 
     def process(self, element: dict[str, Any]) -> Iterator[bytes]:
         """Compress one unit and hand on its commit record."""
@@ -65,23 +66,21 @@ def _check_sees(output: str) -> None:
         )
 
 
-def _publish(commits: Iterable[bytes], publication: Publication) -> int:
+def _publish(commits: Iterable[bytes], job: Job) -> int:
     records = [Commit.from_bytes(commit) for commit in commits]
-    publish(records, publication)
+    publish(records, job)
     return len(records)
 
 
 def build(
     pipeline: beam.Pipeline,
+    job: Job,
     units: Sequence[WorkUnit],
-    job: UnitJob,
-    loading: dict[str, Any],
-    publication: Publication,
     hints: Mapping[str, str] | None = None,
 ) -> beam.PCollection:
     """Add the graph to a pipeline. `hints`: resources of the compress step, in place of those its device asks for."""
-    compress: beam.PTransform = beam.ParDo(CompressUnit(job, loading))
-    wanted = {**(runners.GPU_HINTS if loading["device"] != "cpu" else {}), **(hints or {})}
+    compress: beam.PTransform = beam.ParDo(CompressUnit(job))
+    wanted = {**(runners.GPU_HINTS if job.settings.device != "cpu" else {}), **(hints or {})}
     if wanted:
         compress = compress.with_resource_hints(**wanted)
     return (
@@ -90,24 +89,18 @@ def build(
         | "Spread" >> beam.Reshuffle()
         | "CompressUnit" >> compress
         | "Collect" >> beam.combiners.ToList()
-        | "Publish" >> beam.Map(_publish, publication)
+        | "Publish" >> beam.Map(_publish, job)
     )
 
 
-def run(
-    units: Sequence[WorkUnit],
-    job: UnitJob,
-    loading: dict[str, Any],
-    publication: Publication,
-    pipeline_options: PipelineOptions,
-) -> None:
+def run(job: Job, units: Sequence[WorkUnit], pipeline_options: PipelineOptions) -> None:
     """Run the graph to its end. UserError for what a worker could not do by the user's doing."""
     hints = runners.take_hints(pipeline_options)
     try:
         with beam.Pipeline(options=pipeline_options) as pipeline:
-            build(pipeline, units, job, loading, publication, hints)
+            build(pipeline, job, units, hints)
     except Exception as error:
-        told = runners.user_error(error)
-        if told is None:
+        user_error = runners.user_error(error)
+        if user_error is None:
             raise
-        raise told from error
+        raise user_error from error

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 from pipeline.corpus.units import WorkUnit
-from pipeline.job.compress_unit import WORK_DIRECTORY
+from pipeline.job.job import WORK_DIRECTORY, Job, commit_name
 from pipeline.storage import files
 
 LOCAL_POLL_SECONDS = 0.5
@@ -18,15 +18,15 @@ REMOTE_POLL_SECONDS = 10.0
 
 
 @contextmanager
-def progress_bar(output: str, units: Sequence[WorkUnit]) -> Iterator[None]:
+def progress_bar(job: Job, units: Sequence[WorkUnit]) -> Iterator[None]:
     """Show input bytes done over all input bytes while the body runs; nothing where stderr is no terminal."""
-    sizes = {f"unit-{unit.index:05d}.json": unit.size_bytes for unit in units}
-    done = files.join(output, WORK_DIRECTORY, "done")
+    sizes = {commit_name(unit.index): unit.size_bytes for unit in units}
+    done = job.path(WORK_DIRECTORY, "done")
     stop = threading.Event()
     bar = tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="shards", disable=not sys.stderr.isatty())
 
     def poll() -> None:
-        period = LOCAL_POLL_SECONDS if files.is_local(output) else REMOTE_POLL_SECONDS
+        period = LOCAL_POLL_SECONDS if files.is_local(job.output) else REMOTE_POLL_SECONDS
         while not stop.wait(period):
             bar.n = sum(sizes.get(name, 0) for name in files.list_files(done))
             bar.refresh()

@@ -81,7 +81,7 @@ class PreprocessSettings:
     """Input per shard where `shards` is not given; also how much a killed run loses per worker."""
     compression: Literal["zstd", "none"] = "zstd"
     """`zstd`, or `none` for memory mapping without decompression."""
-    entropy: bool = False
+    write_entropy: bool = False
     """Also write the entropy of every byte (4 bytes each)."""
     max_reject_fraction: float = 0.05
     """More rejects than this share of the documents read stop the run before its manifest."""
@@ -102,7 +102,7 @@ class PreprocessSettings:
                 f"compressors are {','.join(self.compressors)!r}; "
                 f"give one or more of {', '.join(COMPRESSORS)}, each once"
             )
-        if self.entropy and "neural" not in self.compressors:
+        if self.write_entropy and "neural" not in self.compressors:
             raise SettingsError("--write-entropy writes the neural compressor's scores; add `neural` to --compressors")
         if self.compression not in ("zstd", "none"):
             raise SettingsError(f"compression is {self.compression!r}; give zstd or none")

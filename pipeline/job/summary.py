@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline.job.compress_unit import REJECTS_DIRECTORY
+from pipeline.job.job import REJECTS_DIRECTORY
 from pipeline.job.publish import REPORT_NAME
 from pipeline.storage import files
 from schemas.manifest import MANIFEST_NAME, Manifest
@@ -42,7 +42,7 @@ def _documents(output: str, manifest: Manifest) -> list[str]:
     return [
         f"{output}: {totals.written:,} documents, {totals.raw_bytes / 1e6:.1f} MB raw, "
         f"{len(manifest.shards)} shards, {file_bytes / 1e6:.1f} MB on disk",
-        f"set aside: {rejected}",
+        f"rejected: {rejected}",
     ]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from kernels.prefix_trie import build_trie, sort_strings
 from kernels.string_table import distinct
-from pipeline.job.compress_unit import WINDOW_BYTES
+from pipeline.job.compress_unit import BATCH_BYTES
 from schemas.errors import DatasetError
 from schemas.held_out import hash_share
 from schemas.manifest import Manifest, open_shards
@@ -71,7 +71,7 @@ class Growth:
     segments: PowerLaw
     """Their number."""
     prefixes_per_byte: float
-    """Prefixes that the model reads per byte of new distinct segments, which come in windows of `WINDOW_BYTES`."""
+    """Prefixes that the model reads per byte of new distinct segments, which come in batches of `BATCH_BYTES`."""
 
     def prefixes_read(
         self, corpus_bytes: float, *, known_bytes: float, processes: int, room_segments: float
@@ -141,8 +141,8 @@ def _segments(
 
 
 def _prefixes_per_byte(raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> float:
-    """Inner nodes of the trie of the segments that the last window (or half) adds, per byte of them."""
-    new = ends > raw.size - min(WINDOW_BYTES, raw.size // 2)
+    """Inner nodes of the trie of the segments that the last batch (or half) adds, per byte of them."""
+    new = ends > raw.size - min(BATCH_BYTES, raw.size // 2)
     starts, ends = starts[new], ends[new]
     if not starts.size:
         return 1.0

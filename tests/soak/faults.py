@@ -11,10 +11,12 @@ from pathlib import Path
 
 from pipeline.compressors.base import Compressor
 from pipeline.compressors.registry import load_compressors
-from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.settings import CorpusSettings
 from pipeline.corpus.units import WorkUnit, plan_units
-from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path
-from pipeline.job.publish import Publication, publish
+from pipeline.job.compress_unit import Commit, UnitCompressor
+from pipeline.job.job import Job
+from pipeline.job.publish import publish
+from pipeline.job.settings import ModelSettings, PreprocessSettings
 from schemas.manifest import read_manifest
 from tests.pipeline.runs import content
 from tests.soak.damage import damaged_shard, missing_shard, truncated_shard
@@ -50,36 +52,34 @@ def unit_twice(rng: random.Random, subject: Subject, place: Path) -> str:
     output, finished = place / "out", place.parent / f"undisturbed-{subject.name}"
     manifest = read_manifest(finished)
     corpus = subject.arguments[subject.arguments.index("--input") + 1]
-    for name in ("done", "staged"):
-        (output / "_work" / name).mkdir(parents=True)
-    job = UnitJob(
+    settings = PreprocessSettings(
+        corpus=CorpusSettings(inputs=(corpus,)),
+        output=str(output),
+        compressors=tuple(manifest.compressors),
+        models=ModelSettings(tokenizer="given"),
+        max_reject_fraction=0.5,
+    )
+    job = Job(
+        settings=settings,
         output=str(output),
         identity=manifest.settings["identity"],
-        compressors=tuple(manifest.compressors),
-        read=ReadSettings(),
-        compression="zstd",
-        entropy=False,
+        compressors=manifest.compressors,
+        versions=manifest.versions,
     )
-    compressors = load_compressors(str(finished / "compressors"), job.compressors)
+    job.make_work_directories()
+    compressors = load_compressors(str(finished / "compressors"), settings.compressors)
     at_once = rng.random() < 0.5
     units = plan_units([corpus], shards=UNITS, unit_bytes=1, report=False)
     commits = [rng.choice(_attempts(job, compressors, unit, at_once=at_once)) for unit in units]
-    publication = Publication(
-        output=str(output),
-        max_reject_fraction=0.5,
-        compressors=manifest.compressors,
-        settings=manifest.settings,
-        versions=manifest.versions,
-    )
     for _ in range(2):
-        publish(rng.sample(commits, len(commits)), publication)
+        publish(rng.sample(commits, len(commits)), job)
     shutil.rmtree(output / "_work")
     check_finished(output)
     law(content(output) == subject.final, "units that were run twice give other bytes")
     return f"{len(units)} units {'twice at once' if at_once else 'twice in a row'}, published twice: the same bytes"
 
 
-def _attempts(job: UnitJob, compressors: Mapping[str, Compressor], unit: WorkUnit, *, at_once: bool) -> list[Commit]:
+def _attempts(job: Job, compressors: Mapping[str, Compressor], unit: WorkUnit, *, at_once: bool) -> list[Commit]:
     """The commits of two attempts, neither of which knows of the other."""
     commits: list[Commit] = []
 
@@ -91,7 +91,7 @@ def _attempts(job: UnitJob, compressors: Mapping[str, Compressor], unit: WorkUni
         thread.start()
         if not at_once:
             thread.join()
-            Path(commit_path(job.output, unit.index)).unlink()
+            Path(job.commit_path(unit.index)).unlink()
     for thread in threads:
         thread.join()
     law(len(commits) == 2, f"an attempt at unit {unit.index} failed")

@@ -120,7 +120,7 @@ def check(files: Sequence[HostileFile], corpus: Path, output: Path, log: Path, o
 
 def _refused(files: Sequence[HostileFile], output: Path, outcome: Outcome) -> str:
     """Exit 1 is for too many rejects, and leaves nothing to be seen."""
-    law("documents were set aside" in outcome.last_line, f"exit 1: {outcome.last_line}")
+    law("documents were rejected" in outcome.last_line, f"exit 1: {outcome.last_line}")
     law(not list(output.glob("shard-*")) and not (output / "manifest.json").exists(), "a refused run shows shards")
     known = all(file.promise is Promise.EXACT for file in files)
     texts = [text for file in files for text in file.expected]

@@ -250,7 +250,7 @@ def test_a_file_that_is_no_tokenizer(
         (("--compression", "none"), ["another run"]),
         (("--write-entropy",), ["another run"]),
         (("--compressors", "gzip"), ["another run"]),
-        (("--max-document-bytes", "500"), ["another run"]),
+        (("--max-document-bytes", "500"), ["max_document_bytes=67108864", "asked is max_document_bytes=500"]),
         (("--token-code", "gray"), ["another run"]),
         (("--theta", "3"), ["theta=quantile=0.6", "asked is theta=3 bits"]),
         (("--entropy-context", "2"), ["entropy_context_bytes=1"]),
@@ -381,7 +381,7 @@ def test_sample_and_tokenizer_write_their_files(
     ("arguments", "code", "word"),
     [
         (["preprocess", "--input", "{none}", "--output", "{out}"], 2, "no file matches"),
-        (["preprocess", "--input", "{corpus}", "--output", "{out}", "--compressors", "gzip"], 1, "set aside"),
+        (["preprocess", "--input", "{corpus}", "--output", "{out}", "--compressors", "gzip"], 1, "were rejected"),
     ],
 )
 def test_as_a_process(arguments: list[str], code: int, word: str, tmp_path: Path) -> None:

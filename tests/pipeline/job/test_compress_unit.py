@@ -16,26 +16,18 @@ import pipeline.job.compress_unit
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.units import WorkUnit, plan_units
-from pipeline.job.compress_unit import Commit, UnitCompressor, UnitJob, commit_path, finished_commit, staged_path
-from pipeline.storage.files import make_directory
+from pipeline.job.compress_unit import Commit, UnitCompressor, finished_commit
+from pipeline.job.job import Job
 from schemas.batches import Documents, Encoding
 from schemas.manifest import ShardEntry
 from tests.pipeline.corpora import jsonl, texts, whole
+from tests.pipeline.job.jobs import gzip_job
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> UnitJob:
-    """A job into tmp_path/out, whose work directories stand."""
-    for name in ("done", "staged"):
-        make_directory(str(tmp_path / "out/_work" / name))
-    return UnitJob(
-        output=str(tmp_path / "out"),
-        identity="one",
-        compressors=("gzip",),
-        read=ReadSettings(max_document_bytes=400),
-        compression="zstd",
-        entropy=False,
-    )
+def job(tmp_path: Path) -> Job:
+    """A job into tmp_path/out, whose work directories are there."""
+    return gzip_job(tmp_path / "out", read=ReadSettings(max_document_bytes=400))
 
 
 @pytest.fixture
@@ -47,17 +39,17 @@ def unit(tmp_path: Path) -> WorkUnit:
     return WorkUnit(index=2, total=5, pieces=(whole(path, "jsonl"),))
 
 
-def compressor(job: UnitJob) -> UnitCompressor:
+def compressor(job: Job) -> UnitCompressor:
     """With gzip, which needs no artifacts."""
     return UnitCompressor(job, {"gzip": GzipCompressor()})
 
 
-def staged(job: UnitJob, commit: Commit) -> bytes:
+def staged(job: Job, commit: Commit) -> bytes:
     """The staged shard."""
-    return Path(staged_path(job.output, commit.staged)).read_bytes()
+    return Path(job.staged_path(commit.staged)).read_bytes()
 
 
-def test_the_commit_says_what_is_staged(job: UnitJob, unit: WorkUnit) -> None:
+def test_the_commit_says_what_is_staged(job: Job, unit: WorkUnit) -> None:
     commit = compressor(job).process(unit)
     entry = ShardEntry(**commit.shard)
     assert (commit.unit, commit.identity, commit.read) == (2, "one", 16)
@@ -72,9 +64,9 @@ def test_the_commit_says_what_is_staged(job: UnitJob, unit: WorkUnit) -> None:
     assert entry.raw_bytes == sum(map(len, table["raw"].to_pylist()))
 
 
-def test_rejects_are_rows_with_source_position_reason_and_excerpt(job: UnitJob, unit: WorkUnit, tmp_path: Path) -> None:
+def test_rejects_are_rows_with_source_position_reason_and_excerpt(job: Job, unit: WorkUnit, tmp_path: Path) -> None:
     commit = compressor(job).process(unit)
-    lines = Path(staged_path(job.output, commit.staged_rejects)).read_text("utf-8").splitlines()
+    lines = Path(job.staged_path(commit.staged_rejects)).read_text("utf-8").splitlines()
     found = [json.loads(line) for line in lines]
     assert [row["reason"] for row in found] == ["bad_json", "empty", "text_not_string", "too_long"]
     data = (tmp_path / "corpus.jsonl").read_bytes()
@@ -87,25 +79,25 @@ def test_rejects_are_rows_with_source_position_reason_and_excerpt(job: UnitJob, 
         assert row["detail"]
 
 
-def test_the_commit_record_comes_back(job: UnitJob, unit: WorkUnit) -> None:
+def test_the_commit_record_comes_back(job: Job, unit: WorkUnit) -> None:
     commit = compressor(job).process(unit)
     assert Commit.from_bytes(commit.to_bytes()) == commit
     assert finished_commit(job, unit) == commit
-    assert Path(commit_path(job.output, 2)).read_bytes() == commit.to_bytes()
+    assert Path(job.commit_path(2)).read_bytes() == commit.to_bytes()
 
 
-def test_a_finished_unit_is_not_read_again(job: UnitJob, unit: WorkUnit, tmp_path: Path) -> None:
+def test_a_finished_unit_is_not_read_again(job: Job, unit: WorkUnit, tmp_path: Path) -> None:
     first = compressor(job).process(unit)
     (tmp_path / "corpus.jsonl").unlink()
     assert compressor(job).process(unit) == first
 
 
-@pytest.mark.parametrize("window_bytes", [1, 50, 700, 1 << 30])
-def test_windows_do_not_show_in_the_shard(
-    window_bytes: int, job: UnitJob, unit: WorkUnit, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("batch_bytes", [1, 50, 700, 1 << 30])
+def test_batches_do_not_show_in_the_shard(
+    batch_bytes: int, job: Job, unit: WorkUnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = compressor(job).process(unit)
-    monkeypatch.setattr(pipeline.job.compress_unit, "WINDOW_BYTES", window_bytes)
+    monkeypatch.setattr(pipeline.job.compress_unit, "BATCH_BYTES", batch_bytes)
     again = compressor(replace(job, identity="two")).process(unit)
     assert again.shard == expected.shard
     assert staged(job, again) == staged(job, expected)
@@ -113,28 +105,28 @@ def test_windows_do_not_show_in_the_shard(
 
 
 @pytest.mark.parametrize("lost", ["identity", "staged", "commit"])
-def test_what_does_not_match_is_made_again(lost: str, job: UnitJob, unit: WorkUnit) -> None:
+def test_what_does_not_match_is_made_again(lost: str, job: Job, unit: WorkUnit) -> None:
     first = compressor(job).process(unit)
     other = job
     if lost == "identity":
         other = replace(job, identity="two")
     elif lost == "staged":
-        Path(staged_path(job.output, first.staged)).unlink()
+        Path(job.staged_path(first.staged)).unlink()
     else:
-        Path(commit_path(job.output, 2)).unlink()
+        Path(job.commit_path(2)).unlink()
     assert finished_commit(other, unit) is None
     second = compressor(other).process(unit)
     assert second.shard == first.shard
     assert second.staged != first.staged
 
 
-def test_a_shard_with_its_final_name_counts_as_finished(job: UnitJob, unit: WorkUnit) -> None:
+def test_a_shard_with_its_final_name_counts_as_finished(job: Job, unit: WorkUnit) -> None:
     commit = compressor(job).process(unit)
-    Path(staged_path(job.output, commit.staged)).rename(Path(job.output, commit.shard["name"]))
+    Path(job.staged_path(commit.staged)).rename(Path(job.output, commit.shard["name"]))
     assert finished_commit(job, unit) == commit
 
 
-def test_a_crash_inside_leaves_no_commit_record(job: UnitJob, unit: WorkUnit) -> None:
+def test_a_crash_inside_leaves_no_commit_record(job: Job, unit: WorkUnit) -> None:
     class Failing(GzipCompressor):
         def compress(self, documents: Documents) -> Encoding:
             raise MemoryError
@@ -146,7 +138,7 @@ def test_a_crash_inside_leaves_no_commit_record(job: UnitJob, unit: WorkUnit) ->
     assert compressor(job).process(unit).shard["rows"] == 12
 
 
-def test_a_connection_that_breaks_is_no_reject(job: UnitJob, unit: WorkUnit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_breaks_is_no_reject(job: Job, unit: WorkUnit, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Iterator[Any]:
         raise ConnectionResetError("peer")
         yield
@@ -159,12 +151,12 @@ def test_a_connection_that_breaks_is_no_reject(job: UnitJob, unit: WorkUnit, mon
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "text", "jsonl.gz"])
-def test_a_file_that_vanished_is_one_reject(kind: str, job: UnitJob, tmp_path: Path) -> None:
+def test_a_file_that_vanished_is_one_reject(kind: str, job: Job, tmp_path: Path) -> None:
     commit = compressor(job).process(WorkUnit(index=0, total=1, pieces=(whole(tmp_path / "gone", kind),)))
     assert (commit.read, commit.shard["rows"], commit.shard["rejects"]) == (1, 0, {"unreadable": 1})
 
 
-def test_units_of_a_corpus_add_up(job: UnitJob, tmp_path: Path) -> None:
+def test_units_of_a_corpus_add_up(job: Job, tmp_path: Path) -> None:
     (tmp_path / "many.jsonl").write_bytes(jsonl(*({"text": text} for text in texts(90))))
     units = plan_units([str(tmp_path / "many.jsonl")], shards=7, unit_bytes=1, report=False)
     commits = [compressor(job).process(unit) for unit in units]

@@ -13,44 +13,30 @@ from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from pipeline.compressors.registry import load_compressors
-from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job import graph, runners
-from pipeline.job.compress_unit import Commit, UnitJob
-from pipeline.job.publish import Publication
-from pipeline.storage.files import make_directory
+from pipeline.job.compress_unit import Commit
+from pipeline.job.job import Job
 from schemas.errors import SettingsError
 from schemas.manifest import read_manifest
 from tests.pipeline.corpora import jsonl, texts
+from tests.pipeline.job.jobs import gzip_job
 
 SECRET = "a text that nothing but the shard may hold"
 
 
-def parts(directory: Path, shards: int = 3) -> tuple[list[WorkUnit], UnitJob, dict[str, Any], Publication]:
+def parts(directory: Path, shards: int = 3, **settings: Any) -> tuple[Job, list[WorkUnit]]:
     """What the graph is built from, for a small corpus and gzip."""
-    corpus, output = directory / "corpus.jsonl", str(directory / "out")
+    corpus = directory / "corpus.jsonl"
     corpus.write_bytes(jsonl(*({"text": f"{SECRET} {text}"} for text in texts(30))))
-    for name in ("done", "staged"):
-        make_directory(f"{output}/_work/{name}")
-    job = UnitJob(
-        output=output,
-        identity="one",
-        compressors=("gzip",),
-        read=ReadSettings(),
-        compression="zstd",
-        entropy=False,
-    )
-    loading = {"directory": f"{output}/compressors", "names": ("gzip",), "device": "cpu"}
-    (gzip,) = load_compressors(**loading).values()
-    described = {"gzip": {**gzip.settings(), "symbol_dtype": "uint16"}}
-    publication = Publication(output=output, max_reject_fraction=0.05, compressors=described, settings={}, versions={})
-    return plan_units([str(corpus)], shards=shards, unit_bytes=1, report=False), job, loading, publication
+    units = plan_units([str(corpus)], shards=shards, unit_bytes=1, report=False)
+    return gzip_job(directory / "out", **settings), units
 
 
 @pytest.mark.parametrize("way", ["beam", "cloudpickle"])
 def test_the_step_works_after_pickling(way: str, tmp_path: Path) -> None:
-    units, job, loading, _ = parts(tmp_path)
-    step = graph.CompressUnit(job, loading)
+    job, units = parts(tmp_path)
+    step = graph.CompressUnit(job)
     if way == "beam":
         travelled = pickler.loads(pickler.dumps(step))
     else:
@@ -63,13 +49,13 @@ def test_the_step_works_after_pickling(way: str, tmp_path: Path) -> None:
 
 
 def test_a_pickled_step_is_small_and_names_no_model(tmp_path: Path) -> None:
-    _, job, loading, _ = parts(tmp_path)
-    assert len(pickler.dumps(graph.CompressUnit(job, loading))) < 4096
+    job, _ = parts(tmp_path)
+    assert len(pickler.dumps(graph.CompressUnit(job))) < 4096
 
 
 def test_descriptors_and_commit_records_hold_no_text(tmp_path: Path) -> None:
-    units, job, loading, _ = parts(tmp_path)
-    step = graph.CompressUnit(job, loading)
+    job, units = parts(tmp_path)
+    step = graph.CompressUnit(job)
     step.setup()
     for unit in units:
         descriptor = unit.to_dict()
@@ -89,8 +75,8 @@ def test_models_are_loaded_once_in_a_process(workers: int, tmp_path: Path, monke
         return load_compressors(**loading)
 
     monkeypatch.setattr(graph, "load_compressors", spy)
-    units, job, loading, publication = parts(tmp_path, shards=8)
-    graph.run(units, job, loading, publication, runners.options("FnApiRunner", workers, ()))
+    job, units = parts(tmp_path, shards=8)
+    graph.run(job, units, runners.options("FnApiRunner", workers, ()))
     assert len(loads) == 1
     assert read_manifest(job.output).totals.written == 30
 
@@ -128,9 +114,9 @@ def test_options_that_cannot_be(runner: str, extra: list[str], message: str) -> 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_only_the_compress_step_asks_for_a_gpu(device: str, tmp_path: Path) -> None:
-    units, job, loading, publication = parts(tmp_path)
+    job, units = parts(tmp_path, device=device)
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    graph.build(pipeline, units, job, {**loading, "device": device}, publication)
+    graph.build(pipeline, job, units)
     proto = pipeline.to_runner_api()
     asking = set()
     for transform in proto.components.transforms.values():
@@ -141,8 +127,8 @@ def test_only_the_compress_step_asks_for_a_gpu(device: str, tmp_path: Path) -> N
 
 
 def test_steps_have_their_own_names(tmp_path: Path) -> None:
-    units, job, loading, publication = parts(tmp_path)
+    job, units = parts(tmp_path)
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    graph.build(pipeline, units, job, loading, publication)
+    graph.build(pipeline, job, units)
     steps = [part.full_label for part in pipeline._root_transform().parts]
     assert steps == ["Units", "Spread", "CompressUnit", "Collect", "Publish"]

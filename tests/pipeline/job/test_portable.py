@@ -19,17 +19,16 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.transforms.environments import DockerEnvironment
 
 from pipeline.cli import parser as cli
-from pipeline.compressors.registry import load_compressors
-from pipeline.corpus.settings import ReadSettings
-from pipeline.corpus.units import plan_units
+from pipeline.corpus.settings import CorpusSettings
+from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job import graph, runners
-from pipeline.job.compress_unit import UnitJob
-from pipeline.job.publish import Publication
+from pipeline.job.job import Job
 from pipeline.job.settings import PreprocessSettings
-from pipeline.storage import credentials, lock
+from pipeline.storage import credentials, files, lock
 from schemas.errors import ArtifactError, SettingsError, UserError
 from tests.pipeline.corpora import jsonl, texts
 from tests.pipeline.job.fake_google import fake_google, write_credentials
+from tests.pipeline.job.jobs import gzip_job
 from tests.pipeline.job.portable import ROOT, job_service, submit, worker_pool
 from tests.pipeline.runs import ALL_COMPRESSORS, BucketFileSystem, Models, Preprocess, content, tree
 
@@ -116,19 +115,11 @@ def description(tmp_path: Path, device: str, *extra: str) -> beam_runner_api_pb2
     return pipeline.to_runner_api(default_environment=DockerEnvironment(container_image="proxy:1"))
 
 
-def parts(tmp_path: Path, device: str) -> tuple[Any, ...]:
-    """Units, job, loading and publication of a small corpus and gzip."""
+def parts(tmp_path: Path, device: str) -> tuple[Job, list[WorkUnit]]:
+    """Job and units of a small corpus and gzip."""
     (tmp_path / "corpus.jsonl").write_bytes(jsonl(*({"text": text} for text in texts(9))))
-    output = str(tmp_path / "out")
-    job = UnitJob(
-        output=output, identity="one", compressors=("gzip",), read=ReadSettings(), compression="zstd", entropy=False
-    )
-    loading = {"directory": f"{output}/compressors", "names": ("gzip",), "device": device}
-    (gzip,) = load_compressors(**{**loading, "device": "cpu"}).values()
-    publication = Publication(
-        output=output, max_reject_fraction=1, compressors={"gzip": gzip.settings()}, settings={}, versions={}
-    )
-    return plan_units([str(tmp_path / "corpus.jsonl")], shards=3, unit_bytes=1), job, loading, publication
+    units = plan_units([str(tmp_path / "corpus.jsonl")], shards=3, unit_bytes=1)
+    return gzip_job(tmp_path / "out", device=device), units
 
 
 def hints_of(proto: beam_runner_api_pb2.Pipeline) -> dict[str, dict[str, str]]:
@@ -167,8 +158,9 @@ def test_hints_of_the_user_go_to_the_compress_step_only(tmp_path: Path) -> None:
 def settings(*extra: str, **more: Any) -> PreprocessSettings:
     """Settings of a run on Dataflow."""
     options = (*DATAFLOW[2:], *extra)
-    given = {"inputs": ("gs://bucket/corpus/*",), "output": "gs://bucket/out", "compressors": ("gzip",), **more}
-    return PreprocessSettings(runner="DataflowRunner", beam_options=options, **given)
+    corpus = CorpusSettings(inputs=more.pop("inputs", ("gs://bucket/corpus/*",)))
+    given = {"output": "gs://bucket/out", "compressors": ("gzip",), **more}
+    return PreprocessSettings(corpus=corpus, runner="DataflowRunner", beam_options=options, **given)
 
 
 def test_a_dataflow_job_is_named_after_its_output() -> None:
@@ -311,9 +303,10 @@ def test_other_places_need_no_credentials(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_does_not_see_the_output(tmp_path: Path) -> None:
-    _, job, loading, _ = parts(tmp_path, "cpu")
+    job, _ = parts(tmp_path, "cpu")
+    files.remove(job.path("_work"))
     with pytest.raises(SettingsError, match="there is no .*out on .*give an --output that all workers share"):
-        graph.CompressUnit(job, loading).setup()
+        graph.CompressUnit(job).setup()
 
 
 @pytest.mark.parametrize(
@@ -328,12 +321,12 @@ def test_a_worker_that_does_not_see_the_output(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_worker_says_is_told_again(error: Exception, kind: type[UserError] | None, message: str) -> None:
-    told = runners.user_error(error)
+    found = runners.user_error(error)
     if kind is None:
-        assert told is None
+        assert found is None
     else:
-        assert type(told) is kind
-        assert str(told).removeprefix("a worker says: ") == message
+        assert type(found) is kind
+        assert str(found).removeprefix("a worker says: ") == message
 
 
 # Two runs at once in an object store, which has no locks.

@@ -236,7 +236,7 @@ def test_the_summary_says_what_is_there(
     out = capsys.readouterr().out
     totals = manifest(tmp_path / "out")["totals"]
     assert f"{MIXED_DOCUMENTS:,} documents" in out
-    assert "set aside: 3 (1 bad_json, 1 empty, 1 no_text_field)" in out
+    assert "rejected: 3 (1 bad_json, 1 empty, 1 no_text_field)" in out
     for name in ("neural", "tokenizer", "gzip", "token_bytes"):
         (line,) = [line for line in out.splitlines() if line.startswith(f"{name} ")]
         assert f"{totals['raw_bytes'] / totals['symbols'][name]:.3f}" in line

@@ -42,15 +42,15 @@ def done(output: Path) -> list[Path]:
 def counted(monkeypatch: pytest.MonkeyPatch, fail_at: int = 0) -> list[int]:
     """The units that are really compressed from now on; the `fail_at`th of them (from 1) crashes."""
     compressed: list[int] = []
-    write = UnitCompressor._write
+    write = UnitCompressor.compress
 
-    def spy(self: UnitCompressor, unit: Any, staged: str) -> Any:
+    def spy(self: UnitCompressor, unit: Any, attempt: str) -> Any:
         compressed.append(unit.index)
         if len(compressed) == fail_at:
             raise PowerCutError
-        return write(self, unit, staged)
+        return write(self, unit, attempt)
 
-    monkeypatch.setattr(UnitCompressor, "_write", spy)
+    monkeypatch.setattr(UnitCompressor, "compress", spy)
     return compressed
 
 
@@ -211,7 +211,7 @@ def test_too_many_rejects_then_a_higher_limit(
     for _ in range(2):
         assert preprocess(corpus, output, *SMALL, "--max-reject-fraction", "0.1") == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert "2 of 14 documents were set aside (bad_json 2)" in line
+        assert "2 of 14 documents were rejected (bad_json 2)" in line
         assert "--max-reject-fraction 0.1" in line
         example = line.partition("look at ")[2].partition(",")[0]
         assert json.loads(Path(example).read_text().splitlines()[0])["reason"] == "bad_json"

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.compressors.neural.build import ThetaTarget
 from pipeline.corpus.settings import CorpusSettings
-from pipeline.job.artifacts import neural_request, tokenizer_request
-from pipeline.job.preprocess import _content_settings
-from pipeline.job.settings import PreprocessSettings
+from pipeline.job.artifacts import artifacts_of
+from pipeline.job.job import NOT_CONTENT, identity
+from pipeline.job.settings import ModelSettings, PreprocessSettings
 
 ALL = PreprocessSettings(
     corpus=CorpusSettings(), output="out", compressors=("neural", "tokenizer", "gzip", "token_bytes")
@@ -38,6 +38,9 @@ BY_THE_UNITS = {"inputs", "shards", "unit_bytes"}
 """Settings that count as the units of the corpus, which every run lists."""
 CANNOT_MATTER = {"output", "max_reject_fraction", "workers", "device", "runner", "beam_options"}
 """Settings that a dataset's bytes do not depend on. A codebook of another device is refused by its own probe."""
+NOT_OF_ARTIFACTS = {"compressors", "compression", "write_entropy", "allow_other_device"}
+NOT_OF_ARTIFACTS |= {"token_width_bytes", "token_code"}
+"""Settings that no model is made with."""
 
 
 def changed(settings: Any) -> Iterator[tuple[str, Any]]:
@@ -52,18 +55,31 @@ def changed(settings: Any) -> Iterator[tuple[str, Any]]:
             yield field.name, dataclasses.replace(settings, **{field.name: OTHER.get(field.name, plain)})
 
 
-def asked(settings: PreprocessSettings) -> tuple[Any, ...]:
-    """All that an existing dataset is compared with."""
-    return (neural_request(settings.models), tokenizer_request(settings.models), _content_settings(settings))
+@pytest.mark.parametrize(("name", "settings"), changed(ALL), ids=lambda value: value if isinstance(value, str) else "")
+def test_a_changed_setting_is_another_run(name: str, settings: PreprocessSettings) -> None:
+    assert settings != ALL
+    assert identity(settings, ()) != identity(ALL, ()), f"{name} is ignored where a dataset exists already"
 
 
 @pytest.mark.parametrize(("name", "settings"), changed(ALL), ids=lambda value: value if isinstance(value, str) else "")
-def test_a_changed_setting_asks_for_something_else(name: str, settings: PreprocessSettings) -> None:
-    assert settings != ALL
-    assert asked(settings) != asked(ALL), f"{name} is ignored where a dataset exists already"
+def test_a_changed_setting_asks_for_other_artifacts(name: str, settings: PreprocessSettings) -> None:
+    """What exists of a killed run is not taken for what is asked for now."""
+    ours, others = (
+        [artifact.request for artifact in artifacts_of(given, ALL.compressors, "compressors")]
+        for given in (ALL, settings)
+    )
+    assert (ours != others) == (name not in NOT_OF_ARTIFACTS), f"{name} is ignored where the models exist already"
 
 
 def test_every_field_is_accounted_for() -> None:
+    assert NOT_CONTENT | {"inputs"} == BY_THE_UNITS | CANNOT_MATTER
     classes = (CorpusSettings, PreprocessSettings)
     names = {field.name for cls in classes for field in dataclasses.fields(cls)}
     assert names > BY_THE_UNITS | CANNOT_MATTER
+
+
+def test_a_model_is_known_by_its_content_and_not_by_its_place() -> None:
+    at_a, at_b = (
+        dataclasses.replace(ALL, models=ModelSettings(lm=f"{place}/lm", tokenizer=f"{place}/t.model")) for place in "ab"
+    )
+    assert identity(at_a, ()) == identity(at_b, ()) != identity(ALL, ())

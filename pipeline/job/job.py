@@ -1,0 +1,134 @@
+"""One run, described once: made before any unit is compressed, and handed to every worker and to publication.
+
+PreprocessSettings ──┐
+units of the corpus ─┼─ plan_job ──► Job: settings, directory, identity, what the manifest says of the compressors
+finished artifacts ──┘
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, load_compressors
+from pipeline.corpus.units import WorkUnit
+from pipeline.job.artifacts import artifacts_digest
+from pipeline.job.settings import LM_SIZES, PreprocessSettings
+from pipeline.storage import files
+from schemas.files import canonical_json, sha256_hex
+from schemas.options import to_json
+from schemas.shards import FORMAT_VERSION
+
+WORK_DIRECTORY = "_work"
+"""What a run needs until its dataset is finished."""
+REJECTS_DIRECTORY = "rejects"
+NOT_CONTENT = {"output", "shards", "unit_bytes", "max_reject_fraction", "workers", "device", "runner", "beam_options"}
+"""Settings that the shards' bytes depend on by the units alone, or not at all. All others are part of the identity."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """All that the parts of a run have in common. It travels to the workers by pickle."""
+
+    settings: PreprocessSettings
+    """What was asked for, without Beam's options: these may hold credentials, and no worker needs them."""
+    output: str
+    """Directory of the dataset, an absolute path or a URL."""
+    identity: str
+    """Digest of everything that the shards depend on: equal runs have equal identities and equal shards."""
+    compressors: dict[str, dict[str, Any]]
+    """Name to what the manifest says about it."""
+    versions: dict[str, str]
+    """Versions of the libraries that the shards' bytes depend on, for the manifest."""
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """Arguments of `load_compressors`."""
+        return _loading(self.settings, self.output)
+
+    @property
+    def manifest_settings(self) -> dict[str, Any]:
+        """What the manifest says about the settings, as JSON values."""
+        return {**content(self.settings), "identity": self.identity}
+
+    def path(self, *names: str) -> str:
+        """A path below the directory of the dataset."""
+        return files.join(self.output, *names)
+
+    def commit_path(self, unit: int) -> str:
+        """The commit record of a unit."""
+        return self.path(WORK_DIRECTORY, "done", commit_name(unit))
+
+    def staged_path(self, name: str) -> str:
+        """A file that waits for its final name."""
+        return self.path(WORK_DIRECTORY, "staged", name)
+
+    def make_work_directories(self) -> None:
+        """Make the directories of commit records and staged files."""
+        for name in ("done", "staged"):
+            files.make_directory(self.path(WORK_DIRECTORY, name))
+
+
+def commit_name(unit: int) -> str:
+    """File name of the commit record of a unit."""
+    return f"unit-{unit:05d}.json"
+
+
+def plan_job(settings: PreprocessSettings, units: Sequence[WorkUnit]) -> Job:
+    """Describe the run over `units`. Its artifacts must be there; ArtifactError where one cannot be loaded."""
+    # Workers run in other directories than this process.
+    output = os.path.abspath(settings.output) if files.is_local(settings.output) else settings.output
+    described = {}
+    for name, compressor in load_compressors(**_loading(settings, output)).items():
+        dtype = compressor.symbol_dtype.name
+        described[name] = {**compressor.settings(), "alphabet_size": compressor.alphabet_size, "symbol_dtype": dtype}
+    return Job(
+        settings=dataclasses.replace(settings, beam_options=()),
+        output=output,
+        identity=identity(settings, units),
+        compressors=described,
+        versions=_versions(settings.device),
+    )
+
+
+def content(settings: PreprocessSettings) -> dict[str, Any]:
+    """The settings that the shards depend on, as JSON values.
+
+    Where a model was given, its digest is part of the identity, and its path does not matter.
+    """
+    values = {name: value for name, value in to_json(settings).items() if name not in NOT_CONTENT}
+    del values["corpus"]["inputs"]
+    models = values["models"]
+    models["lm"] = settings.models.lm if settings.models.lm in LM_SIZES else "given"
+    models["tokenizer"] = "given" if settings.models.tokenizer else "trained"
+    return values
+
+
+def identity(settings: PreprocessSettings, units: Sequence[WorkUnit]) -> str:
+    """A name for the run's result: equal runs have equal shards."""
+    pieces = [[(p.source, p.format, p.start, p.end, p.size_bytes) for p in unit.pieces] for unit in units]
+    artifacts = artifacts_digest(files.join(settings.output, COMPRESSORS_DIRECTORY))
+    parts = {"format": FORMAT_VERSION, "units": pieces, "settings": content(settings), "artifacts": artifacts}
+    return sha256_hex(canonical_json(parts))
+
+
+def _loading(settings: PreprocessSettings, output: str) -> dict[str, Any]:
+    return {
+        "directory": files.join(output, COMPRESSORS_DIRECTORY),
+        "names": settings.compressors,
+        "device": settings.device,
+        "allow_other_device": settings.allow_other_device,
+        "token_width_bytes": settings.models.token_width_bytes,
+        "token_code": settings.models.token_code,
+    }
+
+
+def _versions(device: str) -> dict[str, str]:
+    from importlib.metadata import version
+
+    names = ("apache-beam", "numba", "numpy", "pyarrow", "sentencepiece", "torch")
+    return {"python": platform.python_version(), "device": device, **{name: version(name) for name in names}}
