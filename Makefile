@@ -56,8 +56,11 @@ tokenizer: $(VENV)/.runtime  ## train a SentencePiece tokenizer of VOCAB pieces 
 DATA ?= data/stdlib
 RUN ?= runs/$(SIZE)
 NPROC ?= 1
-LAUNCH = $(if $(filter-out 1,$(NPROC))$(TORCHRUN),$(BIN)/torchrun --nproc-per-node $(NPROC) $(TORCHRUN),$(BIN)/python)
-train: $(VENV)/.runtime  ## train EvaByte (SIZE=tiny|0.5b|1.5b|4b|7b|14b) on DATA into RUN
+# On SIGTERM torchrun kills its processes after this time, so it must suffice for a micro-batch and a checkpoint.
+SHUTDOWN_SECONDS ?= 900
+LAUNCH = $(if $(filter-out 1,$(NPROC))$(TORCHRUN),$(BIN)/torchrun --nproc-per-node $(NPROC) \
+	--shutdown-timeout $(SHUTDOWN_SECONDS) $(TORCHRUN),$(BIN)/python)
+train: $(VENV)/.runtime  ## train EvaByte (SIZE=pico|nano|micro|tiny|0.5b|1.5b|4b|7b|14b) on DATA into RUN
 	$(LAUNCH) -m trainer train --data $(DATA) --size $(SIZE) --out $(RUN) $(if $(COMPRESSOR),--compressor $(COMPRESSOR)) \
 		$(if $(MODE),--mode $(MODE)) $(if $(STEPS),--steps $(STEPS)) $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 

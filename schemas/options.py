@@ -38,6 +38,7 @@ def option(
     positional: bool = False,
     commas: bool = False,
     path: bool = False,
+    choices: Sequence[str] = (),
     hidden: bool = False,
 ) -> dict[str, Any]:
     """Metadata of a field: how its option differs from what the field's name and type say.
@@ -45,6 +46,7 @@ def option(
     name: the option without `--`. metavar: what stands for the value in the help. default: what the help says of the
     default where the value itself tells little. positional: an argument without a name. commas: a tuple as one word,
     separated by commas. path: the value, or each of a tuple, is a path, in which a leading `~` is the home directory.
+    choices: the only values, where they are known only when the program runs, such as the names in a table.
     hidden: no option; the field can be set in a configuration file only.
     """
     return {
@@ -55,6 +57,7 @@ def option(
             "positional": positional,
             "commas": commas,
             "path": path,
+            "choices": choices,
             "hidden": hidden,
         }
     }
@@ -90,10 +93,13 @@ class _Leaf:
 
 
 def field_help(cls: type) -> dict[str, str]:
-    """The string below each field of a dataclass, on one line, without its final full stop."""
+    """The string below each field of a dataclass and of those it inherits from, on one line, without its full stop."""
+    found: dict[str, str] = {}
+    for base in cls.__bases__:
+        if dataclasses.is_dataclass(base):
+            found |= field_help(base)
     body = ast.parse(inspect.cleandoc("\n" + inspect.getsource(cls))).body[0]
     assert isinstance(body, ast.ClassDef)
-    found = {}
     for node, below in zip(body.body, body.body[1:], strict=False):
         match node, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
@@ -134,9 +140,9 @@ def _without_none(hint: Any) -> Any:
 
 
 def add_options(
-    parser: argparse.ArgumentParser, cls: type, *, omit: Sequence[str] = (), base: Any = None, defaults: str = ""
+    parser: argparse._ActionsContainer, cls: type, *, omit: Sequence[str] = (), base: Any = None, defaults: str = ""
 ) -> None:
-    """An option for every field of a settings dataclass but those in `omit`.
+    """An option for every field of a settings dataclass but those in `omit`, in a parser or one of its groups.
 
     base: an object of `cls` whose values are the defaults that the help names. defaults: said of each default instead,
     where it depends on another option.
@@ -161,8 +167,8 @@ def add_options(
                 # `--no-…` is understood, to undo what a configuration file says, but would only lengthen the help.
                 switch.option_strings = [leaf.flag]
             continue
-        if typing.get_origin(leaf.type) is Literal:
-            words["choices"] = typing.get_args(leaf.type)
+        if leaf.own.get("choices") or typing.get_origin(leaf.type) is Literal:
+            words["choices"] = leaf.own.get("choices") or typing.get_args(leaf.type)
         else:
             words["metavar"] = leaf.metavar
             words["type"] = str if leaf.is_tuple else _reader(leaf.type)

@@ -16,8 +16,6 @@ from trainer.cli import parser as trainer_cli
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 OTHER_PROGRAMS = {"--long": "zstd", "--min-time-limit": "evalplus.evaluate"}
 """Options that are neither ours nor Beam's, and whose they are."""
-TO_BE_REMOVED = {"--cache-bytes", "--cache-dir"}
-"""Wrong ones in trainer/ that are about to be corrected; the list ends empty."""
 
 
 def own(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -51,7 +49,7 @@ def named(package: str) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("package", ["pipeline", "trainer"])
 def test_every_option_that_is_named_exists(package: str) -> None:
     ours = set(own(pipeline_cli.parser())) | set(own(trainer_cli.parser()))
-    known = ours | beams() | set(OTHER_PROGRAMS) | TO_BE_REMOVED
+    known = ours | beams() | set(OTHER_PROGRAMS)
     unknown = sorted(f"{place} names {option}" for option, place in named(package) if option not in known)
     assert unknown == []
 

@@ -24,7 +24,7 @@ _HOMES = {
     "EvaByte": "trainer.model.evabyte",
     "load_model": "trainer.training.load_model",
     "generate": "trainer.generation.generate",
-    "Sampling": "trainer.generation.sampling",
+    "Sampling": "trainer.generation.settings",
 }
 """Where each public name is defined."""
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from trainer.data.loader import LoaderSettings as LoaderSettings
     from trainer.data.mixing import Mixing as Mixing
     from trainer.generation.generate import generate as generate
-    from trainer.generation.sampling import Sampling as Sampling
+    from trainer.generation.settings import Sampling as Sampling
     from trainer.model.evabyte import EvaByte as EvaByte
     from trainer.training.load_model import load_model as load_model
 else:

@@ -192,8 +192,8 @@ def _cost(first: np.ndarray, last: np.ndarray, size: int) -> float:
 def _packed(output: Path, raw: bytes) -> tuple[list[int], list[int], str]:
     """Ids, spans and representation of the example in the first batch that holds it, always as a pair."""
     settings = LoaderSettings(
-        row_symbols=1 << 14, batch_rows=1, lanes=1, interleave=1, prefetch=0,
-        mixing=Mixing(mode="pair-always", comp_share=0.5, start_share=0.5, warmup_steps=0),
+        sequence_length=1 << 14, global_batch_size=1, lanes=1, interleave=1, prefetch=0,
+        mixing=Mixing(mode="pair-always", compressed_fraction=0.5, initial_compressed_fraction=0.5, warmup_steps=0),
     )  # fmt: skip
     with Loader(Dataset(str(output), compressor="neural"), settings) as loader:
         batch = next(loader)

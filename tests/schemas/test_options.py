@@ -206,3 +206,19 @@ def test_a_file_that_is_not_of_such_settings_is_refused(text: str, said: str, tm
 
 def test_strings_below_fields_are_found_in_any_class() -> None:
     assert field_help(Inner) == {"window_bits": "bits of a symbol, 100 % of them", "kind": "how it is spelled"}
+
+
+def test_a_subclass_has_the_options_of_its_base_with_their_help() -> None:
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Wider(Inner):
+        name: str = field(default="a", metadata=option(choices=("a", "b")))
+        """Which one."""
+
+    made = argparse.ArgumentParser()
+    add_options(made, Wider)
+    text = " ".join(made.format_help().split())
+    for words in ("--window-bits BITS bits of a symbol, 100 % of them (default: 16)", "--name {a,b} which one"):
+        assert words in text
+    assert from_options(Wider, made.parse_args(["--name", "b", "--kind", "gray"])) == Wider(name="b", kind="gray")
+    with pytest.raises(SystemExit):
+        made.parse_args(["--name", "c"])

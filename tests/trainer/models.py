@@ -6,7 +6,14 @@ import torch
 
 from schemas.vocabulary import COMP_BASE, RAW_BASE
 from trainer.model.config import EvaByteConfig
-from trainer.model.evabyte import EvaByte, build_model
+from trainer.model.evabyte import EvaByte, initialise, meta_model
+
+
+def build_model(config: EvaByteConfig, *, seed: int, device: str | torch.device = "cpu") -> EvaByte:
+    """A fresh fp32 model in the memory of one device."""
+    model = meta_model(config).to_empty(device=device)
+    initialise(model, seed)
+    return model
 
 
 def small_config(**changes: int) -> EvaByteConfig:

@@ -19,7 +19,7 @@ OPTIONS = {
     "sequence-length": 128,
     "micro-batch-size": 4,
     "lanes": 8,
-    "warmup-steps": 2,
+    "lr-warmup-steps": 2,
     "mixing-warmup-steps": 4,
     "log-steps": 1,
     "checkpoint-steps": 3,

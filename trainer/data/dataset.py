@@ -70,9 +70,7 @@ class Dataset:
         self.location, self.compressor, self.held_out = location, compressor, held_out or HeldOut()
         self.raw = raw
         if is_remote(location) and cache is None:
-            raise SettingsError(
-                f"{location} is remote and has no local cache: give a directory for it with --cache-dir"
-            )
+            raise SettingsError(f"{location} is remote and has no local cache: give a directory for it with --cache")
         self._cache = cache
         self.manifest = _manifest(location)
         if compressor is not None and compressor not in self.manifest.compressors:

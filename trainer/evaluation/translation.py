@@ -25,7 +25,7 @@ from schemas.vocabulary import BOS, COMP_BASE, COMP_CLOSE, COMP_OPEN, PAD, RAW_B
 from trainer.data.dataset import Dataset
 from trainer.generation.generate import continue_ids
 from trainer.generation.kv_cache import KVCache
-from trainer.generation.sampling import Sampling
+from trainer.generation.settings import Sampling
 from trainer.model.evabyte import EvaByte
 
 SHAPE_STEP = 64

@@ -22,7 +22,8 @@ from torch import Tensor
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, RAW_BASE, RAW_OPEN
 from trainer.generation.kv_cache import KVCache
-from trainer.generation.sampling import ENDS, Sampling, choose
+from trainer.generation.sampling import ENDS, choose
+from trainer.generation.settings import Sampling
 from trainer.model.evabyte import EvaByte
 
 

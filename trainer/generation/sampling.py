@@ -6,32 +6,14 @@ or on how many symbols one forward happened to check.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from schemas.errors import SettingsError
 from schemas.vocabulary import COMP_BASE, EOS, RAW_BASE, RAW_CLOSE
+from trainer.generation.settings import Sampling
 
 ENDS = (EOS, RAW_CLOSE)
 ALLOWED = np.array([*ENDS, *range(RAW_BASE, COMP_BASE)])
 """Ids that may be generated: the two ends and the 256 bytes."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sampling:
-    """How the next id is chosen."""
-
-    temperature: float = 0.0
-    """Logits are divided by it; 0 takes the best id (greedy)."""
-    top_p: float = 1.0
-    """Only the likeliest ids that together reach this probability."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise SettingsError(f"temperature {self.temperature} must be 0 (greedy) or more")
-        if not 0 < self.top_p <= 1:
-            raise SettingsError(f"top-p {self.top_p} must be above 0 and at most 1")
 
 
 def choose(logits: np.ndarray, sampling: Sampling, seeds: np.ndarray, positions: np.ndarray) -> np.ndarray:

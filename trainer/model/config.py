@@ -1,8 +1,8 @@
-"""The shape of an EvaByte model, the table of sizes, and the arithmetic that needs nothing else."""
+"""The shape of an EvaByte model, and the arithmetic that needs nothing else."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from schemas.errors import SettingsError
 from schemas.vocabulary import COMP_BASE
@@ -13,9 +13,13 @@ class EvaByteConfig:
     """Shape of a model."""
 
     dim: int
+    """Size of the residual stream."""
     layers: int
+    """Number of blocks."""
     heads: int
+    """Attention heads; each has dim / heads dimensions, an even number."""
     ffn_dim: int
+    """Size of the hidden layer of each block's SwiGLU."""
     vocabulary: int = COMP_BASE
     """Number of ids: 320 and the compressed alphabet, `schemas.vocabulary.vocabulary_size`."""
     symbol_heads: int = 1
@@ -27,7 +31,9 @@ class EvaByteConfig:
     chunk: int = 8
     """Positions per summary."""
     rope_theta: float = 100_000.0
+    """Base of the rotary position encoding's wavelengths."""
     norm_eps: float = 1e-6
+    """Addition to the mean square in RMSNorm."""
 
     def __post_init__(self) -> None:
         if (
@@ -73,37 +79,3 @@ class EvaByteConfig:
         """Floating-point operations of training, forward and backward, for one symbol; recomputation not counted."""
         matrices = self.parameters - self.vocabulary * self.dim
         return 6 * matrices + 12 * self.layers * self.dim * self.mean_keys(positions)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Size:
-    """A row of the table of sizes: the body, without vocabulary and heads."""
-
-    body: EvaByteConfig
-    peak_lr: float
-    """Learning rate at the end of the warm-up."""
-
-
-def _size(dim: int, layers: int, heads: int, ffn_dim: int, peak_lr: float, attention_window: int = 2048) -> Size:
-    body = EvaByteConfig(dim=dim, layers=layers, heads=heads, ffn_dim=ffn_dim, attention_window=attention_window)
-    return Size(body=body, peak_lr=peak_lr)
-
-
-SIZES = {
-    "tiny": _size(128, 5, 2, 384, 3e-3, attention_window=256),
-    "pico": _size(48, 2, 1, 144, 1e-2, attention_window=256),
-    "nano": _size(64, 3, 1, 192, 1e-2, attention_window=256),
-    "micro": _size(96, 4, 2, 288, 1e-2, attention_window=256),
-    "0.5b": _size(1024, 28, 8, 4096, 1.2e-3),
-    "1.5b": _size(2048, 20, 16, 8192, 9e-4),
-    "4b": _size(3072, 32, 24, 9216, 7e-4),
-    "7b": _size(4096, 32, 32, 12288, 5e-4),
-    "14b": _size(5120, 40, 40, 16384, 5e-4),
-}
-
-
-def sized_config(size: str, *, vocabulary: int, symbol_heads: int = 1, raw_heads: int = 0) -> EvaByteConfig:
-    """The config of a named size; SettingsError for a name that is not in SIZES."""
-    if size not in SIZES:
-        raise SettingsError(f"size {size!r} is unknown; choose one of {', '.join(SIZES)}")
-    return replace(SIZES[size].body, vocabulary=vocabulary, symbol_heads=symbol_heads, raw_heads=raw_heads)

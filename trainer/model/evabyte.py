@@ -1,4 +1,4 @@
-"""EvaByte: a decoder over the ids of `schemas.vocabulary`, in five sizes and `tiny`.
+"""EvaByte: a decoder over the ids of `schemas.vocabulary`, in any of the sizes of `trainer.training.sizes`.
 
     ids [batch, T] ─ embedding ─ L × (x += EVA(norm x); x += SwiGLU(norm x)) ─ norm ─ heads ─ HeadLosses
 
@@ -181,13 +181,6 @@ def meta_model(config: EvaByteConfig) -> EvaByte:
     """A model without memory, to be counted, sharded, or filled by `to_empty` and `initialise`."""
     with torch.device("meta"):
         return EvaByte(config)
-
-
-def build_model(config: EvaByteConfig, *, seed: int, device: str | torch.device = "cpu") -> EvaByte:
-    """A fresh fp32 model in the memory of one device."""
-    model = meta_model(config).to_empty(device=device)
-    initialise(model, seed)
-    return model
 
 
 @torch.no_grad()

@@ -23,20 +23,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from schemas.errors import ArtifactError, SettingsError
-from schemas.files import canonical_json, replace_file
+from schemas.errors import ArtifactError
+from schemas.files import atomic_path, canonical_json, replace_file
 from schemas.vocabulary import BOS, COMP_BASE, EOS, PAD
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import EvaByte, meta_model
+from trainer.model.settings import ExportDtype, ExportMode
 
 CONFIG_NAME = "config.json"
 INDEX_NAME = "model.safetensors.index.json"
 WEIGHTS_NAME = "model.safetensors"
-MODES = ("plain", "merged")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 HUB_CODE = "EvaByte/EvaByte--"
 """Where transformers finds the model's code; none is shipped with the weights."""
-SHARD_BYTES = 5_000_000_000
 
 FIELDS = {
     "hidden_size": "dim",
@@ -91,14 +90,15 @@ def export_model(
     model: EvaByte,
     directory: str,
     *,
-    mode: str = "plain",
-    dtype: str = "float32",
+    mode: ExportMode = "plain",
+    dtype: ExportDtype = "float32",
     positions: int = 16384,
-    shard_bytes: int = SHARD_BYTES,
+    shard_bytes: int = 5_000_000_000,
 ) -> None:
-    """Write `directory`, config.json last. positions: the longest sequence that the model was trained on."""
-    if mode not in MODES or dtype not in DTYPES:
-        raise SettingsError(f"export mode {mode!r}, dtype {dtype!r}: choose {'|'.join(MODES)} and {'|'.join(DTYPES)}")
+    """Write `directory`, config.json last; the arguments are those of `trainer.model.settings.ExportSettings`.
+
+    positions: the longest sequence that the model was trained on.
+    """
     os.makedirs(directory, exist_ok=True)
     config = model.config
     if mode == "merged":
@@ -108,8 +108,8 @@ def export_model(
     names = names if len(names) > 1 else [WEIGHTS_NAME]
     for name, tensors in zip(names, shards, strict=True):
         path = os.path.join(directory, name)
-        save_file(tensors, f"{path}.tmp", metadata={"format": "pt"})
-        os.replace(f"{path}.tmp", path)
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={"format": "pt"})
     index = os.path.join(directory, INDEX_NAME)
     if len(names) > 1:
         total = sum(tensor.nbytes for tensors in shards for tensor in tensors.values())

@@ -142,10 +142,10 @@ class Job:
         """The settings that the job is trained with."""
         scale, arm = self.scale, self.arm
         steps = max(1, round(scale.steps * arm.steps_share))
-        return TrainSettings(
+        return TrainSettings.for_size(
+            self.size,
             data=data,
-            run=run,
-            size=self.size,
+            run_dir=run,
             compressor=arm.compressor,
             mixing=Mixing(mode=arm.mode, warmup_steps=warmup_steps(scale)),
             raw_heads=1 if arm.reads_raw else 0,
@@ -153,12 +153,11 @@ class Job:
             batch_symbols=scale.batch_symbols,
             sequence_length=scale.row_symbols,
             micro_batch_size=scale.rows_per_device,
-            warmup_steps=max(1, steps // 15),
+            lr_warmup_steps=max(1, steps // 15),
             lanes=scale.batch_symbols // scale.row_symbols,
             seed=self.seed,
             checkpoint_steps=max(1, steps // 3),
             keep_checkpoints=1,
-            recompute=False,
         )
 
 

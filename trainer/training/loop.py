@@ -1,94 +1,76 @@
 """The training loop: batches in, checkpoints and metrics out, resumed exactly.
 
-    loader ─► micro-batches ─► loss / weight of the whole step ─► gradients summed over ranks ─► clip ─► AdamW
-                                                                    └─ now and then, on SIGTERM, at the end: save
+    loader ─► batch ─► TrainStep: gradients summed over micro-batches and ranks ─► clip ─► AdamW ─► metrics
+                                    └─ now and then, on SIGTERM, at the end: checkpoint
 
-Every position of the global batch weighs the same, whatever the number of ranks and micro-batches: the weight of a step
-follows from its ids alone and is added up before the first forward. A loss that is not finite stops the run before the
-weights change, and names the documents.
+SIGTERM is looked at before every micro-batch: the unfinished step is dropped, and the checkpoint is that of the last
+whole one, so the next start goes on as if nothing had happened.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from schemas.errors import ArtifactError, TrainingError
+from schemas.errors import ArtifactError
 from schemas.files import canonical_json, replace_file
+from schemas.options import to_json
 from schemas.vocabulary import vocabulary_size
 from trainer.data.dataset import Dataset, HeldOut
 from trainer.data.loader import Loader, LoaderSettings, PackedBatch
 from trainer.data.loader_state import merge_states
 from trainer.data.shard_cache import ShardCache
-from trainer.model.config import EvaByteConfig, sized_config
+from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import meta_model
-from trainer.model.heads import HeadLosses, targets
-from trainer.model.memory import check_fits, describe
-from trainer.training import checkpoint
+from trainer.training import checkpoint, preflight
 from trainer.training.metrics import MetricsLog, bits_per_label, one_line, peak_flop_per_second
-from trainer.training.optim import learning_rate, make_optimizer, set_learning_rate
-from trainer.training.parallel import Distributed, loss_scale, parallelize, synchronised
+from trainer.training.optim import learning_rate, make_optimizer
+from trainer.training.parallel import Distributed, parallelize
 from trainer.training.settings import TrainSettings
+from trainer.training.sizes import sized_config
+from trainer.training.step import StepResult, TrainStep
 
 logger = logging.getLogger(__name__)
 
 SETTINGS_NAME = "settings.json"
-DOCUMENTS_NAMED = 5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepResult:
-    """What one step found, over all ranks."""
-
-    loss_nats: float
-    """Mean over the weight of the step."""
-    nats: Tensor
-    """[heads, 3], of `HeadLosses`."""
-    labels: Tensor
-    gradient_norm: float
 
 
 def train(settings: TrainSettings, dist: Distributed) -> None:
     """Train to the last step, from the last checkpoint of the run directory if there is one."""
-    dataset = open_dataset(settings)
+    dataset = open_dataset(settings, rank=dist.rank)
     config = model_config(settings, dataset)
-    dataset.check_vocabulary(config.vocabulary)
-    accumulation = settings.accumulation(dist.size)
-    _announce(settings, config, dist, accumulation)
-    if dist.is_first:
-        _warn_of_cut_pairs(settings, dataset)
+    preflight.check(settings, config, dataset, dist)
     bare = meta_model(config)
     if settings.recompute:
         bare.recompute_blocks()
     if settings.compile:
         bare.compile_blocks()
-    model = parallelize(bare, dist, sharding=settings.parallelism, seed=settings.seed)
+    model = parallelize(bare, dist, sharding=settings.sharding, seed=settings.seed)
     optimizer = make_optimizer(model, settings)
     state = _resume(settings, model, optimizer)
     if dist.is_first:
-        os.makedirs(settings.run, exist_ok=True)
-        replace_file(os.path.join(settings.run, SETTINGS_NAME), canonical_json(settings.content()))
+        os.makedirs(settings.run_dir, exist_ok=True)
+        replace_file(os.path.join(settings.run_dir, SETTINGS_NAME), canonical_json(to_json(settings)))
     loader = Loader(dataset, loader_settings(settings), rank=dist.rank, world_size=dist.size)
-    if state:
-        loader.load_state_dict(state["loader"])
-    with loader, _Terminated() as terminated:
-        _Run(settings, config, dist, model, optimizer, loader, accumulation, terminated).to_the_end(
-            state["step"] if state else 0
-        )
+    with loader, Sigterm() as sigterm:
+        if state:
+            loader.load_state_dict(state["loader"])
+        run = _Run(TrainStep(settings, config, dist, model, optimizer), loader, sigterm)
+        run.to_the_end(state["step"] if state else 0)
 
 
-def open_dataset(settings: TrainSettings) -> Dataset:
-    """The dataset as this run sees it."""
-    cache = ShardCache(settings.cache, limit_bytes=64 << 30) if settings.cache else None
+def open_dataset(settings: TrainSettings, *, rank: int = 0) -> Dataset:
+    """The dataset as this run sees it, shards of a remote one in a folder of the cache that is this rank's own."""
+    cache = None
+    if settings.cache:
+        cache = ShardCache(os.path.join(settings.cache, f"rank-{rank}"), limit_bytes=settings.cache_bytes)
     return Dataset(
         settings.data,
         compressor=settings.compressor if settings.mixing.needs_comp else None,
@@ -115,160 +97,79 @@ def loader_settings(settings: TrainSettings) -> LoaderSettings:
         global_batch_size=settings.global_batch_size,
         mixing=settings.mixing,
         lanes=settings.lanes,
+        interleave=settings.interleave,
         seed=settings.seed,
         lookahead=settings.symbol_heads + settings.raw_heads,
+        prefetch=settings.prefetch,
     )
-
-
-def _announce(settings: TrainSettings, config: EvaByteConfig, dist: Distributed, accumulation: int) -> None:
-    """Print the arithmetic, and refuse what cannot fit, before anything is allocated."""
-    size, length, sharding = settings.micro_batch_size, settings.sequence_length, settings.parallelism
-    if dist.is_first:
-        text = describe(config, micro_batch_size=size, sequence_length=length, sharding=sharding, world_size=dist.size)
-        logger.info("%s: %s", settings.size, text)
-        logger.info(
-            "%d steps of %d symbols: %d ranks × %d micro-batches × %d rows × %d; learning rate %g",
-            settings.steps, settings.batch_symbols, dist.size, accumulation, settings.micro_batch_size,
-            settings.sequence_length, settings.learning_rate,
-        )  # fmt: skip
-    if dist.device.type == "cuda":
-        device_bytes, name = torch.cuda.get_device_properties(dist.device).total_memory, "this GPU"
-    else:
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        device_bytes, name = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // local, "this machine"
-    check_fits(
-        config,
-        micro_batch_size=size,
-        sequence_length=length,
-        sharding=sharding,
-        world_size=dist.size,
-        device_bytes=device_bytes,
-        device=name,
-    )
-
-
-def _warn_of_cut_pairs(settings: TrainSettings, dataset: Dataset) -> None:
-    """A pair that is cut between two rows shows no model that the two encodings are one text."""
-    totals = dataset.manifest.totals
-    if not settings.mixing.phase(0).pairing or not settings.compressor or not totals.written:
-        return
-    mean_symbols = (totals.raw_bytes + totals.symbols[settings.compressor]) // totals.written
-    if mean_symbols > settings.sequence_length:
-        logger.warning(
-            "a document has %d symbols in both encodings on average, a row %d: most pairs are cut and align little; "
-            "give longer rows, or preprocess with --split-bytes",
-            mean_symbols, settings.sequence_length,
-        )  # fmt: skip
 
 
 def _resume(settings: TrainSettings, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
     """Restore the run's last checkpoint, if it has one; ArtifactError where it is another configuration's."""
-    found = checkpoint.checkpoints(settings.run)
-    if not found:
+    saved = checkpoint.checkpoints(settings.run_dir)
+    if not saved:
         return None
-    state = checkpoint.read_state(found[-1])
-    for key, value in settings.content().items():
-        if key != "steps" and state["settings"].get(key) != value:
+    state = checkpoint.read_state(saved[-1])
+    for name, value in settings.content().items():
+        if name != "steps" and state["settings"].get(name) != value:
             raise ArtifactError(
-                f"{found[-1]} was made with {key}={state['settings'].get(key)}, this run has {value}; "
+                f"{saved[-1]} was made with {name}={state['settings'].get(name)}, this run has {value}; "
                 "choose another --out, or the settings of that one"
             )
-    checkpoint.restore(found[-1], model, optimizer, state["step"])
-    logger.info("resumed at step %d from %s", state["step"], found[-1])
+    checkpoint.restore(saved[-1], model, optimizer, state["step"])
+    logger.info("resumed at step %d from %s", state["step"], saved[-1])
     return state
 
 
 class _Run:
     """One process's part of the run."""
 
-    def __init__(
-        self,
-        settings: TrainSettings,
-        config: EvaByteConfig,
-        dist: Distributed,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        loader: Loader,
-        accumulation: int,
-        terminated: _Terminated,
-    ) -> None:
-        self.settings, self.config, self.dist = settings, config, dist
-        self.model, self.optimizer, self.loader = model, optimizer, loader
-        self.accumulation, self.terminated = accumulation, terminated
+    def __init__(self, train_step: TrainStep, loader: Loader, sigterm: Sigterm) -> None:
+        self.train_step, self.loader, self.sigterm = train_step, loader, sigterm
+        self.settings, self.dist = train_step.settings, train_step.dist
 
     def to_the_end(self, step: int) -> None:
-        """Steps `step` … the last, saving as asked; SIGTERM ends after the step it came in, with a checkpoint."""
+        """Steps `step` … the last, saving as asked; SIGTERM ends it with a checkpoint of the last whole step."""
         if not self.dist.is_first:
             self._steps(step, None)
             return
-        with MetricsLog(self.settings.run, step=step, settings=self.settings.content()) as log:
+        with MetricsLog(self.settings.run_dir, step=step, settings=to_json(self.settings)) as log:
             self._steps(step, log)
 
     def _steps(self, step: int, log: MetricsLog | None) -> None:
+        saved = step
         while step < self.settings.steps:
+            loader_before = self.loader.state_dict()
             begin = time.perf_counter()
             batch = next(self.loader)
             waited = time.perf_counter() - begin
             assert batch.step == step, (batch.step, step)
-            result = self._step(batch, step)
+            result = self.train_step.take(batch, stop=self._stop_asked, doc_ids=self._doc_ids)
+            if result is None:
+                if saved != step:
+                    self._save(step, loader_before)
+                logger.info("stopped by a signal at step %d; the same command continues", step)
+                return
             seconds = time.perf_counter() - begin
             step += 1
             if log is not None and (step % self.settings.log_steps == 0 or step in (1, self.settings.steps)):
                 values = self._measured(step - 1, result, seconds, waited)
                 log.write(values)
                 logger.info("%s", one_line(values))
-            stop = self.dist.any(self.terminated.flag)
-            if stop or step % self.settings.checkpoint_steps == 0 or step == self.settings.steps:
-                self._save(step)
-            if stop:
-                logger.info("stopped by a signal at step %d; the same command continues", step)
-                return
+            if step % self.settings.checkpoint_steps == 0 or step == self.settings.steps:
+                self._save(step, self.loader.state_dict())
+                saved = step
 
-    def _step(self, batch: PackedBatch, step: int) -> StepResult:
-        """Forward, backward and update for this rank's rows of one step."""
-        device = self.dist.device
-        ids, next_ids = (
-            torch.from_numpy(part.astype(np.int64)).to(device, non_blocking=True)
-            for part in (batch.ids, batch.next_ids)
-        )
-        documents = torch.from_numpy(batch.documents).to(device, non_blocking=True)
-        config = self.config
-        _, weights = targets(ids, config.symbol_heads, config.raw_heads, next_ids)
-        weight = self.dist.total(weights.sum())
-        sums = torch.zeros(1 + 2 * (config.symbol_heads + config.raw_heads) * 3, device=device)
-        scale = loss_scale(self.model, self.dist) / weight
-        rows = self.settings.micro_batch_size
-        for part in range(self.accumulation):
-            taken = slice(part * rows, (part + 1) * rows)
-            with synchronised(self.model, part == self.accumulation - 1):
-                with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                    losses = HeadLosses(*self.model(ids[taken], documents[taken], next_ids[taken]))
-                (losses.loss_sum * scale).backward()
-            sums += torch.cat((losses.loss_sum.detach()[None], losses.nats.flatten(), losses.labels.flatten()))
-        loss_nats = float(self.dist.total(sums)[0] / weight)
-        if not math.isfinite(loss_nats):
-            self._blame(batch, step, loss_nats)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-        set_learning_rate(self.optimizer, learning_rate(self.settings, step))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        nats, labels = sums[1:].view(2, -1, 3)
-        return StepResult(loss_nats=loss_nats, nats=nats, labels=labels, gradient_norm=float(norm))
+    def _stop_asked(self) -> bool:
+        """Whether any rank was sent SIGTERM; all ranks get the same answer to the same call."""
+        return self.dist.any(self.sigterm.received)
 
-    def _blame(self, batch: PackedBatch, step: int, loss_nats: float) -> None:
-        """Stop with the documents of this rank's rows."""
-        names = list(dict.fromkeys(document.doc_id for document in self.loader.documents_of(batch)))
-        every = [name for part in self.dist.gather(names) for name in part]
-        more = f" and {len(every) - DOCUMENTS_NAMED} more" if len(every) > DOCUMENTS_NAMED else ""
-        raise TrainingError(
-            f"the loss of step {step} is {loss_nats}, the weights are as before it; it showed documents "
-            f"{', '.join(every[:DOCUMENTS_NAMED])}{more}; lower --peak-lr, or look at them, and run the command again"
-        )
+    def _doc_ids(self, batch: PackedBatch) -> list[str]:
+        return [document.doc_id for document in self.loader.documents_of(batch)]
 
     def _measured(self, step: int, result: StepResult, seconds: float, waited: float) -> dict[str, float | int]:
         """A line of metrics."""
-        settings = self.settings
+        settings, config = self.settings, self.train_step.config
         symbols_per_second = settings.batch_symbols / seconds
         values: dict[str, float | int] = {
             "step": step,
@@ -283,34 +184,42 @@ class _Run:
         }
         peak = peak_flop_per_second(self.dist.device)
         if peak is not None:
-            flop = self.config.flop_per_symbol(settings.sequence_length) * symbols_per_second
+            flop = config.flop_per_symbol(settings.sequence_length) * symbols_per_second
             values["mfu"] = round(flop / peak / self.dist.size, 4)
         return values
 
-    def _save(self, step: int) -> None:
-        loaders = merge_states(self.dist.gather(self.loader.state_dict()))
-        state = {"step": step, "settings": self.settings.content(), "config": _shape(self.config), "loader": loaders}
+    def _save(self, step: int, loader_state: dict[str, Any]) -> None:
+        """Write the checkpoint before `step`, with every rank's part of the loader's state."""
+        train_step = self.train_step
+        state = {
+            "step": step,
+            "settings": self.settings.content(),
+            "config": asdict(train_step.config),
+            "loader": merge_states(self.dist.gather(loader_state)),
+        }
         checkpoint.save(
-            self.settings.run, self.model, self.optimizer, self.dist, state=state, keep=self.settings.keep_checkpoints
+            self.settings.run_dir,
+            train_step.model,
+            train_step.optimizer,
+            self.dist,
+            state=state,
+            keep=self.settings.keep_checkpoints,
         )
 
 
-def _shape(config: EvaByteConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in config.__dataclass_fields__}
-
-
-class _Terminated:
-    """A context manager in which SIGTERM only raises a flag."""
+class Sigterm:
+    """A context manager in which SIGTERM is only noted."""
 
     def __init__(self) -> None:
-        self.flag = False
+        self.received = False
+        """Whether the signal came."""
 
-    def __enter__(self) -> _Terminated:
-        self._before = signal.signal(signal.SIGTERM, self._set)
+    def __enter__(self) -> Sigterm:
+        self._before = signal.signal(signal.SIGTERM, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGTERM, self._before)
 
-    def _set(self, *_: object) -> None:
-        self.flag = True
+    def _note(self, *_: object) -> None:
+        self.received = True

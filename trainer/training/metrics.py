@@ -8,29 +8,35 @@ Units stand in the names. Lines of steps that a resumed run will do again are dr
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from schemas.files import replace_file
 from schemas.vocabulary import SPAN_KINDS
 
+logger = logging.getLogger(__name__)
+
 METRICS_NAME = "metrics.jsonl"
+WANDB_ID_NAME = "wandb-id.txt"
 PEAK_FLOP_PER_SECOND = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L4": 121e12}
 """Dense bf16 rate of GPUs by a part of their name, from their makers' tables."""
 
 
 def bits_per_label(nats: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
     """Of the first head: bits per raw byte and per compressed symbol. nats, labels: [heads, 3], sums over the step."""
-    found = {}
+    values = {}
     for name, unit in (("raw", "byte"), ("comp", "symbol")):
         kind = SPAN_KINDS.index(name)
         count = float(labels[0, kind])
         if count:
-            found[f"bits_per_{name}_{unit}"] = float(nats[0, kind]) / count / math.log(2)
-    return found
+            values[f"bits_per_{name}_{unit}"] = float(nats[0, kind]) / count / math.log(2)
+    return values
 
 
 def one_line(values: Mapping[str, float | int]) -> str:
@@ -88,9 +94,7 @@ class MetricsLog:
             return
         with open(self._path, encoding="utf-8") as file:
             lines = [line for line in file if line.endswith("\n") and json.loads(line)["step"] < step]
-        with open(f"{self._path}.tmp", "w", encoding="utf-8") as file:
-            file.writelines(lines)
-        os.replace(f"{self._path}.tmp", self._path)
+        replace_file(self._path, "".join(lines).encode())
 
 
 def _tensorboard(run: str) -> Any:
@@ -108,5 +112,18 @@ def _wandb(run: str, settings: Mapping[str, Any]) -> Any:
     try:
         import wandb
     except ImportError:
+        logger.warning(
+            "WANDB_PROJECT is set, but wandb is not installed: metrics go to %s only; pip install wandb, or unset it",
+            os.path.join(run, METRICS_NAME),
+        )
         return None
-    return wandb.init(dir=run, config=dict(settings), resume="allow", id=os.path.basename(os.path.abspath(run)))
+    return wandb.init(dir=run, config=dict(settings), resume="allow", id=wandb_run_id(run))
+
+
+def wandb_run_id(run: str) -> str:
+    """The id of a run directory's W&B run, made once and kept in the directory, so that no two runs share one."""
+    path = os.path.join(run, WANDB_ID_NAME)
+    if not os.path.exists(path):
+        replace_file(path, f"{uuid.uuid4().hex[:12]}\n".encode())
+    with open(path, encoding="utf-8") as file:
+        return file.read().strip()

@@ -12,10 +12,10 @@ from trainer.training.settings import TrainSettings
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
     """The rate of a step, counted from 0: linear over the warm-up, then half a cosine to `final_lr_share`."""
-    peak = settings.learning_rate
-    if step < settings.warmup_steps:
-        return peak * (step + 1) / settings.warmup_steps
-    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    peak = settings.peak_lr
+    if step < settings.lr_warmup_steps:
+        return peak * (step + 1) / settings.lr_warmup_steps
+    progress = (step - settings.lr_warmup_steps) / max(1, settings.steps - settings.lr_warmup_steps)
     low = settings.final_lr_share
     return peak * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
@@ -24,9 +24,9 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Ada
     """AdamW over all parameters, its moments in place from the start, so that a checkpoint can be read into them."""
     optimizer = torch.optim.AdamW(
         model.parameters(),
-        lr=settings.learning_rate,
-        betas=(0.9, 0.95),
-        eps=1e-15,
+        lr=settings.peak_lr,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        eps=settings.adam_eps,
         weight_decay=settings.weight_decay,
         foreach=True,
     )

@@ -1,4 +1,4 @@
-"""Ranks: starting them, dealing a model out to them, and adding up what they found.
+"""Ranks: joining them, placing a model on them, and adding up what they computed.
 
 Started by torchrun, a process joins its group (nccl on GPUs, gloo on CPUs); started alone, there is no group and every
 sum is its own. DDP keeps a whole model per rank; FSDP2 shards blocks and heads, across the GPUs of a node and
@@ -26,11 +26,14 @@ from trainer.model.evabyte import EvaByte, initialise
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Distributed:
-    """This process among the others."""
+    """This process among the others of a run, its ranks."""
 
     rank: int
+    """Number of this process, 0 to size − 1."""
     size: int
+    """Number of processes."""
     device: torch.device
+    """Where this process computes."""
 
     @property
     def is_first(self) -> bool:
@@ -44,8 +47,8 @@ class Distributed:
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether any rank says so."""
-        return bool(self.total(torch.tensor(float(flag), device=self.device)).item())
+        """Whether the flag is set on any rank. Exchanged between CPUs, so that no GPU waits."""
+        return bool(self.total(torch.tensor(float(flag))).item())
 
     def gather(self, value: object) -> list:
         """The values of all ranks, on every rank."""
@@ -79,7 +82,8 @@ def init_distributed(device: str) -> Iterator[Distributed]:
     if "RANK" not in os.environ:
         yield Distributed(rank=0, size=1, device=place)
         return
-    torch_dist.init_process_group("nccl" if kind == "cuda" else "gloo", device_id=place if kind == "cuda" else None)
+    backends, bound = ("cpu:gloo,cuda:nccl", place) if kind == "cuda" else ("gloo", None)
+    torch_dist.init_process_group(backends, device_id=bound)
     try:
         yield Distributed(rank=torch_dist.get_rank(), size=torch_dist.get_world_size(), device=place)
     finally:

@@ -1,135 +1,142 @@
-"""What a training run is told. The rest, accumulation above all, is derived and printed."""
+"""The settings of a training run: its options, its settings.json, and what a checkpoint must agree with."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from schemas.errors import SettingsError
-from trainer.data.mixing import Mixing
-from trainer.model.config import SIZES
+from schemas.options import option
+from trainer.training.sizes import SHARDINGS, SIZES, SizedSettings, size_named
 
-SHARDINGS = ("ddp", "fsdp")
+NOT_CONTENT = {
+    "data": "the loader's state knows the dataset by the digests of its shards",
+    "run_dir": "a place",
+    "micro_batch_size": "gradients are sums, whatever is computed at once",
+    "checkpoint_steps": "what is kept, not what is computed",
+    "keep_checkpoints": "what is kept, not what is computed",
+    "log_steps": "what is reported, not what is computed",
+    "sharding": "where gradients are summed, not what is summed",
+    "recompute": "computes the same activations again",
+    "compile": "the same arithmetic in other kernels",
+    "device": "the same arithmetic in other kernels",
+    "prefetch": "batches are made earlier or later, not otherwise",
+    "cache": "a place",
+    "cache_bytes": "a place",
+}
+"""Settings that may change in the middle of a run, each with why it decides the weights at most by rounding."""
+
+_AT_LEAST = {
+    "steps": 1,
+    "batch_symbols": 1,
+    "sequence_length": 2,
+    "micro_batch_size": 1,
+    "checkpoint_steps": 1,
+    "keep_checkpoints": 1,
+    "log_steps": 1,
+    "lr_warmup_steps": 0,
+    "interleave": 1,
+    "prefetch": 0,
+    "cache_bytes": 1,
+    "weight_decay": 0,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainSettings:
-    """One run. The defaults are the paper's; `for_size` gives those of `tiny`."""
+class TrainSettings(SizedSettings):
+    """One run. `for_size` gives the defaults of a size, which the base class lists."""
 
-    data: str
-    """A finished dataset, local or remote."""
-    run: str
+    data: str = field(default="data/stdlib", metadata=option(metavar="DIR", path=True))
+    """Finished dataset, local or remote."""
+    run_dir: str = field(default="", metadata=option("out", metavar="DIR", default="runs/SIZE", path=True))
     """Directory of the run: settings, metrics, checkpoints."""
-    size: str = "7b"
-    compressor: str | None = "neural"
-    """Whose encoding is mixed with raw bytes; None for raw-only."""
-    mixing: Mixing = field(default_factory=Mixing)
-    symbol_heads: int = 1
-    raw_heads: int = 1
-    steps: int = 50_000
-    batch_symbols: int = 1 << 21
-    """Symbols per optimiser step, all ranks together."""
-    sequence_length: int = 16_384
-    """Length of a row, the context."""
-    micro_batch_size: int = 1
-    """Rows of a micro-batch; accumulation follows from it."""
-    peak_lr: float = 0.0
-    """0: the size's own."""
-    warmup_steps: int = 500
-    final_lr_share: float = 0.1
-    weight_decay: float = 0.1
-    clip_norm: float = 1.0
+    size: str = field(default="tiny", metadata=option(choices=tuple(SIZES)))
+    """Size of the model."""
+    compressor: str | None = field(default="neural", metadata=option(metavar="NAME"))
+    """Compressor whose encoding is mixed with raw bytes."""
     seed: int = 0
-    lanes: int = 64
-    """Virtual lanes of the loader; the number of ranks must divide it."""
+    """Decides the first weights, the order of the documents and their encodings."""
     held_out_share: float = 0.05
-    """Of the documents, by hash of their ids: never trained on."""
-    sharding: str = ""
-    """`ddp` or `fsdp`; empty: ddp up to 1.5b, fsdp above."""
-    checkpoint_steps: int = 1000
-    keep_checkpoints: int = 3
-    compile: bool = False
-    recompute: bool = True
-    """Keep only each block's input for backward."""
+    """Share of the documents, by a hash of their ids, that is never trained on."""
+    interleave: int = field(default=4, metadata=option(metavar="RANGES"))
+    """Places of the dataset that a lane reads from at once."""
+    prefetch: int = field(default=2, metadata=option(metavar="BATCHES"))
+    """Batches made ahead in the background; 0 makes each when it is asked for."""
+    final_lr_share: float = 0.1
+    """Share of the peak learning rate that is left at the last step."""
+    weight_decay: float = field(default=0.1, metadata=option(metavar="X"))
+    """Share of the weights, times the learning rate, that AdamW takes off at each step."""
+    adam_beta1: float = field(default=0.9, metadata=option(metavar="X"))
+    """Decay of the mean gradient in AdamW."""
+    adam_beta2: float = field(default=0.95, metadata=option(metavar="X"))
+    """Decay of the mean squared gradient in AdamW."""
+    adam_eps: float = field(default=1e-15, metadata=option(metavar="X"))
+    """Addition to the root of the mean squared gradient in AdamW."""
+    clip_norm: float = field(default=1.0, metadata=option(metavar="X"))
+    """Norm that longer gradients are scaled down to."""
+    keep_checkpoints: int = field(default=3, metadata=option(metavar="N"))
+    """Number of the last checkpoints that are kept."""
     log_steps: int = 10
-    device: str = ""
-    """`cpu` or `cuda`; empty: cuda where there is one."""
-    cache: str = ""
-    """Local directory for shards of a remote dataset."""
+    """Steps between lines of metrics."""
+    compile: bool = False
+    """Compile each block with torch.compile."""
+    device: str = field(default="", metadata=option(default="cuda where there is one"))
+    """Device, cpu or cuda."""
+    cache: str = field(default="", metadata=option(metavar="DIR", path=True))
+    """Local directory for shards of a remote dataset; each rank has its own folder in it."""
+    cache_bytes: int = 64 << 30
+    """Bytes of shards that a rank keeps in its cache."""
 
     def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise SettingsError(f"size {self.size!r} is unknown; choose one of {', '.join(SIZES)}")
-        if self.sharding not in ("", *SHARDINGS):
-            raise SettingsError(f"sharding {self.sharding!r} is unknown; choose ddp or fsdp, or leave it out")
-        for name in (
-            "steps",
-            "batch_symbols",
-            "sequence_length",
-            "micro_batch_size",
-            "checkpoint_steps",
-            "keep_checkpoints",
-        ):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be at least 1")
+        size_named(self.size)
+        if self.sharding not in SHARDINGS:
+            raise SettingsError(f"sharding {self.sharding!r} is unknown; choose one of {', '.join(SHARDINGS)}")
+        for name, minimum in _AT_LEAST.items():
+            if not getattr(self, name) >= minimum:
+                raise SettingsError(f"{_words(name)} is {getattr(self, name)}, it must be at least {minimum}")
+        for name in ("peak_lr", "adam_eps", "clip_norm"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise SettingsError(f"{_words(name)} is {getattr(self, name)}, it must be above 0 and finite")
+        for name in ("adam_beta1", "adam_beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{_words(name)} is {getattr(self, name)}, it must be at least 0 and below 1")
+        if not 0 <= self.final_lr_share <= 1:
+            raise SettingsError(f"final lr share is {self.final_lr_share}, it must be between 0 and 1")
         if self.batch_symbols % self.sequence_length:
             raise SettingsError(
-                f"batch symbols {self.batch_symbols} are not whole rows of {self.sequence_length} symbols; "
-                f"take a multiple, such as {max(1, self.batch_symbols // self.sequence_length) * self.sequence_length}"
+                f"batch symbols {self.batch_symbols} are not whole sequences of {self.sequence_length} ids; take a "
+                f"multiple, such as {max(1, self.batch_symbols // self.sequence_length) * self.sequence_length}"
             )
 
     @classmethod
-    def for_size(cls, size: str, **given: Any) -> TrainSettings:
-        """The defaults of a size, with the values given."""
-        defaults: dict[str, Any] = {}
-        if size == "tiny":
-            defaults = TINY
-        return cls(**{**defaults, **given, "size": size})
+    def for_size(cls, size: str, **changes: Any) -> TrainSettings:
+        """The settings of a size, in runs/SIZE, with some of them changed."""
+        row = size_named(size).run
+        sized = {each.name: getattr(row, each.name) for each in fields(row)}
+        return cls(**{"run_dir": f"runs/{size}", **sized, **changes, "size": size})
 
     @property
     def global_batch_size(self) -> int:
-        """Rows per optimiser step, all ranks together."""
+        """Sequences per optimizer step, all ranks together."""
         return self.batch_symbols // self.sequence_length
 
-    @property
-    def learning_rate(self) -> float:
-        """At the end of the warm-up."""
-        return self.peak_lr or SIZES[self.size].peak_lr
-
-    @property
-    def parallelism(self) -> str:
-        """`ddp` or `fsdp`."""
-        return self.sharding or ("ddp" if self.size in ("tiny", "0.5b", "1.5b") else "fsdp")
-
     def accumulation(self, world_size: int) -> int:
-        """Micro-batches per step and rank; SettingsError where rows cannot be dealt out evenly."""
+        """Micro-batches per step and rank; SettingsError where sequences cannot be divided evenly among ranks."""
         at_once = world_size * self.micro_batch_size
         if self.global_batch_size % at_once:
             raise SettingsError(
-                f"a step has {self.global_batch_size} rows, {world_size} ranks of {self.micro_batch_size} rows take "
-                f"{at_once} at once; choose --batch-symbols or --micro-batch-size so that they divide"
+                f"a step has {self.global_batch_size} sequences, {world_size} ranks with micro-batches of "
+                f"{self.micro_batch_size} take {at_once} at once; choose --batch-symbols or --micro-batch-size so that "
+                "they divide"
             )
         return self.global_batch_size // at_once
 
     def content(self) -> dict[str, Any]:
         """What a checkpoint must agree with, as JSON values: all that decides the weights but the number of ranks."""
-        free = ("data", "run", "device", "cache", "sharding", "compile", "recompute", "log_steps", "checkpoint_steps")
         values = asdict(self)
-        return {
-            key: values[key] for key in sorted(values) if key not in (*free, "keep_checkpoints", "micro_batch_size")
-        }
+        return {name: values[name] for name in sorted(values) if name not in NOT_CONTENT}
 
 
-TINY: dict[str, Any] = {
-    "mixing": Mixing(warmup_steps=12),
-    "raw_heads": 3,
-    "steps": 60,
-    "batch_symbols": 1 << 12,
-    "sequence_length": 512,
-    "micro_batch_size": 8,
-    "warmup_steps": 10,
-    "lanes": 8,
-    "checkpoint_steps": 20,
-    "recompute": False,
-}
-"""About four minutes on two CPU cores; the mixing warm-up is a fifth of the run, as in the paper."""
+def _words(name: str) -> str:
+    """A field's name as an error says it."""
+    return name.replace("_", " ")

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trainer.training.sizes import SIZES
+
 MIXING = {"comp_share": "compressed_fraction", "start_share": "initial_compressed_fraction"}
-SETTINGS = {"row_symbols": "sequence_length"}
+SETTINGS = {"row_symbols": "sequence_length", "warmup_steps": "lr_warmup_steps"}
+SETTINGS_THEN_FIXED = {"adam_beta1": 0.9, "adam_beta2": 0.95, "adam_eps": 1e-15, "interleave": 4}
+"""Settings that version 1 had no name for."""
 LOADER = {"row_symbols": "sequence_length", "batch_rows": "global_batch_size"}
 MODEL = {"window": "attention_window"}
 
@@ -15,7 +19,10 @@ def from_version_1(state: Mapping[str, Any]) -> dict[str, Any]:
     """The state of a checkpoint of version 1, renamed to version 2; parts that are missing or damaged stay so."""
     new = {**state, "version": 2}
     if isinstance(state.get("settings"), dict):
-        new["settings"] = _with_mixing(state["settings"], SETTINGS)
+        settings = {**SETTINGS_THEN_FIXED, **_with_mixing(state["settings"], SETTINGS)}
+        if not settings.get("peak_lr") and settings.get("size") in SIZES:
+            settings["peak_lr"] = SIZES[settings["size"]].run.peak_lr
+        new["settings"] = settings
     if isinstance(state.get("config"), dict):
         new["config"] = _renamed(state["config"], MODEL)
     loader = state.get("loader")

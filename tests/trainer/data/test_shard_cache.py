@@ -13,6 +13,8 @@ from tests.trainer.datasets import COMPRESSOR, make_texts, write_dataset
 from trainer.data.dataset import Dataset
 from trainer.data.loader import Loader
 from trainer.data.shard_cache import ShardCache
+from trainer.training.loop import open_dataset
+from trainer.training.settings import TrainSettings
 
 ROWS = [30, 40, 35, 30, 25, 45, 30, 30]
 TWO_OPEN = replace(SETTINGS, lanes=1, interleave=2, prefetch=1)
@@ -68,7 +70,7 @@ def test_files_in_use_stay(source: Path, tmp_path: Path):
 
 
 def test_remote_trouble_is_named(source: Path, tmp_path: Path):
-    with pytest.raises(SettingsError, match=r"is remote and has no local cache: .*--cache-dir"):
+    with pytest.raises(SettingsError, match=r"is remote and has no local cache: .*with --cache$"):
         Dataset(f"file://{source}", compressor=COMPRESSOR)
     with pytest.raises(DatasetError, match=r"cannot read file://.*gone/manifest\.json"):
         remote(tmp_path / "gone", tmp_path / "cache", 1 << 20)
@@ -87,3 +89,18 @@ def test_halves_of_downloads_are_swept(tmp_path: Path):
     (tmp_path / "x.arrow.part").write_bytes(b"half")
     ShardCache(tmp_path, limit_bytes=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ranks_of_one_machine_share_a_cache_directory_without_harm(source: Path, tmp_path: Path):
+    """Each has a folder of its own: a rank that starts does not sweep another's download away."""
+    settings = TrainSettings.for_size("tiny", data=f"file://{source}", cache=str(tmp_path / "cache"))
+    first = open_dataset(settings, rank=0)
+    reader = first.reader(0)
+    half = reader.path.with_name("other.arrow.part")
+    half.write_bytes(b"half")
+    second = open_dataset(settings, rank=1)
+    assert half.exists()
+    assert second.reader(0).path != reader.path
+    assert second.reader(0).path.read_bytes() == reader.path.read_bytes()
+    with pytest.raises(SettingsError, match="raise --cache-bytes"):
+        open_dataset(replace(settings, cache_bytes=1)).reader(1)

@@ -8,8 +8,8 @@ import torch
 
 from schemas.vocabulary import BOS, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from tests.trainer.evaluation.code.files import HUMANEVAL
-from tests.trainer.models import small_config
-from trainer.model.evabyte import EvaByte, build_model
+from tests.trainer.models import build_model, small_config
+from trainer.model.evabyte import EvaByte
 
 TEXT = HUMANEVAL[0]["prompt"] + HUMANEVAL[0]["canonical_solution"]
 

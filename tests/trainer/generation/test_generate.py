@@ -8,11 +8,12 @@ import torch
 
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, COMP_BASE, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
-from tests.trainer.models import random_ids, small_config, small_model
+from tests.trainer.models import build_model, random_ids, small_config, small_model
 from trainer.generation.generate import Generation, generate
 from trainer.generation.kv_cache import KVCache
-from trainer.generation.sampling import ALLOWED, Sampling, choose
-from trainer.model.evabyte import EvaByte, build_model
+from trainer.generation.sampling import ALLOWED, choose
+from trainer.generation.settings import Sampling
+from trainer.model.evabyte import EvaByte
 
 PROMPTS = [
     b"",

@@ -7,10 +7,11 @@ import torch
 
 from schemas.errors import SettingsError
 from schemas.vocabulary import vocabulary_size
-from tests.trainer.models import random_ids, small_config, small_model
-from trainer.model.config import SIZES, EvaByteConfig, sized_config
-from trainer.model.evabyte import build_model, initial_weight, meta_model
+from tests.trainer.models import build_model, random_ids, small_config, small_model
+from trainer.model.config import EvaByteConfig
+from trainer.model.evabyte import initial_weight, meta_model
 from trainer.model.memory import check_fits, describe, estimate_memory, fewest_gpus, where_it_fits
+from trainer.training.sizes import SIZES, sized_config
 
 UNFUSED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 

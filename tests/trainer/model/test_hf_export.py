@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from tests.trainer.models import random_ids, small_model
 from trainer.generation.generate import generate
 from trainer.model.evabyte import EvaByte
 from trainer.model.hf_export import export_model, import_model
+from trainer.model.settings import ExportSettings
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +180,14 @@ def test_broken_directories_are_named(model: EvaByte, tmp_path: Path, what: str,
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_mode_is_refused(model: EvaByte, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="export mode 'fat'"):
-        export_model(model, str(tmp_path), mode="fat")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mode": "fat"}, "export mode 'fat' is unknown; choose plain or merged"),
+        ({"dtype": "int8"}, "export dtype 'int8' is unknown; choose float32 or bfloat16"),
+        ({"shard_bytes": 0}, "shard bytes is 0, it must be at least 1"),
+    ],
+)
+def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        ExportSettings(out="there", **change)

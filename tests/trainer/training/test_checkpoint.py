@@ -16,7 +16,7 @@ from trainer.training.parallel import Distributed
 from trainer.training.settings import TrainSettings
 
 ALONE = Distributed(rank=0, size=1, device=torch.device("cpu"))
-SETTINGS = TrainSettings.for_size("tiny", data="d", run="r")
+SETTINGS = TrainSettings.for_size("tiny", data="d", run_dir="r")
 
 
 def trained(steps: int, seed: int = 0) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -84,9 +84,9 @@ def test_damage_is_named(tmp_path: Path) -> None:
 
 
 def test_the_schedule_rises_and_falls() -> None:
-    settings = TrainSettings.for_size("tiny", data="d", run="r", steps=100, warmup_steps=10)
+    settings = TrainSettings.for_size("tiny", data="d", run_dir="r", steps=100, lr_warmup_steps=10)
     rates = [learning_rate(settings, step) for step in range(100)]
-    assert rates[0] == pytest.approx(settings.learning_rate / 10)
-    assert max(rates) == rates[9] == pytest.approx(settings.learning_rate)
+    assert rates[0] == pytest.approx(settings.peak_lr / 10)
+    assert max(rates) == rates[9] == pytest.approx(settings.peak_lr)
     assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[-1] == pytest.approx(0.1 * settings.learning_rate, rel=0.01)
+    assert rates[-1] == pytest.approx(0.1 * settings.peak_lr, rel=0.01)

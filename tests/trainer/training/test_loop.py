@@ -13,6 +13,7 @@ import pytest
 from tests.trainer.runs import command, environment, losses, make_dataset, metrics, train
 from trainer.__main__ import main
 from trainer.training.checkpoint import checkpoints, read_state
+from trainer.training.loop import Sigterm
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,50 @@ def test_sigterm_saves_and_the_same_command_continues(data: Path, undisturbed: l
     assert losses(train(data, tmp_path)) == undisturbed
 
 
+class DuringStep(Sigterm):
+    """Finds SIGTERM received between two micro-batches: at the reading number READ_AT."""
+
+    read_at = 16 * 2 + 5
+    reads = 0
+
+    @property
+    def received(self) -> bool:
+        """Whether it was read so often."""
+        DuringStep.reads += 1
+        return DuringStep.reads >= self.read_at
+
+    @received.setter
+    def received(self, value: bool) -> None:
+        pass
+
+
+def test_sigterm_drops_an_unfinished_step_and_saves_the_last_whole_one(
+    data: Path, undisturbed: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.training.loop.Sigterm", DuringStep)
+        assert train_here(data, tmp_path, micro_batch_size=1, checkpoint_steps=100) == 0
+    assert DuringStep.reads == DuringStep.read_at, "looked at before every micro-batch, and not after"
+    assert [Path(path).name for path in checkpoints(str(tmp_path))] == ["step-00000002"]
+    assert len(metrics(tmp_path)) == 2
+    assert losses(train(data, tmp_path)) == pytest.approx(undisturbed, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_sigterm_to_torchrun_saves_on_all_ranks(data: Path, undisturbed: list[float], tmp_path: Path) -> None:
+    words = command(data, tmp_path, ranks=2, checkpoint_steps=100)
+    words[words.index("--standalone")] = "--shutdown-timeout=300"
+    words.insert(3, "--standalone")
+    process = subprocess.Popen(words, env=environment(), stderr=subprocess.PIPE, text=True)
+    while len(metrics(tmp_path)) < 2 and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    saved = read_state(checkpoints(str(tmp_path))[-1])["step"]
+    assert 2 <= saved < 8
+    assert losses(train(data, tmp_path)) == pytest.approx(undisturbed, abs=1e-5)
+
+
 def test_only_the_last_checkpoints_stay(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path, checkpoint_steps=1, keep_checkpoints=2, steps=5)
     assert [Path(path).name for path in checkpoints(str(tmp_path))] == ["step-00000004", "step-00000005"]
@@ -97,9 +142,8 @@ def test_errors_are_one_line_with_the_remedy(
         (["--data", str(tmp_path), *small], "holds no manifest.json"),
         (["--data", str(data), *small], "has no compressor 'neural', it has"),
         (["--data", str(data), "--size", "7b", "--compressor", "gzip", *small], "it fits on"),
-        (["--data", str(data), "--compressor", "gzip", "--batch-symbols", "1000", *small], "not whole rows"),
+        (["--data", str(data), "--compressor", "gzip", "--batch-symbols", "1000", *small], "not whole sequences"),
         (["--data", str(data), "--compressor", "gzip", "--micro-batch-size", "3", *small], "so that they divide"),
-        (["--data", str(data), "--compressor", "gzip", "--mode", "often", *small], "choose one of none, sentinel"),
     ]
     for words, message in cases:
         status, line = fails(capsys, *words)
@@ -115,6 +159,14 @@ def test_a_checkpoint_of_another_configuration_is_refused(
     assert (status, "was made with seed=0, this run has 1" in line) == (2, True), line
 
 
+def test_an_unknown_mode_or_size_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, known in ((["--mode", "often"], "none, sentinel, pair-warmup"), (["--size", "8b"], "pico, nano, micro")):
+        with pytest.raises(SystemExit) as stopped:
+            main(["train", *words])
+        (line,) = capsys.readouterr().err.splitlines()
+        assert (stopped.value.code, known in line.replace("'", "")) == (2, True), line
+
+
 def train_here(data: Path, run: Path, **options: object) -> int:
     """A run in this process."""
     return main(command(data, run, **options)[3:])
@@ -125,11 +177,11 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change_and_names_doc
 ) -> None:
     assert train_here(data, tmp_path, peak_lr=1e30, checkpoint_steps=1) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "the loss of step" in error
+    assert "the loss of step" in error or "the gradient norm of step" in error
     assert "it showed documents" in error
     assert "lower --peak-lr" in error
     last = read_state(checkpoints(str(tmp_path))[-1])
-    assert f"the loss of step {last['step']} " in error
+    assert f" of step {last['step']} is " in error
 
 
 def test_pairs_that_do_not_fit_a_row_are_warned_of(

@@ -21,7 +21,7 @@ from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, RAW_OPEN
 from trainer.evaluation.code.problems import Problem, ProblemSet
 from trainer.generation.generate import generate
-from trainer.generation.sampling import Sampling
+from trainer.generation.settings import Sampling
 from trainer.model.evabyte import EvaByte
 
 STOPS = {

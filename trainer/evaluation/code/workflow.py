@@ -21,7 +21,7 @@ from trainer.evaluation.code.sample_files import SampleFile, read_samples, sampl
 from trainer.evaluation.code.sandbox import Sandbox, open_sandbox
 from trainer.evaluation.code.score import Scorer, report
 from trainer.evaluation.settings import CodeSettings, ScoreSettings, of_run
-from trainer.generation.sampling import Sampling
+from trainer.generation.settings import Sampling
 from trainer.training.load_model import load_model
 from trainer.training.parallel import training_device
 

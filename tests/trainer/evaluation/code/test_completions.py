@@ -27,7 +27,7 @@ from trainer.evaluation.code.completions import (
 )
 from trainer.evaluation.code.problems import ProblemSet, load_problems
 from trainer.generation.generate import generate
-from trainer.generation.sampling import Sampling
+from trainer.generation.settings import Sampling
 
 GREEDY = SampleSettings(sampling=Sampling(), max_new_bytes=24, context=2048)
 SAMPLED = replace(GREEDY, samples=3, sampling=Sampling(temperature=0.9, top_p=0.95), seed=5)

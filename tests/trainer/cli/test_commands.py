@@ -1,0 +1,94 @@
+"""The options of `train`, `generate` and `export` are frozen and explained; any bytes can be a prompt."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.trainer.models import small_model
+from tests.trainer.runs import ROOT, environment
+from trainer.__main__ import main
+from trainer.cli import parser as cli
+from trainer.model.hf_export import export_model, import_model
+from trainer.training.sizes import SIZES
+
+OPTIONS = {
+    "train": [
+        *("--config", "--data", "--out", "--size", "--compressor", "--seed", "--held-out-share", "--interleave"),
+        *("--prefetch", "--final-lr-share", "--weight-decay", "--adam-beta1", "--adam-beta2", "--adam-eps"),
+        *("--clip-norm", "--keep-checkpoints", "--log-steps", "--compile", "--device", "--cache", "--cache-bytes"),
+        *("--mode", "--compressed-fraction", "--initial-compressed-fraction", "--mixing-warmup-steps"),
+        *("--symbol-heads", "--raw-heads", "--steps", "--batch-symbols", "--sequence-length", "--micro-batch-size"),
+        *("--peak-lr", "--lr-warmup-steps", "--lanes", "--checkpoint-steps", "--sharding", "--recompute"),
+    ],
+    "generate": [
+        *("model", "--prompt", "--max-bytes", "--temperature", "--top-p", "--seed", "--speculate", "--device"),
+    ],
+    "export": ["model", "--out", "--mode", "--dtype", "--shard-bytes"],
+}
+"""A new option is a promise: it goes here, and its explanation below its field, or not at all."""
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    (action,) = [a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    return dict(action.choices)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_list_of_options_is_frozen(name: str) -> None:
+    actions = [action for action in commands()[name]._actions if action.dest != "help"]
+    assert [(action.option_strings or [action.dest])[0] for action in actions] == OPTIONS[name]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_help_explains_every_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for action in commands()[name]._actions:
+        assert action.help, action
+        assert re.sub(r"\s+", " ", action.help).replace("%%", "%")[:30] in text.replace("- ", "-")
+
+
+def test_the_sizes_in_the_help_are_those_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert f"--size {{{','.join(SIZES)}}}" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of an untrained model."""
+    path = tmp_path_factory.mktemp("model")
+    export_model(small_model(raw_heads=1), str(path))
+    return path
+
+
+def test_any_bytes_can_be_a_prompt(model: Path) -> None:
+    words = [sys.executable, "-m", "trainer", "generate", str(model), "--max-bytes", "3", "--device", "cpu", "--prompt"]
+    done = subprocess.run([*words, b"caf\xe9"], env=environment(), capture_output=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"caf\xe9")
+
+
+def test_speculation_changes_no_byte(model: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    texts = []
+    for words in ([], ["--no-speculate"]):
+        assert main(["generate", str(model), "--max-bytes", "20", "--device", "cpu", *words]) == 0
+        texts.append(capfdbinary.readouterr().out)
+    assert texts[0] == texts[1]
+
+
+def test_an_export_has_the_type_and_the_file_size_asked_for(model: Path, tmp_path: Path) -> None:
+    words = ["--dtype", "bfloat16", "--shard-bytes", "20000"]
+    assert main(["export", str(model), "--out", str(tmp_path), *words]) == 0
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    for one, two in zip(import_model(str(tmp_path)).parameters(), import_model(str(model)).parameters(), strict=True):
+        assert torch.equal(one, two.bfloat16().float()) or one.shape[0] != two.shape[0]

@@ -1,0 +1,32 @@
+"""The command `python -m trainer export`: its options are the fields of ExportSettings."""
+
+from __future__ import annotations
+
+import argparse
+
+from schemas.options import add_options, from_options
+from trainer.model.settings import ExportSettings
+
+
+def add(options: argparse.ArgumentParser) -> None:
+    """Add the options of `export` to its parser."""
+    add_options(options, ExportSettings)
+    options.set_defaults(run=_run, stopped="the same command writes the export again")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from trainer.model.hf_export import export_model
+    from trainer.training.load_model import load_model
+
+    settings = from_options(ExportSettings, options)
+    model, run = load_model(settings.model)
+    export_model(
+        model,
+        settings.out,
+        mode=settings.mode,
+        dtype=settings.dtype,
+        shard_bytes=settings.shard_bytes,
+        positions=run.get("sequence_length", 16_384),
+    )
+    print(f"{settings.out}: safetensors and config.json in the EvaByte layout ({settings.mode}, {settings.dtype})")
+    return 0

@@ -1,0 +1,41 @@
+"""The command `python -m trainer train`: its options are the fields of TrainSettings."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields, replace
+
+from schemas.options import add_config_option, add_options, config_value, from_options
+from trainer.training.settings import TrainSettings
+from trainer.training.sizes import SizedSettings
+
+
+def add(options: argparse.ArgumentParser) -> None:
+    """Add the options of `train` to its parser."""
+    add_config_option(options)
+    # Large sizes recompute, so the help shows how that is switched off.
+    base = replace(TrainSettings.for_size("tiny"), recompute=True)
+    by_size = {field.name for field in fields(SizedSettings)}
+    add_options(options, TrainSettings, base=base, omit=sorted(by_size))
+    sized = options.add_argument_group("the course of training")
+    others = {field.name for field in fields(TrainSettings)} - by_size
+    add_options(sized, TrainSettings, base=base, omit=sorted(others))
+    options.set_defaults(run=_run)
+
+
+def read_settings(options: argparse.Namespace) -> TrainSettings:
+    """The run that a command line asks for: its options, then its --config, then the defaults of its size."""
+    base = TrainSettings.for_size(config_value(options, "size", "tiny"))
+    return from_options(TrainSettings, options, base=base)
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = read_settings(options)
+    from trainer.training.loop import train
+    from trainer.training.parallel import init_distributed
+
+    with init_distributed(settings.device) as dist:
+        train(settings, dist)
+        if dist.is_first:
+            print(f"{settings.run_dir}: trained to step {settings.steps}; metrics.jsonl and checkpoints are there")
+    return 0

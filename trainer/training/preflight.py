@@ -1,0 +1,70 @@
+"""What is said and refused before a run allocates anything: the arithmetic, the memory, pairs that would be cut."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import torch
+
+from trainer.data.dataset import Dataset
+from trainer.model.config import EvaByteConfig
+from trainer.model.memory import check_fits, describe
+from trainer.training.parallel import Distributed
+from trainer.training.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
+
+
+def check(settings: TrainSettings, config: EvaByteConfig, dataset: Dataset, dist: Distributed) -> None:
+    """Log what the run will be, on the first rank; SettingsError for a run that cannot fit or be divided evenly."""
+    dataset.check_vocabulary(config.vocabulary)
+    accumulation = settings.accumulation(dist.size)
+    if dist.is_first:
+        text = describe(
+            config,
+            micro_batch_size=settings.micro_batch_size,
+            sequence_length=settings.sequence_length,
+            sharding=settings.sharding,
+            world_size=dist.size,
+        )
+        logger.info("%s: %s", settings.size, text)
+        logger.info(
+            "%d steps of %d symbols: %d ranks × %d micro-batches × %d sequences × %d; learning rate %g",
+            settings.steps, settings.batch_symbols, dist.size, accumulation, settings.micro_batch_size,
+            settings.sequence_length, settings.peak_lr,
+        )  # fmt: skip
+    device_bytes, name = _memory(dist)
+    check_fits(
+        config,
+        micro_batch_size=settings.micro_batch_size,
+        sequence_length=settings.sequence_length,
+        sharding=settings.sharding,
+        world_size=dist.size,
+        device_bytes=device_bytes,
+        device=name,
+    )
+    if dist.is_first:
+        _warn_of_cut_pairs(settings, dataset)
+
+
+def _memory(dist: Distributed) -> tuple[int, str]:
+    """Bytes that one rank may use, and of what."""
+    if dist.device.type == "cuda":
+        return torch.cuda.get_device_properties(dist.device).total_memory, "this GPU"
+    ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // ranks_here, "this machine"
+
+
+def _warn_of_cut_pairs(settings: TrainSettings, dataset: Dataset) -> None:
+    """A pair that is cut between two sequences does not show a model that the two encodings are one text."""
+    totals = dataset.manifest.totals
+    if not settings.mixing.phase(0).pairing or not settings.compressor or not totals.written:
+        return
+    mean_symbols = (totals.raw_bytes + totals.symbols[settings.compressor]) // totals.written
+    if mean_symbols > settings.sequence_length:
+        logger.warning(
+            "a document has %d symbols in both encodings on average, a sequence %d: most pairs are cut and align "
+            "little; give a longer --sequence-length, or preprocess with --split-bytes",
+            mean_symbols, settings.sequence_length,
+        )  # fmt: skip
