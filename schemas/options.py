@@ -20,7 +20,7 @@ import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from schemas.errors import SettingsError, UserError
 
@@ -119,7 +119,7 @@ def _leaves(cls: Any, base: Any = None, path: tuple[str, ...] = ()) -> Iterator[
         else:
             default = field.default
         here = (*path, field.name)
-        if dataclasses.is_dataclass(kind) and not hasattr(kind, "parse"):
+        if _holds_settings(kind):
             yield from _leaves(kind, None if default is dataclasses.MISSING else default, here)
             continue
         yield _Leaf(
@@ -130,6 +130,11 @@ def _leaves(cls: Any, base: Any = None, path: tuple[str, ...] = ()) -> Iterator[
             has_default=default is not dataclasses.MISSING,
             own=field.metadata.get(_OPTION, {}),
         )
+
+
+def _holds_settings(kind: Any) -> bool:
+    """Whether a field's type is a dataclass of further settings, and not one value with a text form of its own."""
+    return dataclasses.is_dataclass(kind) and not hasattr(kind, "parse")
 
 
 def _without_none(hint: Any) -> Any:
@@ -175,6 +180,14 @@ def add_options(
             if leaf.is_tuple and not leaf.own.get("commas"):
                 words["nargs"] = "+"
         parser.add_argument(leaf.flag, required=not leaf.has_default, **words)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser, and that of its commands, whose errors are one line on standard error and exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where the help is."""
+        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
 
 
 class _Switch(argparse.BooleanOptionalAction):
@@ -281,7 +294,7 @@ def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: 
     values = {}
     for name in names:
         kind = _without_none(hints[name])
-        if dataclasses.is_dataclass(kind) and not hasattr(kind, "parse"):
+        if _holds_settings(kind):
             if name in given and not isinstance(given[name], str):
                 values[name] = given[name]
                 continue

@@ -6,7 +6,6 @@ never enter training.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from schemas.batches import Documents
 from schemas.errors import ArtifactError
+from schemas.files import atomic_path
 
 SAMPLE_SCHEMA = pa.schema([("doc_id", pa.string()), ("raw", pa.large_binary()), ("held_out", pa.bool_())])
 
@@ -31,10 +31,12 @@ def write_sample(path: str, rows: list[tuple[str, bytes, bool]]) -> None:
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]
     table = pa.table(columns, schema=SAMPLE_SCHEMA)
     options = pa.ipc.IpcWriteOptions(compression="zstd")
-    temporary = f"{path}.tmp"
-    with pa.OSFile(temporary, "wb") as file, pa.ipc.new_file(file, SAMPLE_SCHEMA, options=options) as writer:
+    with (
+        atomic_path(path) as temporary,
+        pa.OSFile(temporary, "wb") as file,
+        pa.ipc.new_file(file, SAMPLE_SCHEMA, options=options) as writer,
+    ):
         writer.write_table(table)
-    os.replace(temporary, path)
 
 
 def read_sample(path: str) -> Sample:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from pipeline.analysis.settings import AnalyzeSettings
 from pipeline.cli import dataset, models, plan, preprocess
-from schemas.options import add_options
+from schemas.options import OneLineParser, add_options
 
 Run = Callable[[argparse.Namespace, Sequence[str]], int]
 
@@ -32,7 +31,7 @@ COMMANDS: dict[str, tuple[type | Callable[[argparse.ArgumentParser], None], Run,
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; `run` of what it parses is the command's function."""
-    top = _Parser(
+    top = OneLineParser(
         prog="python -m pipeline", description="Turn a corpus into Arrow shards with raw and compressed encodings."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -45,13 +44,6 @@ def parser() -> argparse.ArgumentParser:
             settings(command)
         command.set_defaults(run=run)
     return top
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

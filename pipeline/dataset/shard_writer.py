@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
@@ -29,6 +28,7 @@ import pyarrow as pa
 from pipeline.dataset.spill import Spill
 from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError
+from schemas.files import atomic_path
 from schemas.shards import (
     DICTIONARY_COLUMNS,
     DOC_ID,
@@ -66,7 +66,7 @@ class ShardSummary:
 class ShardWriter:
     """A context manager; leaving it well closes the shard, leaving it by an exception leaves nothing behind.
 
-    `target` is a local path, written beside itself as NAME.part and renamed, or a writable binary file object,
+    `target` is a local path, replaced when the shard is whole, or a writable binary file object,
     which needs no seek, stays open, and gets its first byte at close().
     """
 
@@ -225,17 +225,8 @@ def _opened(target: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
     if not isinstance(target, (str, os.PathLike)):
         yield target
         return
-    path = Path(target)
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with atomic_path(target) as temporary, open(temporary, "wb") as file:
+        yield file
 
 
 def _batch(columns: Mapping[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:

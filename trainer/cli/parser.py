@@ -6,9 +6,9 @@ import argparse
 import dataclasses
 import os
 import sys
-from typing import NoReturn
 
 from schemas.errors import SettingsError
+from schemas.options import OneLineParser
 from trainer.cli import evaluate as cli_evaluate
 from trainer.cli import export as cli_export
 from trainer.cli import generate as cli_generate
@@ -18,7 +18,7 @@ from trainer.cli import train as cli_train
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = _Parser(prog="python -m trainer", description="Train models on samples and shards, and use them.")
+    top = OneLineParser(prog="python -m trainer", description="Train models on samples and shards, and use them.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _lm(commands.add_parser("lm", help="train the byte LM of the neural compressor"))
     cli_train.add(commands.add_parser("train", help="train EvaByte on a dataset"))
@@ -27,13 +27,6 @@ def parser() -> argparse.ArgumentParser:
     cli_reproduce.add(commands.add_parser("reproduce", help="the paper's ablations, at a scale that fits here"))
     cli_export.add(commands.add_parser("export", help="write the EvaByte Hugging Face layout"))
     return top
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
 
 
 def _lm(options: argparse.ArgumentParser) -> None:

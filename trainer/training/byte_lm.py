@@ -29,7 +29,7 @@ from kernels.byte_windows import scored_logits
 from schemas.batches import Documents
 from schemas.byte_lm_files import write_byte_lm
 from schemas.errors import ArtifactError, SettingsError
-from schemas.files import sha256_hex
+from schemas.files import atomic_path, sha256_hex
 from schemas.sample import Sample
 
 logger = logging.getLogger(__name__)
@@ -171,8 +171,8 @@ def _checkpoint(
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}/{index}/{key}": value for key, value in state.items()}
     path = os.path.join(folder, f"step-{step:08d}.safetensors")
-    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, f"{path}.tmp", metadata=identity)
-    os.replace(f"{path}.tmp", path)
+    with atomic_path(path) as temporary:
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, metadata=identity)
     for older in _checkpoints(folder)[:-1]:
         os.remove(os.path.join(folder, older))
 
