@@ -69,14 +69,15 @@ def load_compressors(
 
 def dataset_compressors(directory: str, manifest: Manifest, *, device: str = "cpu") -> dict[str, Compressor]:
     """The compressors that wrote a dataset; DatasetError where an artifact is not the one the manifest names."""
-    models = manifest.settings["models"]
+    # A compressor's own entry says how it was made; the run's settings have another form in each release.
+    token_bytes = manifest.compressors.get("token_bytes", {})
     compressors = load_compressors(
         os.path.join(directory, COMPRESSORS_DIRECTORY),
         list(manifest.compressors),
         device=device,
         allow_other_device=True,
-        token_width_bytes=models["token_width_bytes"],
-        token_code=models["token_code"],
+        token_width_bytes=token_bytes.get("width_bytes", 0),
+        token_code=token_bytes.get("code", "plain"),
     )
     for name, compressor in compressors.items():
         # Any zlib decodes what another has written, so gzip's digest may differ here.

@@ -80,6 +80,28 @@ def test_a_clean_dataset(finished: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert times(finished / "out") == before
 
 
+FIRST_RELEASE = {"compressors": ["gzip"], "entropy": False, "read": {}, "token_code": "plain", "token_width_bytes": 0}
+
+
+@pytest.mark.parametrize("settings", [{}, FIRST_RELEASE])
+def test_a_dataset_whose_run_was_described_in_another_form(
+    settings: dict[str, Any], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the shards hold does not depend on how a release writes down the settings of its runs."""
+    change_manifest(dataset, lambda value: value.update(settings=settings))
+    assert verify(dataset, capsys) == (0, "")
+    assert main(["decode", str(dataset), "--out", str(tmp_path / "decoded"), "--compressor", "token_bytes"]) == 0
+
+
+def test_token_bytes_are_read_with_the_width_and_code_that_they_have(
+    tmp_path: Path, preprocess: Preprocess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tree(tmp_path / "tree")
+    options = ("--compressors", "token_bytes", "--token-width-bytes", "3", "--token-code", "gray", "--shards", "1")
+    assert preprocess(tmp_path / "tree", tmp_path / "out", *options) == 0
+    assert verify(tmp_path / "out", capsys) == (0, "")
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.99999])
 def test_one_flipped_bit(share: float, dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = bytearray((dataset / SECOND).read_bytes())
