@@ -10,7 +10,7 @@ A document in its representations, with the sentinels that mode `none` leaves ou
 Sequences of T ids are cut from the stream of such documents. A document that does not fit continues at the head of the
 next sequence, cut between two ids: nothing is repeated, nothing inserted, nothing dropped, so the sequences end to end
 are the stream. There the rest counts as a document of its own (positions restart, the earlier part is out of sight),
-and its ids say by themselves which encoding they are. `next_ids` holds the ids behind a cut, so that a head which
+and its ids say by themselves which encoding they are. `next_ids` holds the ids after a cut, so that a head which
 predicts the id p positions on has its labels at the end of a sequence too.
 
 Which representation a document gets is decided where it begins, by its draw and the choice in force for that sequence;
@@ -42,7 +42,7 @@ from schemas.vocabulary import (
 
 RAW, COMP, COMP_RAW, RAW_COMP = 0, 1, 2, 3
 REPRESENTATIONS = ("raw", "comp", "comp+raw", "raw+comp")
-"""The names of those four, by code."""
+"""The names of the four representations, by code."""
 PAIR = COMP_RAW
 """In a Choice: both encodings; the draw's lowest bit says which comes first."""
 
@@ -59,11 +59,11 @@ class Choice(NamedTuple):
     limit: int | np.uint64
     """0 to 2^53, the probability of `if_comp` times 2^53."""
     if_comp: int
-    """COMP or PAIR."""
+    """What such a draw shows: COMP, or PAIR for both encodings."""
     if_raw: int
-    """RAW or PAIR."""
+    """What the other draws show: RAW, or PAIR for both encodings."""
     sentinels: bool
-    """Whether encodings stand between <raw> </raw> and <comp> </comp>; a pair needs them."""
+    """Whether encodings are enclosed in <raw> </raw> and <comp> </comp>; a pair needs that."""
 
 
 class PackedDocuments(NamedTuple):
@@ -124,11 +124,13 @@ class _Target(NamedTuple):
     """Where the ids of one document go: its id number `offset` to column `column` of ids and spans."""
 
     ids: np.ndarray
-    """int32 [T]."""
+    """int32 [T]: model ids."""
     spans: np.ndarray
-    """uint8 [T]."""
+    """uint8 [T]: SPECIAL_SPAN, RAW_SPAN or COMP_SPAN."""
     column: int
+    """First column that the document gets."""
     offset: int
+    """Number of the first id that is written; earlier ones are in earlier sequences."""
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -162,7 +164,7 @@ def _emit_document(raw, symbols, representation, sentinels, target):
     """Write a document from its id number target.offset on.
 
     raw: uint8 [n_bytes]; symbols: unsigned [n_symbols]; representation: RAW, COMP, COMP_RAW or RAW_COMP. Returns the
-    number of ids of the whole document, and the first column behind what was written.
+    number of ids of the whole document, and the first column after what was written.
     """
     p = _emit_special(BOS, 0, target)
     for part in range(2):
@@ -210,8 +212,8 @@ def _pack_sequence(block, cursor, choice, sequences, index, column, number, list
         if offset == size:
             document, offset = document + 1, 0
         elif next_ids.size:
-            behind = _Target(next_ids, np.empty(next_ids.size, np.uint8), 0, offset)
-            _emit_document(raw, symbols, representation, choice.sentinels, behind)
+            after = _Target(next_ids, np.empty(next_ids.size, np.uint8), 0, offset)
+            _emit_document(raw, symbols, representation, choice.sentinels, after)
     return Cursor(document, representation, offset), column, number, count
 
 
@@ -228,7 +230,7 @@ def pack_sequence(
 ) -> tuple[Cursor, int, int, int]:
     """Fill sequence `index` from `column` on with documents of a block, numbered from `number`, until either ends.
 
-    Returns the cursor behind the last id written, the next free column, the next number, and how many documents were
+    Returns the cursor after the last id written, the next free column, the next number, and how many documents were
     written to `listing`: int64 [at least T / 2 + 1, 2], one line (document in the block, representation) for each of
     them in their order. Where the block ends first, the caller goes on with the next block.
     """

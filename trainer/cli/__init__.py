@@ -1,1 +1,11 @@
-"""What is typed."""
+"""What is typed: `python -m trainer COMMAND`, whose options are the fields of settings dataclasses.
+
+    parser      the commands; `lm` trains the byte LM
+    train       TrainSettings (`trainer.training.settings`), with --config for the settings.json of a run
+    generate    GenerateSettings (`trainer.generation.settings`)
+    evaluate    one class for each measure (`trainer.evaluation.settings`)
+    reproduce   ReproduceSettings (`trainer.reproduction.settings`)
+    export      ExportSettings (`trainer.model.settings`)
+
+Listing the options imports neither torch nor NumPy: settings have files of their own.
+"""

@@ -1,1 +1,11 @@
-"""From shards to batches."""
+"""From shards to batches: an endless stream that depends on the dataset and the seed, not on the number of ranks.
+
+    manifest.json, shards ── dataset ──► record batches as flat arrays     shard_reader, shard_cache (remote shards)
+    rows of all shards    ── row_ranges ──► for each epoch, which lane reads which range
+    a lane's open ranges  ── slots ──► documents waiting in each
+    a draw per document   ── blocks ──► some hundred documents, end to end
+    block and mixing      ── lanes, kernels.packing ──► sequences of ids
+    lanes of a rank       ── loader, prefetch ──► PackedBatch per step     loader_state: what a checkpoint keeps
+
+`mixing` says which encoding a document is shown in at which step.
+"""

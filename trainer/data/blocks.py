@@ -21,11 +21,11 @@ class Provenance:
     """Where in the dataset the n documents of a block lie."""
 
     epochs: np.ndarray
-    """int64 [n]: how often the dataset was read through before."""
+    """int64 [n]: how often the dataset was read through before each document."""
     shards: np.ndarray
-    """int64 [n]: number of the shard."""
+    """int64 [n]: number of each document's shard."""
     rows: np.ndarray
-    """int64 [n]: row in the shard."""
+    """int64 [n]: each document's row in its shard."""
 
 
 def choose(drawn: np.ndarray, sizes: Sequence[np.ndarray], max_bytes: int) -> np.ndarray:

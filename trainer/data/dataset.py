@@ -39,8 +39,8 @@ class HeldOut:
     """What never enters training, and so may be evaluated on."""
 
     share: float = 0.0
-    """Of all documents, chosen by a hash of the doc_id: 0 to 1. It is the hash by which `python -m pipeline sample`
-    holds out 0.05 of the documents, so at 0.05 the byte LM has not seen them either."""
+    """Share of the documents, 0 to 1, chosen by a hash of the doc_id. It is the hash by which `python -m pipeline
+    sample` holds out 0.05 of the documents, so at 0.05 the byte LM has not seen them either."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
@@ -87,7 +87,7 @@ class Dataset:
 
     @property
     def alphabet_size(self) -> int:
-        """Of the compressor; 0 for raw bytes only."""
+        """Number of symbols of the compressor; 0 where only raw bytes are read."""
         return int(self.manifest.compressors[self.compressor]["alphabet_size"]) if self.compressor else 0
 
     @property
@@ -225,7 +225,7 @@ def _manifest(location: str) -> Manifest:
 
 
 def _string_hashes(strings: pa.StringArray) -> np.ndarray:
-    """uint64 [n]."""
+    """uint64 [n]: a hash of each string."""
     if not len(strings):
         return np.empty(0, np.uint64)
     _, offset_buffer, data = strings.buffers()

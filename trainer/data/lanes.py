@@ -42,16 +42,16 @@ class LanePosition:
     open: tuple[tuple[int, int], ...]
     """The ranges open at that time: number in the lane's own sequence, and next row. An ended one has ENDED."""
     drawn: int
-    """Documents drawn by that time."""
+    """Documents drawn by the time that the block was begun."""
     document: int
-    """Documents from there to the next one."""
+    """Documents of the block that are completely in sequences already."""
     representation: int
     """How that document is encoded, if it was begun."""
     offset: int
     """Ids of that document that are in earlier sequences."""
 
     def to_json(self) -> list[Any]:
-        """As nested lists of integers."""
+        """The position as nested lists of integers."""
         ranges = [list(pair) for pair in self.open]
         return [self.opened, ranges, self.drawn, self.document, self.representation, self.offset]
 

@@ -4,7 +4,7 @@
     sequence g is made by lane g mod lanes, with the mixing of step k for the documents that begin in it;
     rank r of n serves lanes r, r + n, …, which are the sequences g ≡ r mod n.
 
-Batches are made ahead in a background thread. Each carries the positions of its rank's lanes behind it, so the state of
+Batches are made ahead in a background thread. Each carries the positions of its rank's lanes after it, so the state of
 a loader is that of the last batch it gave, however far the thread has run. The states of all ranks merge into one
 (`trainer.data.loader_state`) from which any number of ranks can go on.
 """
@@ -46,7 +46,7 @@ class LoaderSettings:
     seed: int = 0
     """Decides the order of the documents and the encoding of each."""
     lookahead: int = 0
-    """Ids given beyond each sequence's end, as labels for heads that predict so far ahead."""
+    """Number of ids after each sequence's end in `next_ids`, as labels for heads that predict so far ahead."""
     prefetch: int = 2
     """Batches made ahead in the background; 0 makes each when it is asked for."""
 
@@ -73,6 +73,7 @@ class PackedBatch:
     """One rank's sequences of one step: number rank, rank + ranks, … of the global batch."""
 
     step: int
+    """Number of the step that trains on it, from 0."""
     ids: np.ndarray
     """int32 [sequences, T]: model ids."""
     documents: np.ndarray
@@ -95,6 +96,7 @@ class BatchDocument:
     """A document that a batch holds, whole or in part."""
 
     doc_id: str
+    """The document's id in the dataset."""
     shard: str
     """File name of the shard."""
     representation: str
@@ -107,7 +109,7 @@ _Snapshot = dict[int, LanePosition]
 class Loader:
     """An endless iterator over one rank's batches, stateful after torch's protocol.
 
-    `state_dict` gives this rank's part of the state behind the last batch; `load_state_dict` takes the merged state of
+    `state_dict` gives this rank's part of the state after the last batch; `load_state_dict` takes the merged state of
     all ranks (`trainer.data.loader_state.merge_states`). A context manager: leaving it ends the background thread.
     """
 
@@ -158,11 +160,11 @@ class Loader:
             self._source.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """How far this rank has come with the last batch given, as JSON values."""
+        """How far this rank has come with the last batch that it returned, as JSON values."""
         return rank_state(self._step, self._identity, self._snapshot)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on behind the last batch of the run whose merged state this is, whatever its number of ranks.
+        """Continue after the last batch of the run whose merged state this is, whatever its number of ranks.
 
         SettingsError where the state is damaged or another run's.
         """

@@ -42,7 +42,7 @@ class Phase:
     draw_comp: float
     """Probability that a document's draw falls on comp: p or q of this module's text."""
     sentinels: bool
-    """Whether encodings stand between sentinels, <raw> </raw> and <comp> </comp>."""
+    """Whether encodings are enclosed in sentinels, <raw> </raw> and <comp> </comp>."""
 
     @property
     def choice(self) -> Choice:

@@ -42,8 +42,8 @@ class ShardCache:
             raise SettingsError(f"cannot make cache directory {directory} ({error}): choose another") from error
         self._sizes: OrderedDict[str, int] = OrderedDict()
         """Bytes by file name, the least recently used first."""
-        found = [(path.stat().st_mtime_ns, path.name, path) for path in sorted(self.directory.glob("*.arrow"))]
-        for _, name, path in sorted(found):
+        files = [(path.stat().st_mtime_ns, path.name, path) for path in sorted(self.directory.glob("*.arrow"))]
+        for _, name, path in sorted(files):
             self._sizes[name] = path.stat().st_size
         for path in self.directory.glob(f"*{PART_SUFFIX}"):
             path.unlink()

@@ -23,23 +23,23 @@ class DecodedBatch:
     """A record batch as flat arrays. An encoding that was not asked for is there with no bytes."""
 
     first_row: int
-    """Of the batch, in its shard."""
+    """The batch's first row in its shard."""
     raw: np.ndarray
-    """uint8 [n_bytes]."""
+    """uint8 [n_bytes]: the texts, end to end."""
     raw_offsets: np.ndarray
-    """int64 [n + 1]."""
+    """int64 [n + 1]: text i is raw[raw_offsets[i]:raw_offsets[i + 1]]."""
     symbols: np.ndarray
-    """uint16 or uint32 [n_symbols]."""
+    """uint16 or uint32 [n_symbols]: the compressed encodings, end to end."""
     symbol_offsets: np.ndarray
-    """int64 [n + 1]."""
+    """int64 [n + 1]: encoding i is symbols[symbol_offsets[i]:symbol_offsets[i + 1]]."""
     hashes: np.ndarray
-    """uint64 [n], of the doc_ids."""
+    """uint64 [n]: a hash of each doc_id."""
     held_out: np.ndarray
-    """bool [n]."""
+    """bool [n]: whether a document is held out by its doc_id."""
 
     @property
     def end_row(self) -> int:
-        """First row behind the batch, in its shard."""
+        """The first row after the batch, in its shard."""
         return self.first_row + len(self.hashes)
 
     @property
@@ -58,7 +58,7 @@ def check_digest(path: Path, entry: ShardEntry) -> None:
     except FileNotFoundError as error:
         raise DatasetError(f"shard {path} is missing, {MANIFEST_NAME} names it: write it again") from error
     except OSError as error:
-        raise DatasetError(f"shard {path} cannot be read ({error.strerror}); mend that, or write it again") from error
+        raise DatasetError(f"shard {path} cannot be read ({error.strerror}); repair that, or write it again") from error
     if digest != entry.sha256:
         raise DatasetError(
             f"shard {path} is damaged: its sha256 is {digest[:12]}…, {MANIFEST_NAME} says {entry.sha256[:12]}…: "

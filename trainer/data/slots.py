@@ -22,7 +22,9 @@ class SlotDocuments:
     rows: np.ndarray
     """int64 [n]: their rows in the batch."""
     epoch: int
+    """How often the dataset was read through before."""
     shard: int
+    """Number of their shard."""
 
     @property
     def raw_bytes(self) -> np.ndarray:
@@ -74,12 +76,12 @@ class Slot:
             self._leave_batch()
 
     def peek(self, count: int) -> SlotDocuments:
-        """The next `count` documents at most."""
+        """The next `count` documents at most, which stay in the queue."""
         assert self._batch is not None, "a slot is read before it is taken from"
         return SlotDocuments(batch=self._batch, rows=self._waiting[:count], epoch=self._epoch, shard=self._shard)
 
     def take(self, count: int) -> SlotDocuments:
-        """The next `count` documents at most, which are then behind; a range that ends there lets go of its shard."""
+        """Remove the next `count` documents at most from the queue; a range that ends there lets go of its shard."""
         taken = self.peek(count)
         self._waiting = self._waiting[count:]
         if self.waiting:

@@ -31,7 +31,7 @@ class KVCache:
         shape = (config.layers, 2, rows, config.heads, slots, config.head_dim)
         self.cache = torch.zeros(shape, dtype=weight.dtype, device=self.device)
         self.closed = torch.zeros(rows, dtype=torch.int64, device=self.device)
-        """Positions that are behind the open window: a multiple of W, int64 [batch]."""
+        """Positions before the open window: a multiple of W, int64 [batch]."""
 
     def room(self) -> Tensor:
         """How many symbols each row can read in one `forward`, 1 … W: no forward crosses a window's end."""
@@ -86,7 +86,7 @@ class KVCache:
         self.lengths = self.lengths + counts
 
     def _mask(self, places: Tensor, first: int, stop: int) -> Tensor:
-        """bool [batch, 1, n, slots of the slice]."""
+        """Which slots each position sees: bool [batch, 1, n, slots of the slice]."""
         slot = torch.arange(first, stop, device=self.device)
         near = (slot >= self.far) & (slot - self.far <= places.unsqueeze(-1))
         far = (slot < self.far) & (self.far - 1 - slot < (self.closed // self.chunk)[:, None, None])

@@ -10,7 +10,7 @@ from schemas.vocabulary import COMP_BASE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaByteConfig:
-    """Shape of a model."""
+    """The shape of an EvaByte model."""
 
     dim: int
     """Size of the residual stream."""
@@ -27,9 +27,9 @@ class EvaByteConfig:
     raw_heads: int = 0
     """R: heads over the 320 raw ids, for the R positions after those of the symbol heads."""
     attention_window: int = 2048
-    """Positions of exact attention."""
+    """Positions in a window of exact attention."""
     chunk: int = 8
-    """Positions per summary."""
+    """Positions in a chunk, which later windows see as one summary."""
     rope_theta: float = 100_000.0
     """Base of the rotary position encoding's wavelengths."""
     norm_eps: float = 1e-6

@@ -31,8 +31,9 @@ class AttentionContext:
     """What all blocks share for one batch. FSDP does not look inside, so the rotation stays fp32."""
 
     cos: Tensor
-    """fp32 [batch or 1, 1, T, head size / 2]."""
+    """fp32 [batch or 1, 1, T, head size / 2]: cosines of the rotation."""
     sin: Tensor
+    """fp32, as cos: sines of the rotation."""
     starts: Tensor | None = None
     """First position of each position's document, int64 [batch, T]; None: one document a sequence."""
     block_mask: BlockMask | None = None
@@ -48,12 +49,12 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.empty(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape as x [..., dim]."""
+        """x [..., dim] normalized."""
         return F.rms_norm(x.float(), (self.dim,), 1 + self.weight.float(), self.eps).to(x.dtype)
 
 
 class Block(nn.Module):
-    """Pre-norm EVA attention and SwiGLU."""
+    """One layer: EVA attention and SwiGLU, each after a norm and added to the residual stream."""
 
     def __init__(self, config: EvaByteConfig) -> None:
         super().__init__()

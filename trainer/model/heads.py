@@ -7,7 +7,7 @@ head r of R the id at t + 1 + P + r over the 320 ids below the compressed alphab
     label 0  <raw> a b </raw> <eos> ·     ·     ·            · has weight 0: padding, or beyond what is known
     label 1  a b </raw> <eos> ·     ·     ·     ·
 
-The loader gives the P + R ids behind a sequence cut inside a document (`next_ids`), so its last positions learn too.
+The loader adds the P + R ids after a sequence that ends inside a document (`next_ids`), so its end is learned too.
 
 Every position weighs 1: 1 / (P + R) a head where all P + R labels exist and are below 320, elsewhere 1 / P a symbol
 head and nothing for the raw heads. A head whose label does not exist gives its share up. Labels may lie in the next
@@ -35,7 +35,7 @@ class HeadLosses(NamedTuple):
     loss_sum: Tensor
     """Σ weight · nats, a scalar with gradient. Divide by the global sum of weights."""
     weight_sum: Tensor
-    """Σ weight, a scalar."""
+    """Σ weight of all labels, a scalar."""
     nats: Tensor
     """[P + R, 3], without gradient: Σ nats per head and kind of label, as in `schemas.vocabulary.SPAN_KINDS`."""
     labels: Tensor

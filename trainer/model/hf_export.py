@@ -7,7 +7,7 @@
     heads.symbol         lm_head.weight, heads outermost
 
 The raw heads have no place there. `plain` leaves them out; `merged` cuts embedding and heads to the 320 raw ids and
-puts the raw heads behind, so that the published multi-byte decoding works on raw bytes. Only JSON and safetensors are
+appends the raw heads, so that the published multi-byte decoding works on raw bytes. Only JSON and safetensors are
 read.
 """
 
@@ -164,12 +164,14 @@ def _hub_config(config: EvaByteConfig, dtype: str, positions: int) -> dict[str, 
 
 def _read_config(directory: str) -> EvaByteConfig:
     with open(os.path.join(directory, CONFIG_NAME), "rb") as file:
-        found = json.load(file)
+        written = json.load(file)
     for key in MUST_HOLD:
-        if found.get(key, CONSTANTS[key]) != CONSTANTS[key]:
-            raise ArtifactError(f"model at {directory} has {key} {found[key]!r}; only {CONSTANTS[key]!r} is known here")
+        if written.get(key, CONSTANTS[key]) != CONSTANTS[key]:
+            raise ArtifactError(
+                f"model at {directory} has {key} {written[key]!r}; only {CONSTANTS[key]!r} is known here"
+            )
     kinds: dict[str, Any] = {"rope_theta": float, "norm_eps": float}
-    fields: dict[str, Any] = {field: kinds.get(field, int)(found[key]) for key, field in FIELDS.items()}
+    fields: dict[str, Any] = {field: kinds.get(field, int)(written[key]) for key, field in FIELDS.items()}
     return EvaByteConfig(**fields)
 
 
@@ -234,7 +236,7 @@ def _from_hub(name: str, tensors: dict[str, Tensor], config: EvaByteConfig) -> T
 
 
 def _sharded(tensors: Iterator[tuple[str, Tensor]], shard_bytes: int) -> list[dict[str, Tensor]]:
-    """Groups of at most `shard_bytes`, or of one tensor, in order."""
+    """The tensors in groups of at most `shard_bytes` bytes, or of one tensor, in order."""
     shards: list[dict[str, Tensor]] = [{}]
     size = 0
     for name, tensor in tensors:

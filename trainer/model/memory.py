@@ -29,16 +29,16 @@ MAX_GPUS = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryEstimate:
-    """Bytes on one GPU."""
+    """How many bytes a training run needs on one GPU."""
 
     state_bytes: float
-    """Weights, gradients and optimiser moments."""
+    """Weights, gradients and optimizer moments."""
     activation_bytes: float
     """Everything that grows with the symbols on a GPU, and the buffers."""
 
     @property
     def total_bytes(self) -> float:
-        """The sum."""
+        """State and activations together."""
         return self.state_bytes + self.activation_bytes
 
 

@@ -4,8 +4,8 @@
       shard-00001-model-00001-of-00001.safetensors …    weights and both moments, each rank its own part
       state.json                                        step, settings, shape, loader positions of all lanes
 
-torch.distributed.checkpoint writes and reads the tensors and deals them out anew, so any number of ranks can go on from
-any other, sharded or not. A checkpoint is written as `step-N.tmp` and renamed when it is whole.
+torch.distributed.checkpoint writes the tensors and reads each rank's part of them, so any number of ranks can
+continue from any other, sharded or not. A checkpoint is written as `step-N.tmp` and renamed when it is whole.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def load(path: str, named: dict[str, Tensor]) -> None:
 
 
 def restore(path: str, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Weights and moments of a checkpoint into a fresh model and optimiser."""
+    """Weights and moments of a checkpoint into a fresh model and optimizer."""
     load(path, tensors(model, optimizer))
     for parameter in model.parameters():
         optimizer.state[parameter]["step"].fill_(step)

@@ -17,12 +17,12 @@ def load_model(path: str, *, device: str = "cpu") -> tuple[EvaByte, dict[str, An
     if os.path.exists(os.path.join(path, "config.json")):
         return import_model(path, device=device).eval().requires_grad_(False), {}
     if not os.path.exists(os.path.join(path, checkpoint.STATE_NAME)):
-        found = checkpoint.checkpoints(path)
-        if not found:
+        saved = checkpoint.checkpoints(path)
+        if not saved:
             raise ArtifactError(
                 f"no checkpoint at {path}; train with `make train`, or name a run, a checkpoint or an export"
             )
-        path = found[-1]
+        path = saved[-1]
     state = checkpoint.read_state(path)
     try:
         config = EvaByteConfig(**state["config"])

@@ -168,7 +168,7 @@ class _Run:
         return [document.doc_id for document in self.loader.documents_of(batch)]
 
     def _measured(self, step: int, result: StepResult, seconds: float, waited: float) -> dict[str, float | int]:
-        """A line of metrics."""
+        """The metrics of one step, with units in their names."""
         settings, config = self.settings, self.train_step.config
         symbols_per_second = settings.batch_symbols / seconds
         values: dict[str, float | int] = {

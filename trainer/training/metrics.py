@@ -2,7 +2,7 @@
 
     {"step": 120, "loss_nats": 3.21, "bits_per_raw_byte": 3.9, "compressed_fraction": 0.9, "gradient_norm": 0.31, …}
 
-Units stand in the names. Lines of steps that a resumed run will do again are dropped when it starts.
+Units are part of the names. Lines of steps that a resumed run will do again are dropped when it starts.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class MetricsLog:
             self._wandb.finish()
 
     def write(self, values: Mapping[str, float | int | str]) -> None:
-        """One line; `values` has a `step`."""
+        """Write the metrics of one step, whose number is in `values["step"]`."""
         self._file.write(json.dumps(values) + "\n")
         self._file.flush()
         numbers = {key: value for key, value in values.items() if isinstance(value, (int, float))}

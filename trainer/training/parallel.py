@@ -41,7 +41,7 @@ class Distributed:
         return self.rank == 0
 
     def total(self, values: Tensor) -> Tensor:
-        """The sum over all ranks, in place."""
+        """Replace values by their sum over all ranks, and return them."""
         if self.size > 1:
             torch_dist.all_reduce(values)
         return values

@@ -72,7 +72,7 @@ PAPER = SizedSettings(
     sharding="fsdp",
     recompute=True,
 )
-"""The paper's run."""
+"""The settings of the paper's run."""
 
 LAPTOP = SizedSettings(
     mixing=Mixing(warmup_steps=12),
@@ -107,7 +107,7 @@ SIZES = {
     "7b": Size(body=_body(4096, 32, 32, 12288), run=PAPER),
     "14b": Size(body=_body(5120, 40, 40, 16384), run=PAPER),
 }
-"""By name, smallest first."""
+"""The sizes by name, smallest first."""
 
 
 def size_named(name: str) -> Size:

@@ -34,13 +34,13 @@ class StepResult:
     """What one step measured, over all ranks."""
 
     loss_nats: float
-    """Mean over the weight of the step."""
+    """Mean loss of the step, over the weight of its labels."""
     nats: Tensor
     """[heads, 3]: Σ nats per head and kind of label, of `HeadLosses`."""
     labels: Tensor
     """[heads, 3]: number of labels per head and kind."""
     gradient_norm: float
-    """Before clipping."""
+    """Norm of the whole gradient before clipping."""
 
 
 class TrainStep:
