@@ -30,7 +30,8 @@ OUTPUT ?= data/stdlib
 PREPROCESS_OPTIONS = --output $(OUTPUT) \
 	$(if $(INPUT),--input $(INPUT)) $(if $(SHARDS),--shards $(SHARDS)) $(if $(COMPRESSORS),--compressors $(COMPRESSORS)) \
 	$(if $(LM),--lm $(LM)) $(if $(TOKENIZER),--tokenizer $(TOKENIZER)) $(if $(THETA),--theta $(THETA)) \
-	$(if $(ENTROPY_CONTEXT),--entropy-context $(ENTROPY_CONTEXT)) $(if $(CONTEXT),--context $(CONTEXT)) \
+	$(if $(BOUNDARY_SCORE),--boundary-score $(BOUNDARY_SCORE)) $(if $(CONTEXT),--context $(CONTEXT)) \
+	$(if $(SCORE_CONTEXT_BYTES),--score-context-bytes $(SCORE_CONTEXT_BYTES)) \
 	$(if $(SAMPLE_BYTES),--sample-bytes $(SAMPLE_BYTES)) $(if $(WORKERS),--workers $(WORKERS)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(RUNNER),--runner $(RUNNER)) $(ARGS)
 

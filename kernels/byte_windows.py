@@ -49,11 +49,3 @@ def scored_logits(model: ByteModel, raw: np.ndarray, offsets: np.ndarray) -> Ite
         counts = inside & (columns >= skip)
         logits = model.forward(torch.from_numpy(inputs).to(device))[: len(at)]
         yield logits[torch.from_numpy(counts).to(device)], at[counts]
-
-
-def document_entropies(model: ByteModel, raw: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """H float32 [n], in bits, of every byte given its document before it."""
-    out = np.empty(raw.size, np.float32)
-    for logits, places in scored_logits(model, raw, offsets):
-        out[places] = model.entropies_bits(logits).cpu().numpy()
-    return out

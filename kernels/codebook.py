@@ -2,8 +2,8 @@
 
 A code is a run of (symbol, window length) pairs. It is a pure function of the segment's bytes, so it does not matter
 when, where or from what a codebook was filled. The inverse, code → segment, is the same kind of table: with the
-window lengths a code names exactly one segment. The tokenizer's words (`words.py`) have such a table too: there a
-window is a token.
+window lengths a code names exactly one segment. The tokenizer's words (`words.py`) have such a table too, in which a
+token is what a window is here.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import DTypeLike
 
+from kernels.byte_spans import ByteSpans, Codes
 from kernels.string_table import StringTable
 
-MAX_SEGMENT_BYTES = 255
-"""Window lengths are kept as uint8, unless a codebook is told another type."""
 CODE_KEY_BYTES = 3
 """Bytes per window in the key of the inverse table: two of symbol, one of length."""
 
 
 @njit(cache=True, nogil=True)
 def _count_symbols(entries, code_offsets):
+    """Symbols of the codes of all entries, int32 [m]."""
     total = 0
     for entry in entries:
         total += code_offsets[entry + 1] - code_offsets[entry]
@@ -29,7 +29,8 @@ def _count_symbols(entries, code_offsets):
 
 
 @njit(cache=True, nogil=True)
-def _spell(entries, starts, code_offsets, code_symbols, code_window_bytes, symbols, window_ends, symbol_ends):
+def _join(entries, starts, code_offsets, code_symbols, code_window_bytes, symbols, window_ends, symbol_ends):
+    """Write the codes of the entries end to end; entries int32 [m], starts int64 [m] as in `Codebook.join`."""
     n = 0
     for i in range(entries.size):
         at = starts[i]
@@ -43,17 +44,18 @@ def _spell(entries, starts, code_offsets, code_symbols, code_window_bytes, symbo
 
 @njit(cache=True, nogil=True)
 def _code_keys(symbols, window_bytes, out):
+    """Write CODE_KEY_BYTES bytes for each symbol, uint16 [k]: the symbol, little-endian, and its window's length."""
     for k in range(symbols.size):
         out[3 * k] = symbols[k] & 0xFF
         out[3 * k + 1] = symbols[k] >> 8
         out[3 * k + 2] = window_bytes[k]
 
 
-def code_keys(symbols: np.ndarray, window_bytes: np.ndarray) -> np.ndarray:
-    """Codes as strings, uint8 [3 k], of symbols uint16 [k] and window lengths [k] ≤ 255."""
-    out = np.empty(CODE_KEY_BYTES * symbols.size, np.uint8)
-    _code_keys(symbols, window_bytes, out)
-    return out
+def code_keys(codes: Codes) -> ByteSpans:
+    """Codes as byte strings, CODE_KEY_BYTES for each symbol; symbols uint16, window lengths ≤ 255."""
+    keys = np.empty(CODE_KEY_BYTES * codes.symbols.size, np.uint8)
+    _code_keys(codes.symbols, codes.window_bytes, keys)
+    return ByteSpans.from_ends(keys, CODE_KEY_BYTES * codes.ends)
 
 
 class Codebook:
@@ -71,39 +73,31 @@ class Codebook:
         """Bytes held by all arrays."""
         return self.segments.memory_bytes + sum(array.nbytes for array in self._codes)
 
-    def codes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """offsets int64 [len + 1], symbols and window lengths of all entries."""
+    def codes(self) -> Codes:
+        """The codes of all entries, in their order."""
         offsets, symbols, window_bytes = self._codes
         n = len(self)
-        return offsets[: n + 1], symbols[: offsets[n]], window_bytes[: offsets[n]]
+        return Codes(symbols[: offsets[n]], window_bytes[: offsets[n]], offsets[1 : n + 1])
 
-    def find(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, int]:
-        """Entries int32 [n] of segments data[starts[i]:ends[i]], -1 for an unknown one, and how many are unknown."""
-        return self.segments.find(data, starts, ends)
+    def find(self, segments: ByteSpans) -> tuple[np.ndarray, int]:
+        """Entries int32 [n] of n segments, -1 for an unknown one, and how many are unknown."""
+        return self.segments.find(segments)
 
-    def insert(
-        self,
-        data: np.ndarray,
-        starts: np.ndarray,
-        ends: np.ndarray,
-        symbols: np.ndarray,
-        window_bytes: np.ndarray,
-        symbol_ends: np.ndarray,
-    ) -> None:
-        """Add distinct segments that are not in the book, with the codes that symbol_ends int64 [n] cuts apart."""
+    def insert(self, segments: ByteSpans, codes: Codes) -> None:
+        """Add distinct segments that are not in the book, with their codes."""
         offsets, old_symbols, old_window_bytes = self._codes
         n = len(self)
         used = int(offsets[n])
         # Codes first: a segment that can be found must have its code in place.
         self._codes = (
-            _extended(offsets, n + 1, used + symbol_ends),
-            _extended(old_symbols, used, symbols),
-            _extended(old_window_bytes, used, window_bytes),
+            _extended(offsets, n + 1, used + codes.ends),
+            _extended(old_symbols, used, codes.symbols),
+            _extended(old_window_bytes, used, codes.window_bytes),
         )
-        self.segments.insert(data, starts, ends)
+        self.segments.insert(segments)
 
-    def spell(self, entries: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The codes of a run of segments.
+    def join(self, entries: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The codes of a run of segments, end to end.
 
         entries: int32 [m], all known; starts: int64 [m], where each segment begins. Returns symbols [k], window_ends
         int64 [k] (in bytes, same origin as starts) and symbol_ends int64 [m].
@@ -112,26 +106,23 @@ class Codebook:
         n = _count_symbols(entries, offsets)
         symbols, window_ends = np.empty(n, code_symbols.dtype), np.empty(n, np.int64)
         symbol_ends = np.empty(entries.size, np.int64)
-        _spell(entries, starts, offsets, code_symbols, code_window_bytes, symbols, window_ends, symbol_ends)
+        _join(entries, starts, offsets, code_symbols, code_window_bytes, symbols, window_ends, symbol_ends)
         return symbols, window_ends, symbol_ends
 
     def inverse(self) -> StringTable:
         """The table from code keys to entries. Two segments with one key would be a lost document: asserted."""
-        offsets, symbols, window_bytes = self.codes()
-        keys = code_keys(symbols, window_bytes)
-        starts, ends = CODE_KEY_BYTES * offsets[:-1], CODE_KEY_BYTES * offsets[1:]
-        table = StringTable()
-        table.insert(keys, starts, ends)
-        found, _ = table.find(keys, starts, ends)
-        assert np.array_equal(found, np.arange(len(self))), "two segments share one code and its window lengths"
+        codes, table = self.codes(), StringTable()
+        keys = code_keys(codes)
+        table.insert(keys)
+        entries, _ = table.find(keys)
+        assert np.array_equal(entries, np.arange(len(self))), "two segments share one code and its window lengths"
         return table
 
     def copy(self) -> Codebook:
         """A book with the same entries in the same order, which can grow on its own."""
-        offsets, symbols, window_bytes = self.codes()
-        other = Codebook(symbols.dtype, window_bytes.dtype)
-        data, ends = self.segments.strings()
-        other.insert(data, ends[:-1], ends[1:], symbols, window_bytes, offsets[1:])
+        codes = self.codes()
+        other = Codebook(codes.symbols.dtype, codes.window_bytes.dtype)
+        other.insert(self.segments.strings(), codes)
         return other
 
 

@@ -17,10 +17,11 @@ from enum import IntEnum
 import numpy as np
 from numba import njit
 
+from kernels.fnv1a import fnv1a
+
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1, _MIX_2 = 0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53
-_FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _GOLDEN_64, _MIX_1_64, _MIX_2_64 = np.uint64(_GOLDEN), np.uint64(_MIX_1), np.uint64(_MIX_2)
 _SHIFT = np.uint64(33)
 
@@ -54,10 +55,7 @@ def _mixed(h):
 def _hash_strings(data, offsets, out):
     """Write the hash of string i, data[offsets[i]:offsets[i + 1]], to out[i]; uint8, int [n + 1], uint64 [n]."""
     for i in range(out.size):
-        h = _FNV_BASIS
-        for byte in data[offsets[i] : offsets[i + 1]]:
-            h = (h ^ np.uint64(byte)) * _FNV_PRIME
-        out[i] = _mixed(h)
+        out[i] = _mixed(fnv1a(data, offsets[i], offsets[i + 1]))
 
 
 @njit(cache=True, nogil=True)

@@ -9,6 +9,7 @@ so sees the same outputs bit for bit.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -20,16 +21,20 @@ from torch import Tensor
 
 from kernels.byte_lm_config import START
 from kernels.byte_model import ByteModel
-from kernels.prefix_trie import PrefixTrie, build_trie, gather_strings, inner_node_bounds, sort_strings
-from kernels.string_table import span_indices
+from kernels.byte_spans import ByteSpans, Codes, span_indices, starts_of
+from kernels.prefix_trie import PrefixTrie, build_trie, inner_node_bounds, sort_strings
 from kernels.trie_evaluator import TrieEvaluator
 from kernels.window_coder import FULL_RANGE, STATE_BITS, WINDOW_BITS, decode_step, smallest_grid_index
+from schemas.batches import offsets_of
 
 Values = TypeVar("Values")
 
 
 class PrefixCoder:
-    """Intervals, entropies and decoding by one byte model on one device. `prefixes_read` counts the model's work."""
+    """Intervals, entropies and decoding by one byte model on one device. Safe to share between threads.
+
+    `prefixes_read` counts the model's work.
+    """
 
     def __init__(
         self,
@@ -49,30 +54,30 @@ class PrefixCoder:
         self.model, self.threads, self.window_bits = model, threads, window_bits
         self._evaluator = TrieEvaluator(model, forbidden=forbidden, prefixes_per_read=prefixes_per_read)
         self.prefixes_read = 0
+        self._lock = threading.Lock()
 
-    def intervals(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The interval of every byte of the strings data[starts[i]:ends[i]], given the string's own bytes before it.
+    def intervals(self, strings: ByteSpans) -> tuple[np.ndarray, np.ndarray]:
+        """The interval of every byte of n strings, given the string's own bytes before it.
 
-        data: uint8; starts, ends: int64 [n], in any order. Returns first, last: uint16 [total bytes], string by string.
+        Returns first, last: uint16 [total bytes], string by string.
         """
-        offsets = np.zeros(starts.size + 1, np.int64)
-        np.cumsum(ends - starts, out=offsets[1:])
+        lengths = strings.lengths
+        offsets = offsets_of(lengths)
         first, last = (np.empty(int(offsets[-1]), np.uint16) for _ in range(2))
-        for members, trie, (node_first, node_last) in self._by_group(data, starts, ends, self._node_intervals):
-            places = span_indices(offsets[members], (ends - starts)[members])
+        for members, trie, (node_first, node_last) in self._by_group(strings, self._node_intervals):
+            places = span_indices(offsets[members], lengths[members])
             first[places], last[places] = node_first[trie.path], node_last[trie.path]
         return first, last
 
-    def entropies(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """H float32 [n], in bits, of the byte after each string data[starts[i]:ends[i]]."""
+    def entropies(self, strings: ByteSpans) -> np.ndarray:
+        """H float32 [n], in bits, of the byte after each of n strings."""
         # The model reads inner nodes only. One byte more, any byte, makes an inner node of each string's end.
-        out = np.empty(starts.size, np.float32)
-        lengths = ends - starts
-        longer = np.zeros(int((lengths + 1).sum()), np.uint8)
-        stops = np.cumsum(lengths + 1)
-        longer[span_indices(stops - lengths - 1, lengths)] = gather_strings(data, starts, ends)
-        for members, trie, node_bits in self._by_group(longer, stops - lengths - 1, stops, self._node_entropies):
-            last_byte = np.cumsum(lengths[members] + 1) - 1
+        out = np.empty(len(strings), np.float32)
+        offsets = offsets_of(strings.lengths + 1)
+        longer = np.zeros(int(offsets[-1]), np.uint8)
+        longer[span_indices(offsets[:-1], strings.lengths)] = strings.joined()
+        for members, trie, node_bits in self._by_group(ByteSpans.from_offsets(longer, offsets), self._node_entropies):
+            last_byte = np.cumsum(strings.lengths[members] + 1) - 1
             out[members] = node_bits[trie.path[last_byte]]
         return out
 
@@ -100,14 +105,14 @@ class PrefixCoder:
         return torch.cat(bits).cpu().numpy()
 
     def _by_group(
-        self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray, evaluate: Callable[[PrefixTrie], Values]
+        self, strings: ByteSpans, evaluate: Callable[[PrefixTrie], Values]
     ) -> Iterator[tuple[np.ndarray, PrefixTrie, Values]]:
         """Groups of strings, in sorted order, whose prefixes fit the kv cache.
 
         Yields the numbers int64 of a group's strings, their trie, and what `evaluate` makes of it.
         """
-        order = sort_strings(data, starts, ends)
-        total = np.cumsum(inner_node_bounds(data, starts[order], ends[order]))
+        order = sort_strings(strings)
+        total = np.cumsum(inner_node_bounds(strings.take(order)))
         cuts = [0]
         while cuts[-1] < order.size:
             before = total[cuts[-1] - 1] if cuts[-1] else 0
@@ -116,7 +121,7 @@ class PrefixCoder:
 
         def run(group: tuple[int, int]) -> tuple[np.ndarray, PrefixTrie, Values]:
             members = order[group[0] : group[1]]
-            trie = build_trie(data, starts[members], ends[members])
+            trie = build_trie(strings.take(members))
             return members, trie, evaluate(trie)
 
         def results() -> Iterator[tuple[np.ndarray, PrefixTrie, Values]]:
@@ -127,20 +132,21 @@ class PrefixCoder:
                 yield from pool.map(run, pairwise(cuts))
 
         for members, trie, values in results():
-            self.prefixes_read += trie.inner_nodes
+            self._count(trie.inner_nodes)
             yield members, trie, values
 
     @torch.inference_mode()
-    def decode(self, symbols: np.ndarray, window_bytes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, int]:
-        """The bytes of n strings from their codes, with the model alone.
+    def decode(self, codes: Codes) -> tuple[np.ndarray, int]:
+        """The bytes of n strings from their codes, by the model alone; symbols uint16, window_bytes int64.
 
-        symbols: uint16 [k], window_bytes: int64 [k], the windows' lengths; offsets: int64 [n + 1], windows of string i.
-        Returns uint8 [Σ window_bytes], string by string, and the number of bytes that no model output can explain.
+        Returns uint8 [sum of window_bytes], string by string, and the number of bytes that no model output can
+        explain, which is 0 unless a code is damaged or another model's.
         """
-        totals = np.concatenate(([0], np.cumsum(window_bytes)))
+        totals = offsets_of(codes.window_bytes)
         out = np.empty(int(totals[-1]), np.uint8)
         damaged = 0
-        lengths = totals[offsets[1:]] - totals[offsets[:-1]]
+        first_windows = starts_of(codes.ends)
+        lengths = totals[codes.ends] - totals[first_windows]
         longest = int(lengths.max(initial=1))
         evaluator = self._evaluator
         at_once = max(1, min(evaluator.prefixes_per_read, evaluator.max_cached_prefixes // longest))
@@ -148,25 +154,23 @@ class PrefixCoder:
         for begin in range(0, order.size, at_once):
             chosen = order[begin : begin + at_once]
             with evaluator.exclusive():
-                damaged += self._decode_together(symbols, window_bytes, totals, offsets[chosen], lengths[chosen], out)
-        self.prefixes_read += out.size
+                damaged += self._decode_together(codes, totals, first_windows[chosen], lengths[chosen], out)
+        self._count(out.size)
         return out, damaged
 
+    def _count(self, prefixes: int) -> None:
+        with self._lock:
+            self.prefixes_read += prefixes
+
     def _decode_together(
-        self,
-        symbols: np.ndarray,
-        window_bytes: np.ndarray,
-        totals: np.ndarray,
-        starts: np.ndarray,
-        lengths: np.ndarray,
-        out: np.ndarray,
+        self, codes: Codes, totals: np.ndarray, starts: np.ndarray, lengths: np.ndarray, out: np.ndarray
     ) -> int:
         """Decode n ≤ `prefixes_per_read` strings byte by byte into `out`; returns the number of damaged bytes.
 
-        symbols, window_bytes: as in `decode`; totals: int64 [k + 1], where each window's bytes begin in `out`. starts:
-        int64 [n], the strings' first windows; lengths: int64 [n], their bytes, falling, so that the strings that are
-        not over yet are in front.
+        totals: int64 [k + 1], where each window's bytes begin in `out`. starts: int64 [n], the strings' first windows;
+        lengths: int64 [n], their bytes, falling, so that the strings that are not over yet are in front.
         """
+        symbols, window_bytes = codes.symbols, codes.window_bytes
         grid_bits = np.uint64(STATE_BITS - self.window_bits)
         longest = int(lengths[0])
         evaluator = self._evaluator

@@ -15,6 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
+from kernels.byte_spans import ByteSpans
+from schemas.batches import offsets_of
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Level:
@@ -44,34 +47,16 @@ class PrefixTrie:
         return sum(level.inner.size for level in self.levels)
 
 
-def sort_strings(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Lexicographic order, int64 [n], of the byte strings data[starts[i]:ends[i]]."""
-    offsets = np.zeros(starts.size + 1, np.int64)
-    np.cumsum(ends - starts, out=offsets[1:])
-    flat = gather_strings(data, starts, ends)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(flat)]
-    strings = pa.Array.from_buffers(pa.large_binary(), starts.size, buffers)
-    return pc.sort_indices(strings).to_numpy().astype(np.int64)
-
-
-@njit(cache=True, nogil=True)
-def _gather(data, starts, ends, out):
-    at = 0
-    for i in range(starts.size):
-        for t in range(starts[i], ends[i]):
-            out[at] = data[t]
-            at += 1
-
-
-def gather_strings(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The strings data[starts[i]:ends[i]] end to end, uint8."""
-    out = np.empty(int((ends - starts).sum()), np.uint8)
-    _gather(data, starts, ends, out)
-    return out
+def sort_strings(strings: ByteSpans) -> np.ndarray:
+    """Lexicographic order, int64 [n], of byte strings; equal ones in the order given."""
+    buffers = [None, pa.py_buffer(offsets_of(strings.lengths)), pa.py_buffer(strings.joined())]
+    array = pa.Array.from_buffers(pa.large_binary(), len(strings), buffers)
+    return pc.sort_indices(array).to_numpy().astype(np.int64)
 
 
 @njit(cache=True, nogil=True)
 def _common_prefixes(data, starts, ends, out):
+    """Write into out int64 [n] how many bytes each string shares with the one before it; out[0] stays as it is."""
     for i in range(1, starts.size):
         limit = min(ends[i] - starts[i], ends[i - 1] - starts[i - 1])
         t = 0
@@ -80,15 +65,21 @@ def _common_prefixes(data, starts, ends, out):
         out[i] = t
 
 
-def inner_node_bounds(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def _shared_with_previous(strings: ByteSpans) -> np.ndarray:
+    """int64 [n]: how many bytes each string shares with the one before it, 0 for the first."""
+    common = np.zeros(len(strings), np.int64)
+    _common_prefixes(strings.data, strings.starts, strings.ends, common)
+    return common
+
+
+def inner_node_bounds(strings: ByteSpans) -> np.ndarray:
     """int64 [n]: the most inner nodes that each of the sorted strings can add to those of the strings before it."""
-    common = np.zeros(starts.size, np.int64)
-    _common_prefixes(data, starts, ends, common)
-    return np.maximum(ends - starts - 1 - common, 0) + 1
+    return np.maximum(strings.lengths - 1 - _shared_with_previous(strings), 0) + 1
 
 
 @njit(cache=True, nogil=True)
 def _count_nodes(lengths, common, counts):
+    """Add to counts int64 [levels] the nodes of each level: the prefixes of string i longer than common[i] are new."""
     for i in range(lengths.size):
         for t in range(common[i] + 1, lengths[i] + 1):
             counts[t] += 1
@@ -96,7 +87,11 @@ def _count_nodes(lengths, common, counts):
 
 @njit(cache=True, nogil=True)
 def _fill_nodes(data, starts, lengths, common, first, node_byte, has_child, parent_node, path):
-    """One walk over the sorted strings; first[t] is the number of the first node of level t."""
+    """Write every node's last byte, whether it has a child, and its parent, and every string's path through them.
+
+    lengths, common: int64 [n], of sorted strings that begin at data[starts[i]]; first: int64 [levels], number of the
+    first node of each level; node_byte uint8, has_child bool, parent_node int64 [nodes]; path int64 [total bytes].
+    """
     next_node = first.copy()
     current = np.zeros(first.size, np.int64)
     at = 0
@@ -112,11 +107,9 @@ def _fill_nodes(data, starts, lengths, common, first, node_byte, has_child, pare
             at += 1
 
 
-def build_trie(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> PrefixTrie:
-    """The trie of sorted strings data[starts[i]:ends[i]], repeats allowed. uint8; starts, ends int64 [n ≥ 1]."""
-    lengths = ends - starts
-    common = np.zeros(starts.size, np.int64)
-    _common_prefixes(data, starts, ends, common)
+def build_trie(strings: ByteSpans) -> PrefixTrie:
+    """The trie of n ≥ 1 sorted strings, repeats allowed."""
+    lengths, common = strings.lengths, _shared_with_previous(strings)
     depth = int(lengths.max())
     counts = np.zeros(depth + 1, np.int64)
     counts[0] = 1
@@ -128,7 +121,7 @@ def build_trie(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Prefix
     has_child = np.zeros(nodes, np.bool_)
     path = np.empty(int(lengths.sum()), np.int64)
     if depth:
-        _fill_nodes(data, starts, lengths, common, first, node_byte, has_child, parent_node, path)
+        _fill_nodes(strings.data, strings.starts, lengths, common, first, node_byte, has_child, parent_node, path)
     levels: list[Level] = []
     inner_number = np.zeros(nodes, np.int64)
     for t in range(depth + 1):

@@ -1,7 +1,7 @@
 """A hash table from short byte strings to consecutive numbers, in flat arrays.
 
-It stands behind the codebook (segment → code), its inverse (code → segment) and the entropy memo (context → bits). The
-strings are slices of one run of bytes; nothing is a Python object. Look-ups take no lock: the arrays only grow, an
+The codebook (segment → code), its inverse (code → segment) and the cache of entropies (context → bits) are built on it.
+Nothing in it is a Python object. Look-ups take no lock: the arrays only grow, an
 entry is complete before its slot is published, and growth replaces the whole tuple of arrays at once. Insertions must
 be serialised by the caller.
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_FNV_PRIME = np.uint64(0x100000001B3)
-_FNV_BASIS = np.uint64(0xCBF29CE484222325)
+from kernels.byte_spans import ByteSpans
+from kernels.fnv1a import fnv1a
+
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _FOLD = np.uint64(29)
 _EMPTY = np.int32(-1)
@@ -22,10 +23,7 @@ _MAX_LOAD = 0.5
 @njit(cache=True, nogil=True, inline="always")
 def _slot_hash(data, start, end):
     """FNV-1a over the bytes, mixed so that the low bits are good."""
-    h = _FNV_BASIS
-    for t in range(start, end):
-        h = (h ^ np.uint64(data[t])) * _FNV_PRIME
-    h *= _MIX
+    h = fnv1a(data, start, end) * _MIX
     return h ^ (h >> _FOLD)
 
 
@@ -112,21 +110,15 @@ def _slots_for(entries: int) -> np.ndarray:
     return np.full(size, _EMPTY, np.int32)
 
 
-def span_indices(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Indices int64 of the concatenated ranges [starts[i], starts[i] + lengths[i]); both int64 [n]."""
-    shift = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-    return shift + np.arange(int(lengths.sum()))
+def distinct(strings: ByteSpans) -> tuple[np.ndarray, np.ndarray]:
+    """Which of n strings are distinct.
 
-
-def distinct(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the strings data[starts[i]:ends[i]] are distinct.
-
-    data: uint8; starts, ends: int64 [n]. Returns firsts int64 [m], the index of each distinct string's first
-    occurrence, rising, and group int64 [n], the number in [0, m) of every string.
+    Returns firsts int64 [m], the index of each distinct string's first occurrence, rising, and group int64 [n], the
+    number in [0, m) of every string.
     """
-    group = np.empty(starts.size, np.int64)
-    firsts = _first_occurrences(_slots_for(starts.size), data, starts, ends, group)
-    return firsts, group
+    group = np.empty(len(strings), np.int64)
+    slots = _slots_for(len(strings))
+    return _first_occurrences(slots, strings.data, strings.starts, strings.ends, group), group
 
 
 class StringTable:
@@ -144,27 +136,27 @@ class StringTable:
         """Bytes held by the table's arrays."""
         return sum(array.nbytes for array in self._arrays)
 
-    def find(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, int]:
-        """Numbers int32 [n] of the strings data[starts[i]:ends[i]], -1 for an unknown one, and how many are unknown."""
+    def find(self, strings: ByteSpans) -> tuple[np.ndarray, int]:
+        """Numbers int32 [n] of the strings, -1 for an unknown one, and how many are unknown."""
         slots, key_bytes, key_offsets = self._arrays
-        out = np.empty(starts.size, np.int32)
-        missing = _find(slots, key_bytes, key_offsets, data, starts, ends, out)
+        out = np.empty(len(strings), np.int32)
+        missing = _find(slots, key_bytes, key_offsets, strings.data, strings.starts, strings.ends, out)
         return out, missing
 
-    def insert(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+    def insert(self, strings: ByteSpans) -> None:
         """Append strings that are distinct and not in the table; they get the next numbers in order."""
-        n, new = self._size, starts.size
-        self._reserve(n + new, int(self._arrays[2][n] + (ends - starts).sum()))
+        n, new = self._size, len(strings)
+        self._reserve(n + new, int(self._arrays[2][n] + strings.lengths.sum()))
         slots, key_bytes, key_offsets = self._arrays
-        _append_keys(key_bytes, key_offsets, n, data, starts, ends)
+        _append_keys(key_bytes, key_offsets, n, strings.data, strings.starts, strings.ends)
         _publish(slots, key_bytes, key_offsets, n, n + new)
         self._size = n + new
 
-    def strings(self) -> tuple[np.ndarray, np.ndarray]:
-        """All strings: their bytes end to end, uint8, and offsets int64 [len + 1]."""
+    def strings(self) -> ByteSpans:
+        """All strings in the order of their numbers, end to end."""
         _, key_bytes, key_offsets = self._arrays
         offsets = key_offsets[: self._size + 1]
-        return key_bytes[: offsets[-1]], offsets
+        return ByteSpans.from_offsets(key_bytes[: offsets[-1]], offsets)
 
     def _reserve(self, entries: int, total_bytes: int) -> None:
         slots, key_bytes, key_offsets = self._arrays

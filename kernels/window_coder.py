@@ -18,9 +18,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-PRECISION_BITS = 16
-WINDOW_BITS = 16
-"""W, the paper's. A smaller one makes a smaller alphabet and shorter windows."""
+from kernels.code_format import PRECISION_BITS, WINDOW_BITS
+
 STATE_BITS = 48
 FULL_RANGE = 1 << STATE_BITS
 

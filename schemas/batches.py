@@ -24,9 +24,7 @@ class Documents:
     @classmethod
     def from_bytes(cls, texts: Sequence[bytes]) -> Documents:
         """The documents of a list of byte strings."""
-        offsets = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum([len(text) for text in texts], out=offsets[1:])
-        return cls(raw=np.frombuffer(b"".join(texts), np.uint8), offsets=offsets)
+        return cls(raw=np.frombuffer(b"".join(texts), np.uint8), offsets=offsets_of([len(text) for text in texts]))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -55,6 +53,13 @@ class Encoding:
 
     def __len__(self) -> int:
         return len(self.symbol_offsets) - 1
+
+
+def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    """int64 [n + 1]: where parts of these n lengths, end to end from 0, begin, and where the last one ends."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
 
 
 def lengths_within(ends: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -24,10 +24,10 @@ from pipeline.analysis.tables import table_files
 from pipeline.analysis.texts import HeldOutTexts
 from pipeline.compressors.base import Compressor
 from pipeline.compressors.neural.compressor import NeuralCompressor
-from pipeline.compressors.registry import dataset_compressors
+from pipeline.compressors.registry import dataset_compressors, manifest_descriptions
 from schemas.errors import SettingsError
 from schemas.files import replace_file, sha256_hex
-from schemas.manifest import MANIFEST_NAME, read_manifest
+from schemas.manifest import MANIFEST_NAME, Manifest, read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ def measure(settings: AnalyzeSettings) -> Findings:
         manifest_digest=sha256_hex(Path(dataset, MANIFEST_NAME).read_bytes()),
         score=scored.quantity if scored else "entropy",
         theta_bits=scored.theta_bits if scored else None,
+        compressor_details=compressor_details(manifest, dataset),
         statistics=counted,
         stability=stability_rows(compressors, texts, seed=seed),
         frontier=frontier_rows(neural, texts, seed=seed) if isinstance(neural, NeuralCompressor) else [],
@@ -90,14 +91,20 @@ def measure(settings: AnalyzeSettings) -> Findings:
     )
 
 
+def compressor_details(manifest: Manifest, dataset: str) -> dict[str, list[tuple[str, str]]]:
+    """`CompressorDescription.details` by name, where there are some."""
+    details = {name: each.details() for name, each in manifest_descriptions(manifest, dataset).items()}
+    return {name: rows for name, rows in details.items() if rows}
+
+
 def _scored(compressors: Mapping[str, Compressor]) -> ScoredBytes | None:
     """What the boundaries of the neural encoding are cut at; None for a dataset without one."""
     neural = compressors.get("neural")
     if not isinstance(neural, NeuralCompressor):
         return None
     return ScoredBytes(
-        quantity="surprisal" if neural.config.entropy_context_bytes is None else "entropy",
-        theta_bits=neural.config.theta_bits,
-        needs_model=neural.memo is None or not neural.memo.is_dense,
-        of=neural.entropies,
+        quantity=neural.settings.score_quantity,
+        theta_bits=neural.theta_bits,
+        needs_model=neural.score.needs_model,
+        of=neural.scores,
     )

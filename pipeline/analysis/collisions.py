@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernels.string_table import StringTable, distinct, span_indices
+from kernels.byte_spans import ByteSpans, span_indices
+from kernels.string_table import StringTable, distinct
 from pipeline.analysis.common_prefix import chunk_pairs, prefix_shares, random_pairs, tail_counts
 from pipeline.analysis.findings import CollisionExample, CollisionTable
 from pipeline.analysis.one_pass import DecodedBatch
@@ -56,13 +57,12 @@ class CollisionCounter:
 
     def add(self, batch: DecodedBatch) -> None:
         """Count the chunks of a batch; SettingsError where their codes have more than MAX_SYMBOLS symbols."""
-        keys, ends = self._batch_keys(batch)
-        starts = np.concatenate((np.zeros(1, np.int64), ends[:-1])) if ends.size else ends
-        firsts, group = distinct(keys, starts, ends)
-        entries, _ = self._keys.find(keys, starts[firsts], ends[firsts])
-        unknown = firsts[entries < 0]
-        entries[entries < 0] = len(self._keys) + np.arange(unknown.size)
-        self._keys.insert(keys, starts[unknown], ends[unknown])
+        keys = self._batch_keys(batch)
+        firsts, group = distinct(keys)
+        entries, _ = self._keys.find(keys.take(firsts))
+        unknown = keys.take(firsts[entries < 0])
+        entries[entries < 0] = len(self._keys) + np.arange(len(unknown))
+        self._keys.insert(unknown)
         if self._counts.size < len(self._keys):
             self._counts = np.concatenate((self._counts, np.zeros(len(self._keys), np.int64)))
         self._counts[entries] += np.bincount(group, minlength=firsts.size)
@@ -76,20 +76,20 @@ class CollisionCounter:
         require_pandas()
         import pandas as pd
 
-        data, offsets = self._keys.strings()
-        joined, bounds = data.tobytes(), offsets.tolist()
-        code_starts = (offsets[1:] - 1 - SYMBOL_BYTES * data[offsets[1:] - 1].astype(np.int64)).tolist()
+        keys = self._keys.strings()
+        joined, starts, ends = keys.data.tobytes(), keys.starts.tolist(), keys.ends.tolist()
+        code_starts = (keys.ends - 1 - SYMBOL_BYTES * keys.data[keys.ends - 1].astype(np.int64)).tolist()
         frame = pd.DataFrame(
             {
-                "code": [joined[code : end - 1] for code, end in zip(code_starts, bounds[1:], strict=True)],
-                "chunk": [joined[start:code] for start, code in zip(bounds[:-1], code_starts, strict=True)],
+                "code": [joined[code : end - 1] for code, end in zip(code_starts, ends, strict=True)],
+                "chunk": [joined[start:code] for start, code in zip(starts, code_starts, strict=True)],
                 "count": self._counts[: len(self._keys)],
             }
         )
         return frame.sort_values(["code", "chunk"], ignore_index=True)
 
-    def _batch_keys(self, batch: DecodedBatch) -> tuple[np.ndarray, np.ndarray]:
-        """Every chunk of a batch with its code, end to end: uint8 keys and their ends int64.
+    def _batch_keys(self, batch: DecodedBatch) -> ByteSpans:
+        """Every chunk of a batch with its code, end to end.
 
         A key is the chunk, the symbols of its code (big-endian, SYMBOL_BYTES each), and one byte with their number.
         """
@@ -106,7 +106,7 @@ class CollisionCounter:
         keys[span_indices(key_starts, lengths)] = batch.documents.raw[span_indices(starts, lengths)]
         keys[span_indices(key_starts + lengths, SYMBOL_BYTES * counts)] = symbols.astype(">u4").view(np.uint8)
         keys[key_ends - 1] = counts
-        return keys, key_ends
+        return ByteSpans(keys, key_starts, key_ends)
 
     def _chunks(self, batch: DecodedBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Starts and lengths in bytes int64 [n] of the chunks, symbols of their codes end to end, and how many each."""

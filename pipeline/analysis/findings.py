@@ -251,6 +251,8 @@ class Findings:
     """What the neural compressor's boundaries are cut at: `entropy` or `surprisal`."""
     theta_bits: float | None
     """Threshold of the boundaries; None where the dataset has no neural compressor."""
+    compressor_details: Mapping[str, Sequence[tuple[str, str]]]
+    """Name of a compressor to (what, value) of all that the manifest says about it, where that is much."""
     statistics: Statistics
     stability: Sequence[StabilityRow]
     frontier: Sequence[FrontierRow]

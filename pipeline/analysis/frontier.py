@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from kernels.boundary_score import CachedScores
+from kernels.byte_spans import ByteSpans, starts_of
 from kernels.codebook import Codebook
-from kernels.entropy_memo import EntropyMemo, context_entropies, table_contexts
-from kernels.pair_surprisal import PairSurprisals
-from kernels.prefix_coding import PrefixCoder
 from kernels.string_table import distinct
 from pipeline.analysis.edits import edited
 from pipeline.analysis.findings import FrontierRow
 from pipeline.analysis.stability import distances, median_interval, symbols_of
 from pipeline.analysis.texts import Texts
-from pipeline.compressors.neural.artifact import NeuralSettings
 from pipeline.compressors.neural.compressor import NeuralCompressor
+from pipeline.compressors.neural.score import score_of_sample
+from pipeline.compressors.neural.settings import NeuralSettings
 from schemas.batches import Documents
 
 FRONTIER_TEXTS = 60
@@ -53,7 +54,7 @@ def frontier_rows(compressor: NeuralCompressor, texts: Texts, *, seed: int = 0) 
                 FrontierRow(
                     context=context,
                     quantile=quantile,
-                    theta_bits=variant.config.theta_bits,
+                    theta_bits=variant.theta_bits,
                     bytes_per_symbol=raw_bytes / max(1, sum(map(len, encoding[: len(chosen)]))),
                     distance=float(np.median(found)),
                     low=low,
@@ -66,39 +67,35 @@ def frontier_rows(compressor: NeuralCompressor, texts: Texts, *, seed: int = 0) 
 def neural_variants(
     compressor: NeuralCompressor, context: str, documents: Documents, raw_bytes: int
 ) -> Iterator[tuple[float, NeuralCompressor]]:
-    """(quantile, compressor) with the byte LM of `compressor`; θ from the scores of the first `raw_bytes` bytes."""
+    """(quantile, compressor) with the byte LM of `compressor`; θ from the scores of the first `raw_bytes` bytes.
+
+    None for pairs where the compressor has no table of them.
+    """
+    settings = _settings(compressor.settings, context)
+    score = compressor.score
+    if context != PAIRS:
+        score = score_of_sample(settings, compressor.model, documents)
+    elif compressor.settings.boundary_score != "pair_surprisal":
+        return
+    cached = CachedScores(score, documents.raw, documents.offsets)
+    base = NeuralCompressor(compressor.model, cached, settings, 0.0, threads=compressor.coder.threads)
+    thetas_bits = _thetas(cached.bits[:raw_bytes])
+    book = _shared_book(base, thetas_bits, documents)
+    for quantile, theta_bits in zip(QUANTILES, thetas_bits, strict=True):
+        yield quantile, base.variant(theta_bits=theta_bits, book=book)
+
+
+def _settings(settings: NeuralSettings, context: str) -> NeuralSettings:
+    """The settings of one of CONTEXTS, otherwise as those given."""
     if context == PAIRS:
-        yield from _pair_variants(compressor, documents, raw_bytes)
-        return
-    size = 0 if context in (DOCUMENT, DOCUMENT_CODES) else int(context)
-    memo = None
-    if size:
-        contexts = table_contexts(documents.raw, documents.offsets, size)
-        memo = EntropyMemo(size, contexts, context_entropies(contexts, PrefixCoder(compressor.model)))
-    settings = replace(
-        compressor.config,
-        entropy_context_bytes=size,
-        context="document" if context == DOCUMENT_CODES else "segment",
-    )
-    bits = _variant(compressor, settings, memo, Codebook()).entropies(documents)
-    at = [replace(settings, theta_bits=theta_bits) for theta_bits in _thetas(bits[:raw_bytes])]
-    known = _Known(bits)
-    book = Codebook() if context == DOCUMENT_CODES else _shared_book(compressor, at, known, documents)
-    for quantile, own in zip(QUANTILES, at, strict=True):
-        yield quantile, _variant(compressor, own, known, book)
-
-
-def _pair_variants(
-    compressor: NeuralCompressor, documents: Documents, raw_bytes: int
-) -> Iterator[tuple[float, NeuralCompressor]]:
-    """The variants by pairs; none where the compressor has no table of them. Codes know θ, so no book is shared."""
-    memo = compressor.memo
-    if not isinstance(memo, PairSurprisals):
-        return
-    scores = memo.scores(documents.raw, documents.offsets)
-    settings = replace(compressor.config, entropy_context_bytes=None, context="segment")
-    for quantile, theta_bits in zip(QUANTILES, _thetas(scores[:raw_bytes]), strict=True):
-        yield quantile, _variant(compressor, replace(settings, theta_bits=theta_bits), memo, Codebook())
+        changes: dict[str, Any] = {"boundary_score": "pair_surprisal"}
+    elif context in (DOCUMENT, DOCUMENT_CODES):
+        changes = {"boundary_score": "document_entropy"}
+    else:
+        changes = {"boundary_score": "context_entropy", "score_context_bytes": int(context)}
+    default_bytes = NeuralSettings().score_context_bytes
+    changes = {"score_context_bytes": default_bytes, **changes}
+    return replace(settings, **changes, context="document" if context == DOCUMENT_CODES else "segment")
 
 
 def _thetas(bits: np.ndarray) -> list[float]:
@@ -107,42 +104,18 @@ def _thetas(bits: np.ndarray) -> list[float]:
     return [float(ordered[min(int(quantile * ordered.size), ordered.size - 1)]) for quantile in QUANTILES]
 
 
-class _Known:
-    """The entropies of one batch of documents, read once: they do not depend on θ."""
+def _shared_book(base: NeuralCompressor, thetas_bits: Sequence[float], documents: Documents) -> Codebook | None:
+    """The codes of the segments of all θ: those of one place begin alike, so that the model reads them together.
 
-    def __init__(self, bits: np.ndarray) -> None:
-        self._bits = bits
-
-    def entropies(self, raw: np.ndarray, offsets: np.ndarray, reader: PrefixCoder) -> np.ndarray:
-        """H float32 [n], in bits, of the documents that the entropies were made of."""
-        assert raw.size == self._bits.size, "entropies of other documents"
-        return self._bits
-
-
-def _shared_book(
-    compressor: NeuralCompressor, settings: Sequence[NeuralSettings], known: _Known, documents: Documents
-) -> Codebook:
-    """The codes of the segments of all θ: those of one place begin alike, so that the model reads them together."""
-    found = [_variant(compressor, own, known, Codebook()).segments(documents)[0] for own in settings]
-    ends = np.concatenate(found)
-    starts = np.concatenate([np.concatenate(([0], own[:-1])) for own in found]).astype(np.int64)
-    firsts, _ = distinct(documents.raw, starts, ends)
-    starts, ends = starts[firsts], ends[firsts]
+    None where codes depend on θ or on the document, and nothing can be shared.
+    """
+    if base.settings.context == "document" or base.score.forbidden_pairs(thetas_bits[0]) is not None:
+        return None
+    ends = [base.variant(theta_bits=theta_bits).segments(documents)[0] for theta_bits in thetas_bits]
+    starts = np.concatenate([starts_of(own) for own in ends])
+    segments = ByteSpans(documents.raw, starts, np.concatenate(ends))
+    segments = segments.take(distinct(segments)[0])
     book = Codebook()
-    if ends.size:
-        symbols, window_bytes, symbol_ends = _variant(compressor, settings[0], known, book).code(
-            documents.raw, starts, ends
-        )
-        book.insert(documents.raw, starts, ends, symbols, window_bytes, symbol_ends)
+    if len(segments):
+        book.insert(segments, base.coder.codes(segments))
     return book
-
-
-def _variant(compressor: NeuralCompressor, settings: NeuralSettings, memo: object, book: Codebook) -> NeuralCompressor:
-    return NeuralCompressor(
-        model=compressor.model,
-        lm_digest="",
-        settings=settings,
-        memo=memo,  # type: ignore[arg-type]
-        book=book,
-        threads=compressor.threads,
-    )

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings
 from schemas.errors import SettingsError
@@ -40,10 +40,18 @@ def _model_options(options: argparse.ArgumentParser) -> None:
         help="threshold of boundaries in bits, or quantile=Q, mean_bytes=B, bytes_per_symbol=R, calibrated once",
     )  # fmt: skip
     options.add_argument(
-        "--entropy-context",
-        default="none",
+        "--boundary-score",
+        choices=("pair_surprisal", "context_entropy", "document_entropy"),
+        default="pair_surprisal",
+        help="score that boundaries are cut at: surprisal of byte pairs, or the byte LM's entropy given a few bytes "
+        "or all of the document before",
+    )
+    options.add_argument(
+        "--score-context-bytes",
+        type=int,
+        default=2,
         metavar="BYTES",
-        help="cut by the LM's entropy given 1 to 8 bytes, or the `document`; `none`: by the surprisal of byte pairs",
+        help="bytes before a byte that its context_entropy is given, 1 to 8",
     )
     options.add_argument(
         "--context", choices=("segment", "document"), default="segment", help="what the LM sees when it codes"
@@ -140,16 +148,13 @@ def run_preprocess(options: argparse.Namespace, extra: Sequence[str]) -> int:
 
 
 def _models(options: argparse.Namespace) -> ModelSettings:
-    from pipeline.compressors.neural.build import ThetaTarget
+    from pipeline.compressors.neural.settings import NeuralSettings, ThetaTarget
+    from pipeline.compressors.token_bytes.settings import TokenBytesSettings
     from pipeline.job.settings import ModelSettings
 
-    context = options.entropy_context
-    sizes = {"none": None, "document": 0}
-    if context not in sizes and not (context.isdigit() and int(context)):
-        raise SettingsError(f"--entropy-context is {context!r}; give 1 to 8 (bytes), `document`, or `none`")
-    names = {field.name for field in dataclasses.fields(ModelSettings)} - {"theta", "entropy_context_bytes"}
-    return ModelSettings(
-        theta=ThetaTarget.parse(options.theta),
-        entropy_context_bytes=sizes[context] if context in sizes else int(context),
-        **{name: getattr(options, name) for name in sorted(names)},
-    )
+    def values(cls: type, *omit: str) -> dict[str, Any]:
+        return {field.name: getattr(options, field.name) for field in dataclasses.fields(cls) if field.name not in omit}
+
+    neural = NeuralSettings(theta=ThetaTarget.parse(options.theta), **values(NeuralSettings, "theta"))
+    token_bytes = TokenBytesSettings(width_bytes=options.token_width_bytes, code=options.token_code)
+    return ModelSettings(neural=neural, token_bytes=token_bytes, **values(ModelSettings, "neural", "token_bytes"))

@@ -1,6 +1,6 @@
 """A codebook that learns what it lacks, from a function that codes distinct strings, in bounded memory.
 
-    strings ── find ──► known ───────────────────────────────────► entries in one book
+    strings ── find ──► known ───────────────────────────────────► entries in one book ── join ──► codes
                  └────► unknown ─ distinct ─ code them ─ insert ─┘
 
 What is learned at run time lives in a copy of the book that was given. When the copy has grown by more than the limit
@@ -15,40 +15,50 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kernels.byte_spans import ByteSpans, Codes
 from kernels.codebook import Codebook
 from kernels.string_table import distinct
 from pipeline.timing import attribute_time_to
 
 DEFAULT_CACHE_BYTES = 256 << 20
 
-Code = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""raw uint8, starts, ends int64 [n] of distinct strings ─► symbols [k], window lengths [k], symbol_ends int64 [n]."""
+Coder = Callable[[ByteSpans], Codes]
+"""What codes distinct strings: by the byte LM, or by SentencePiece."""
 
 
-class GrowingBook:
-    """Safe to share between threads: look-ups take no lock, and strings are coded outside of it."""
+class CodebookCache:
+    """Codes of any strings. Safe to share between threads: look-ups take no lock, strings are coded outside of it."""
 
-    def __init__(self, base: Codebook, code: Code, *, stage: str, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        """`stage`: whom the seconds of `code` are counted for."""
+    def __init__(self, base: Codebook, coder: Coder, *, stage: str, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        """base: the book to start from, which stays as it is. stage: what the seconds of `coder` are counted for."""
         self.base, self.current = base, base
-        self._code, self._stage, self._cache_bytes = code, stage, cache_bytes
+        self._coder, self._stage, self._cache_bytes = coder, stage, cache_bytes
         self._lock = threading.Lock()
 
-    def entries(self, raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[Codebook, np.ndarray]:
-        """A book that knows all the strings raw[starts[i]:ends[i]], and their entries in it, int32 [n]."""
+    def join(self, strings: ByteSpans) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The codes of n strings, end to end.
+
+        Returns symbols [k], window_ends int64 [k] (in bytes, of the strings' data) and symbol_ends int64 [n].
+        """
+        book, entries = self.entries(strings)
+        return book.join(entries, strings.starts)
+
+    def entries(self, strings: ByteSpans) -> tuple[Codebook, np.ndarray]:
+        """A book that knows all n strings, and their entries in it, int32 [n]."""
         book = self.current
-        entries, missing = book.find(raw, starts, ends)
+        entries, missing = book.find(strings)
         if not missing:
             return book, entries
-        unknown = np.flatnonzero(entries < 0)
-        unknown = unknown[distinct(raw, starts[unknown], ends[unknown])[0]]
-        starts_of_new, ends_of_new = starts[unknown], ends[unknown]
+        unknown = strings.take(entries < 0)
+        unknown = unknown.take(distinct(unknown)[0])
         with attribute_time_to(self._stage):
-            codes = self._code(raw, starts_of_new, ends_of_new)
+            codes = self._coder(unknown)
         with self._lock:
             book = self._book_to_grow(book)
-            _learn(book, raw, starts_of_new, ends_of_new, *codes)
-        return book, book.find(raw, starts, ends)[0]
+            # Another thread may have inserted some of them meanwhile.
+            new = book.find(unknown)[0] < 0
+            book.insert(unknown.take(new), codes.take(new))
+        return book, book.find(strings)[0]
 
     def _book_to_grow(self, book: Codebook) -> Codebook:
         """The book that may learn what `book` lacks. A full one is dropped for the next batches, not for this one."""
@@ -59,20 +69,3 @@ class GrowingBook:
         if book is self.current and book.memory_bytes - self.base.memory_bytes > self._cache_bytes:
             self.current = self.base
         return book
-
-
-def _learn(
-    book: Codebook,
-    raw: np.ndarray,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    symbols: np.ndarray,
-    window_bytes: np.ndarray,
-    symbol_ends: np.ndarray,
-) -> None:
-    """Insert those of the coded strings that no other thread has inserted meanwhile."""
-    known, _ = book.find(raw, starts, ends)
-    new = np.flatnonzero(known < 0)
-    counts = np.diff(symbol_ends, prepend=0)
-    chosen = np.repeat(known < 0, counts)
-    book.insert(raw, starts[new], ends[new], symbols[chosen], window_bytes[chosen], np.cumsum(counts[new]))

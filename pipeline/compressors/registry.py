@@ -1,87 +1,94 @@
-"""Load the compressors of a run or of a finished dataset by name, from its compressors directory."""
+"""The compressors by name, and loading them; the one place that knows which there are.
+
+    name ── COMPRESSORS ──► module of its family ──┬─ load ─────► Compressor
+                                                   └─ describe ─► CompressorDescription, no model loaded
+
+To add one: a folder that has a `CompressorFamily` named FAMILY, and a line below.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import importlib
+from collections.abc import Iterable
 
-from pipeline.compressors.base import Compressor
-from pipeline.compressors.gzip import GzipCompressor
-from pipeline.storage import files as storage
-from schemas.errors import DatasetError, SettingsError
+from pipeline.compressors.base import (
+    Compressor,
+    CompressorDescription,
+    CompressorFamily,
+    Loading,
+    read_description,
+)
+from pipeline.storage import files
+from schemas.errors import DatasetError
 from schemas.manifest import Manifest
 
+COMPRESSORS = {
+    "neural": "pipeline.compressors.neural.family",
+    "tokenizer": "pipeline.compressors.tokenizer.family",
+    "gzip": "pipeline.compressors.gzip",
+    "token_bytes": "pipeline.compressors.token_bytes.family",
+}
+"""Name to the module that holds its family."""
 COMPRESSORS_DIRECTORY = "compressors"
-TOKENIZER_NAME = "tokenizer.model"
+"""Directory of the compressors in a dataset's directory."""
 
 
-def check_device(device: str) -> None:
-    """SettingsError where the byte LM cannot run there."""
-    kind, _, number = device.partition(":")
-    if device != "cpu" and (kind != "cuda" or (number and not number.isdigit())):
-        raise SettingsError(f"--device is {device!r}; give cpu or cuda")
-    if kind == "cuda":
-        import torch
-
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(number or 0) >= found:
-            raise SettingsError(f"--device is {device!r}, but torch finds {found} CUDA devices here; give cpu")
+def family(name: str) -> CompressorFamily:
+    """The family of a name; DatasetError for one that this release does not know."""
+    if name not in COMPRESSORS:
+        raise DatasetError(f"compressor {name!r} is not known to this version; use the one that wrote the dataset")
+    found: CompressorFamily = importlib.import_module(COMPRESSORS[name]).FAMILY
+    return found
 
 
-def load_compressors(
-    directory: str,
-    names: Sequence[str],
-    *,
-    device: str = "cpu",
-    allow_other_device: bool = False,
-    token_width_bytes: int = 0,
-    token_code: str = "plain",
-) -> dict[str, Compressor]:
-    """The compressors, in the order of `names`; `directory` is local or remote."""
-    loaded: dict[str, Compressor] = {}
-    for name in names:
-        if name == "neural":
-            check_device(device)
-            from pipeline.compressors.neural.compressor import NeuralCompressor
+class _Loader:
+    """A `pipeline.compressors.base.Loader`."""
 
-            loaded[name] = NeuralCompressor.load(
-                storage.local_copy(storage.join(directory, "neural")),
-                device=device,
-                allow_other_device=allow_other_device,
-            )
-        elif name in ("tokenizer", "token_bytes"):
-            from pipeline.compressors.token_bytes import TokenBytesCompressor
-            from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
+    def __init__(self, loading: Loading) -> None:
+        self.loading = loading
+        self._loaded: dict[str, Compressor] = {}
 
-            path = storage.join(storage.local_copy(storage.join(directory, "tokenizer")), TOKENIZER_NAME)
-            tokenizer = TokenizerCompressor.load(path)
-            loaded[name] = (
-                tokenizer
-                if name == "tokenizer"
-                else TokenBytesCompressor(tokenizer, width_bytes=token_width_bytes or None, code=token_code)
-            )
-        elif name == "gzip":
-            loaded[name] = GzipCompressor()
-        else:
-            raise DatasetError(f"compressor {name!r} is not known to this version; use the one that wrote the dataset")
-    return loaded
+    def artifact(self, name: str) -> str:
+        return files.local_copy(files.join(self.loading.directory, name))
+
+    def load(self, name: str) -> Compressor:
+        if name not in self._loaded:
+            self._loaded[name] = family(name).load(self)
+        return self._loaded[name]
+
+    def describe(self, name: str) -> CompressorDescription:
+        return family(name).describe(self)
+
+
+def load_compressors(names: Iterable[str], loading: Loading) -> dict[str, Compressor]:
+    """The compressors by name, in the order of `names`; ArtifactError where one's files are missing or damaged."""
+    loader = _Loader(loading)
+    return {name: loader.load(name) for name in names}
+
+
+def describe_compressors(names: Iterable[str], loading: Loading) -> dict[str, CompressorDescription]:
+    """What `load_compressors` would give, by name, without loading models; ArtifactError where files are missing."""
+    loader = _Loader(loading)
+    return {name: loader.describe(name) for name in names}
+
+
+def manifest_descriptions(manifest: Manifest, origin: str) -> dict[str, CompressorDescription]:
+    """The descriptions in a manifest by name; DatasetError, naming `origin`, for an unknown name or form."""
+    return {name: read_description(family(name), entry, origin) for name, entry in manifest.compressors.items()}
 
 
 def dataset_compressors(directory: str, manifest: Manifest, *, device: str = "cpu") -> dict[str, Compressor]:
     """The compressors that wrote a dataset; DatasetError where an artifact is not the one the manifest names."""
-    # A compressor's own entry says how it was made; the run's settings have another form in each release.
-    token_bytes = manifest.compressors.get("token_bytes", {})
-    compressors = load_compressors(
-        os.path.join(directory, COMPRESSORS_DIRECTORY),
-        list(manifest.compressors),
+    described = manifest_descriptions(manifest, directory)
+    loading = Loading(
+        directory=files.join(directory, COMPRESSORS_DIRECTORY),
         device=device,
         allow_other_device=True,
-        token_width_bytes=token_bytes.get("width_bytes", 0),
-        token_code=token_bytes.get("code", "plain"),
+        settings={name: description.load_settings for name, description in described.items()},
     )
-    for name, compressor in compressors.items():
-        # Any zlib decodes what another has written, so gzip's digest may differ here.
-        if name != "gzip" and compressor.digest != manifest.compressors[name]["digest"]:
+    compressors = load_compressors(described, loading)
+    for name, description in described.items():
+        if not description.any_version_decodes and compressors[name].digest != description.digest:
             raise DatasetError(
                 f"the {name} compressor in {directory} is not the one that wrote the shards; put that one back"
             )

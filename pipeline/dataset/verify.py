@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.compressors.base import Compressor
+from pipeline.compressors.base import Compressor, SupportsModelDecode
 from pipeline.compressors.registry import dataset_compressors
 from schemas.batches import Documents, Encoding
 from schemas.errors import VerificationError
@@ -23,6 +23,9 @@ from schemas.shards import (
     open_shard,
     record_batches,
 )
+
+Decoder = Callable[[Encoding], Documents]
+"""An encoding of documents to their exact bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +46,7 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
     """
     manifest = read_manifest(directory)
     compressors = dataset_compressors(directory, manifest, device=device)
+    decoders = {name: _decoder(compressor, by_model) for name, compressor in compressors.items()}
     names = tuple(compressors)
     documents = raw_bytes = 0
     for number, shard in enumerate(manifest.shards, 1):
@@ -51,7 +55,7 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
         rows = shard_bytes = 0
         symbols = dict.fromkeys(names, 0)
         for batch in record_batches(open_shard(path), path):
-            counts = _check_batch(path, batch, compressors, by_model)
+            counts = _check_batch(path, batch, decoders)
             rows += batch.num_rows
             shard_bytes += int(documents_from_array(batch[RAW]).raw.size)
             symbols = {name: symbols[name] + counts[name] for name in names}
@@ -60,13 +64,6 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
             raise VerificationError(f"{path} holds (rows, raw bytes, symbols) {found}, the manifest says {stated}")
         documents, raw_bytes = documents + rows, raw_bytes + shard_bytes
         yield Verified(shards=number, documents=documents, raw_bytes=raw_bytes, compressors=names)
-
-
-def decode(compressor: Compressor, encoding: Encoding, *, by_model: bool) -> Documents:
-    """Decode an encoding; `by_model` matters to the neural compressor only."""
-    if compressor.name == "neural" and by_model:
-        return compressor.decode(encoding, by_model=True)  # type: ignore[call-arg]
-    return compressor.decode(encoding)
 
 
 def _check_digest(path: str, shard: ShardEntry) -> None:
@@ -80,16 +77,18 @@ def _check_digest(path: str, shard: ShardEntry) -> None:
         )
 
 
-def _check_batch(
-    path: str, batch: pa.RecordBatch, compressors: dict[str, Compressor], by_model: bool
-) -> dict[str, int]:
+def _decoder(compressor: Compressor, by_model: bool) -> Decoder:
+    return compressor.decode_by_model if by_model and isinstance(compressor, SupportsModelDecode) else compressor.decode
+
+
+def _check_batch(path: str, batch: pa.RecordBatch, decoders: dict[str, Decoder]) -> dict[str, int]:
     """Every compressor's encoding of every document in a batch against raw; its symbols, per compressor."""
     raw = documents_from_array(batch[RAW])
     counts = {}
-    for name, compressor in compressors.items():
+    for name, decode in decoders.items():
         encoding = encoding_from_array(batch[name])
         try:
-            decoded = decode(compressor, encoding, by_model=by_model)
+            decoded = decode(encoding)
         except VerificationError as error:
             raise VerificationError(f"{path}: {name} does not decode: {error}") from error
         if not (np.array_equal(decoded.offsets, raw.offsets - raw.offsets[0])) or not np.array_equal(

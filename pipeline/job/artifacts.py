@@ -17,12 +17,12 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
 from pipeline.compressors.neural.artifact import COMPRESSOR_NAME, read_described
-from pipeline.compressors.registry import TOKENIZER_NAME
+from pipeline.compressors.neural.description import NeuralDescription
+from pipeline.compressors.tokenizer.family import MODEL_NAME as TOKENIZER_NAME
 from pipeline.job.settings import LM_SIZES, PreprocessSettings
 from pipeline.storage import files
 from pipeline.timing import Clock
@@ -211,22 +211,20 @@ class Neural(Artifact):
 
     @property
     def request(self) -> dict[str, Any]:
-        """The byte LM, the sample, how θ is chosen, and every setting of the compressor but θ in bits."""
-        models = self._settings.models
-        own = asdict(models.neural(theta_bits=0.0))
-        del own["theta_bits"]
-        return {"lm": self._byte_lm.name, "theta": str(models.theta), **own, **self._sample.request}
+        """The byte LM, the sample, and every setting of the compressor."""
+        own = self._settings.models.neural.to_json()
+        return {"lm": self._byte_lm.name, **own, **self._sample.request}
 
     def made_with(self) -> dict[str, Any] | None:
         """The request in its description."""
-        return _described(self.place)["request"]
+        return _described(self.place).request
 
     def check(self) -> None:
         """As any artifact, and ArtifactError where a byte LM that was given is another one."""
         super().check()
         if self._byte_lm.name == GIVEN:
             digest = read_byte_lm(self._byte_lm.directory).digest
-            if digest != _described(self.place)["lm_digest"]:
+            if digest != _described(self.place).lm_digest:
                 raise ArtifactError(
                     f"{self.place} was made with another byte LM than {self._byte_lm.place}; choose another --output"
                 )
@@ -239,13 +237,11 @@ class Neural(Artifact):
         parts = (sample.train, sample.held_out)
         documents = Documents.from_bytes([part.text(i) for part in parts for i in range(len(part))])
         logger.info("building the codebook from %.1f MB", documents.raw.size / 1e6)
-        models = self._settings.models
         build_neural(
             self.place,
             lm_directory=self._byte_lm.directory,
             documents=documents,
-            target=models.theta,
-            settings=models.neural(theta_bits=0.0),
+            settings=self._settings.models.neural,
             device=self._settings.device,
             threads=self._settings.workers,
             request=self.request,
@@ -336,9 +332,9 @@ class GivenTokenizer(Tokenizer):
         files.write_bytes(self.path, self._model)
 
 
-def _described(directory: str) -> dict[str, Any]:
+def _described(directory: str) -> NeuralDescription:
     """The description of a neural compressor, local or remote."""
-    return read_described(files.local_copy(directory))[1]
+    return read_described(files.local_copy(directory))
 
 
 def _read_request(path: str) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.compressors.base import Compressor
+from pipeline.compressors.base import Compressor, SupportsScores, compress_in_order, encode
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.units import WorkUnit
@@ -26,7 +26,7 @@ from pipeline.dataset.shard_writer import ShardWriter
 from pipeline.job.job import Job
 from pipeline.storage import files
 from pipeline.timing import Clock
-from schemas.batches import Documents
+from schemas.batches import Documents, Encoding
 from schemas.files import canonical_json
 from schemas.manifest import ShardEntry
 from schemas.rejects import Reject
@@ -78,8 +78,10 @@ class UnitCompressor:
 
     def __init__(self, job: Job, compressors: Mapping[str, Compressor]) -> None:
         self.job, self.compressors = job, compressors
-        types = {name: compressor_type(c.symbol_dtype, name == "neural") for name, c in compressors.items()}
+        types = {name: compressor_type(c.symbol_dtype, c.has_windows) for name, c in compressors.items()}
         self.schema = shard_schema(types, job.settings.write_entropy)
+        scored = (compressor for compressor in compressors.values() if isinstance(compressor, SupportsScores))
+        self._scored = next(scored) if job.settings.write_entropy else None
 
     def process(self, unit: WorkUnit) -> Commit:
         """Compress a unit, or find that it is done. SettingsError where the disk is full."""
@@ -153,14 +155,14 @@ class UnitCompressor:
 
     def _write_batch(self, writer: ShardWriter, batch: list[Record], clock: Clock) -> None:
         documents = Documents.from_bytes([record.text for record in batch])
-        encodings = {}
-        for name, compressor in self.compressors.items():
+        encodings: dict[str, Encoding] = {}
+        for name in compress_in_order(self.compressors):
             with clock.stage(name):
-                encodings[name] = compressor.compress(documents)
+                encodings[name] = encode(self.compressors[name], documents, encodings)
         entropy: np.ndarray | None = None
-        if self.job.settings.write_entropy:
+        if self._scored is not None:
             with clock.stage("entropy"):
-                entropy = self.compressors["neural"].entropies(documents)  # type: ignore[attr-defined]
+                entropy = self._scored.scores(documents)
         with clock.stage("write"):
             writer.write(
                 [record.doc_id for record in batch],

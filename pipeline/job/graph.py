@@ -34,7 +34,7 @@ class _Holder:
     """Compressors of one process; a class of its own because `Shared` needs a weak reference to it."""
 
     def __init__(self, job: Job) -> None:
-        self.unit_compressor = UnitCompressor(job, load_compressors(**job.loading))
+        self.unit_compressor = UnitCompressor(job, load_compressors(job.settings.compressors, job.loading))
 
 
 class CompressUnit(beam.DoFn):

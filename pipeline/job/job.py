@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, load_compressors
+from pipeline.compressors.base import Loading
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, describe_compressors
 from pipeline.corpus.units import WorkUnit
 from pipeline.job.artifacts import artifacts_digest
 from pipeline.job.settings import LM_SIZES, PreprocessSettings
@@ -46,8 +47,8 @@ class Job:
     """Versions of the libraries that the shards' bytes depend on, for the manifest."""
 
     @property
-    def loading(self) -> dict[str, Any]:
-        """Arguments of `load_compressors`."""
+    def loading(self) -> Loading:
+        """From where and how the compressors are loaded."""
         return _loading(self.settings, self.output)
 
     @property
@@ -79,18 +80,15 @@ def commit_name(unit: int) -> str:
 
 
 def plan_job(settings: PreprocessSettings, units: Sequence[WorkUnit]) -> Job:
-    """Describe the run over `units`. Its artifacts must be there; ArtifactError where one cannot be loaded."""
+    """Describe the run over `units`. Its artifacts must be there; ArtifactError where one cannot be described."""
     # Workers run in other directories than this process.
     output = os.path.abspath(settings.output) if files.is_local(settings.output) else settings.output
-    described = {}
-    for name, compressor in load_compressors(**_loading(settings, output)).items():
-        dtype = compressor.symbol_dtype.name
-        described[name] = {**compressor.settings(), "alphabet_size": compressor.alphabet_size, "symbol_dtype": dtype}
+    described = describe_compressors(settings.compressors, _loading(settings, output))
     return Job(
         settings=dataclasses.replace(settings, beam_options=()),
         output=output,
         identity=identity(settings, units),
-        compressors=described,
+        compressors={name: description.to_json() for name, description in described.items()},
         versions=_versions(settings.device),
     )
 
@@ -116,15 +114,13 @@ def identity(settings: PreprocessSettings, units: Sequence[WorkUnit]) -> str:
     return sha256_hex(canonical_json(parts))
 
 
-def _loading(settings: PreprocessSettings, output: str) -> dict[str, Any]:
-    return {
-        "directory": files.join(output, COMPRESSORS_DIRECTORY),
-        "names": settings.compressors,
-        "device": settings.device,
-        "allow_other_device": settings.allow_other_device,
-        "token_width_bytes": settings.models.token_width_bytes,
-        "token_code": settings.models.token_code,
-    }
+def _loading(settings: PreprocessSettings, output: str) -> Loading:
+    return Loading(
+        directory=files.join(output, COMPRESSORS_DIRECTORY),
+        device=settings.device,
+        allow_other_device=settings.allow_other_device,
+        settings={"token_bytes": settings.models.token_bytes},
+    )
 
 
 def _versions(device: str) -> dict[str, str]:

@@ -11,7 +11,8 @@ import logging
 import os
 import time
 
-from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, check_device
+from pipeline.compressors.neural.device import check_device
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job.artifacts import artifacts_of, ensure
 from pipeline.job.compress_unit import finished_commit

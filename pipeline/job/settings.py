@@ -6,14 +6,12 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kernels.window_coder import WINDOW_BITS
-from pipeline.compressors.neural.artifact import NeuralSettings
-from pipeline.compressors.neural.build import ThetaTarget
-from pipeline.compressors.token_bytes import WIDTHS_BYTES
+from pipeline.compressors.neural.settings import NeuralSettings
+from pipeline.compressors.registry import COMPRESSORS
+from pipeline.compressors.token_bytes.settings import TokenBytesSettings
 from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings
 from schemas.errors import SettingsError
 
-COMPRESSORS = ("neural", "tokenizer", "gzip", "token_bytes")
 LM_SIZES = ("tiny", "40m")
 LOCAL_RUNNER = "FnApiRunner"
 """Beam's engine in this process. Not "DirectRunner", which would try to download another one."""
@@ -31,18 +29,10 @@ class ModelSettings:
     """Size of a tokenizer that is trained here."""
     sample_bytes: int = SAMPLE_BYTES
     """How much text the models are made from, at most."""
-    theta: ThetaTarget = field(default_factory=lambda: ThetaTarget(kind="quantile", value=0.73))
-    entropy_context_bytes: int | None = None
-    """None: boundaries by the surprisal of byte pairs. Else by the LM's entropy, given so many bytes; 0: the text."""
-    context: str = "segment"
-    """What the LM sees when it codes: `segment` or `document`."""
-    max_segment_bytes: int = 32
-    window_bits: int = WINDOW_BITS
-    """W, bits of a neural symbol."""
-    token_width_bytes: int = 0
-    """token_bytes: bytes per token, 2 or 3; 0: the smallest that fits."""
-    token_code: str = "plain"
-    """token_bytes: `plain` or `gray`."""
+    neural: NeuralSettings = field(default_factory=NeuralSettings)
+    """θ, boundaries and codes of the neural compressor."""
+    token_bytes: TokenBytesSettings = field(default_factory=TokenBytesSettings)
+    """Width and code of token_bytes."""
 
     def __post_init__(self) -> None:
         if self.sample_bytes < 1:
@@ -51,20 +41,6 @@ class ModelSettings:
             raise SettingsError(
                 f"tokenizer vocabulary is {self.tokenizer_vocabulary}; 256 bytes and some pieces need 300"
             )
-        if self.token_width_bytes not in (0, *WIDTHS_BYTES):
-            raise SettingsError(f"--token-width-bytes is {self.token_width_bytes}; give 2 or 3, or 0 for what fits")
-        # A wrong value is named now, not when the byte LM has been trained.
-        self.neural(theta_bits=0.0)
-
-    def neural(self, *, theta_bits: float) -> NeuralSettings:
-        """The neural compressor's settings with a θ."""
-        return NeuralSettings(
-            theta_bits=theta_bits,
-            entropy_context_bytes=self.entropy_context_bytes,
-            max_segment_bytes=self.max_segment_bytes,
-            window_bits=self.window_bits,
-            context=self.context,
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pipeline.compressors.registry import manifest_descriptions
 from pipeline.job.job import REJECTS_DIRECTORY
 from pipeline.job.publish import REPORT_NAME
 from pipeline.storage import files
@@ -56,21 +57,8 @@ def _compressors(manifest: Manifest) -> list[str]:
             f"{name:<12} {settings['alphabet_size']:>11,} {symbols:>13,} {raw / max(1, symbols):>14.3f} "
             f"{segments:>10,} {raw / max(1, segments):>15.2f}"
         )
-    if "neural" in manifest.compressors:
-        lines.append(_neural(manifest.compressors["neural"]))
-    return lines
-
-
-def _neural(settings: dict[str, Any]) -> str:
-    training, book = settings["lm_training"], settings["codebook"]
-    quality = training.get("held_out_bits_per_byte")
-    text = f"byte LM {training.get('size', 'given')}"
-    text += f": {quality:.3f} bits per byte on {training['held_out_scored_bytes']:,} held-out bytes" if quality else ""
-    text += f"; theta {settings['settings']['theta_bits']:.3f} bits ({settings['theta_target']})"
-    if book["entries"]:
-        share = book["prefixes_read"] / max(1, book["sample_bytes"])
-        text += f"; codebook {book['entries']:,} segments, the model read {share:.1%} of the sample's bytes"
-    return text
+    described = manifest_descriptions(manifest, MANIFEST_NAME).values()
+    return [*lines, *(words for words in (description.summary() for description in described) if words)]
 
 
 def _rates(manifest: Manifest, report: dict[str, Any]) -> list[str]:

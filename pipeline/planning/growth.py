@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kernels.byte_spans import ByteSpans
 from kernels.prefix_trie import build_trie, sort_strings
 from kernels.string_table import distinct
 from pipeline.job.compress_unit import BATCH_BYTES
@@ -71,7 +72,7 @@ class Growth:
     segments: PowerLaw
     """Their number."""
     prefixes_per_byte: float
-    """Prefixes that the model reads per byte of new distinct segments, which come in batches of `BATCH_BYTES`."""
+    """Prefixes that the model reads per byte of new distinct segments, which come in windows of `BATCH_BYTES`."""
 
     def prefixes_read(
         self, corpus_bytes: float, *, known_bytes: float, processes: int, room_segments: float
@@ -96,30 +97,28 @@ class Growth:
 
 def measure_growth(directory: str, manifest: Manifest, *, most_bytes: int = MAX_FIT_BYTES) -> Growth:
     """Fit the growth of a dataset's neural segments; DatasetError where it holds too little text for a line."""
-    raw, starts, ends, documents = _segments(directory, manifest, most_bytes)
-    firsts, group = distinct(raw, starts, ends)
+    segments, documents = _segments(directory, manifest, most_bytes)
+    firsts, group = distinct(segments)
     if firsts.size < MIN_SEGMENTS:
         raise DatasetError(f"{directory} has {firsts.size} distinct segments, too few for a plan; preprocess more text")
     # In how many documents a segment occurs decides whether a random part of them has it.
     pairs = np.unique(group * (int(documents[-1]) + 1) + documents)
     occurs_in = np.bincount(pairs // (int(documents[-1]) + 1), minlength=firsts.size)
     held = 1 - (1 - FIT_SHARES[:, None]) ** np.arange(1, occurs_in.max() + 1)
-    corpus = FIT_SHARES * raw.size
-    sizes = ends[firsts] - starts[firsts]
+    corpus = FIT_SHARES * segments.data.size
+    sizes = segments.lengths[firsts]
     bytes_by_count = np.bincount(occurs_in, weights=sizes)[1:]
     return Growth(
-        fit_bytes=int(raw.size),
+        fit_bytes=int(segments.data.size),
         segment_bytes=PowerLaw.fit(corpus, held @ bytes_by_count),
         segments=PowerLaw.fit(corpus, held @ np.bincount(occurs_in)[1:]),
-        prefixes_per_byte=_prefixes_per_byte(raw, starts[firsts], ends[firsts]),
+        prefixes_per_byte=_prefixes_per_byte(segments.take(firsts)),
     )
 
 
-def _segments(
-    directory: str, manifest: Manifest, most_bytes: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """About `most_bytes` of documents in the order of a hash: raw uint8 [n], and int64 [segments] starts, ends and the
-    number of their document."""
+def _segments(directory: str, manifest: Manifest, most_bytes: int) -> tuple[ByteSpans, np.ndarray]:
+    """Segments of about `most_bytes` of documents in the order of a hash, and the number of each one's document,
+    int64 [segments]."""
     share = most_bytes / max(1, manifest.totals.raw_bytes)
     chosen: list[tuple[float, np.ndarray, np.ndarray]] = []
     for batch in open_shards(directory):
@@ -137,14 +136,13 @@ def _segments(
     before = np.cumsum([0, *(text.size for _, text, _ in chosen)])
     ends = np.concatenate([own + start for (_, _, own), start in zip(chosen, before[:-1], strict=True)])
     documents = np.repeat(np.arange(len(chosen)), [own.size for _, _, own in chosen])
-    return raw, np.concatenate((np.zeros(1, np.int64), ends[:-1])), ends, documents
+    return ByteSpans.from_ends(raw, ends), documents
 
 
-def _prefixes_per_byte(raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> float:
+def _prefixes_per_byte(segments: ByteSpans) -> float:
     """Inner nodes of the trie of the segments that the last batch (or half) adds, per byte of them."""
-    new = ends > raw.size - min(BATCH_BYTES, raw.size // 2)
-    starts, ends = starts[new], ends[new]
-    if not starts.size:
+    raw_bytes = segments.data.size
+    new = segments.take(segments.ends > raw_bytes - min(BATCH_BYTES, raw_bytes // 2))
+    if not len(new):
         return 1.0
-    order = sort_strings(raw, starts, ends)
-    return build_trie(raw, starts[order], ends[order]).inner_nodes / int((ends - starts).sum())
+    return build_trie(new.take(sort_strings(new))).inner_nodes / int(new.lengths.sum())

@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.compressors.codebook_cache import DEFAULT_CACHE_BYTES
-from pipeline.compressors.neural.artifact import CODEBOOK_NAME, ENTROPY_NAME, read_codebook, read_entropies
-from pipeline.compressors.neural.compressor import BYTE_LM
-from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
+from pipeline.compressors.neural.artifact import read_codebook, read_score_table
+from pipeline.compressors.neural.coder import BYTE_LM
+from pipeline.compressors.neural.description import NeuralDescription
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, manifest_descriptions
 from pipeline.job.publish import REPORT_NAME
 from pipeline.planning.growth import Growth, measure_growth
 from schemas.byte_lm_files import read_byte_lm
@@ -90,8 +90,11 @@ def measured(directory: str) -> Measured:
             "preprocess the corpus again into another directory"
         ) from error
     prepare_seconds = dict(report.get("prepare_seconds", {}))
-    neural = _neural(directory, manifest) if _codes_segments(manifest) else None
-    rate = _prefixes_per_second(directory, manifest, workers, prepare_seconds.get("codebook", 0.0))
+    described = manifest_descriptions(manifest, directory).get("neural")
+    neural, rate = None, math.nan
+    if isinstance(described, NeuralDescription):
+        neural = _neural(directory, manifest, described) if described.codes_segments else None
+        rate = _prefixes_per_second(directory, described, workers, prepare_seconds.get("codebook", 0.0))
     startup_seconds = max(0.0, wall_seconds - sum(stage_seconds.values()) / workers)
     return Measured(
         directory=directory,
@@ -121,37 +124,29 @@ def parse_rates(texts: Iterable[str], known: Iterable[str]) -> dict[str, float]:
     return rates
 
 
-def _codes_segments(manifest: Manifest) -> bool:
-    """Whether there are neural codes that grow like a vocabulary: whole-document ones are read byte by byte."""
-    neural: dict[str, Any] = manifest.compressors.get("neural", {})
-    return bool(neural) and neural["settings"]["context"] == "segment"
-
-
-def _neural(directory: str, manifest: Manifest) -> NeuralMeasured:
+def _neural(directory: str, manifest: Manifest, described: NeuralDescription) -> NeuralMeasured:
     from kernels.byte_lm_config import ByteLMConfig
 
-    described: dict[str, Any] = manifest.compressors["neural"]
     artifact = os.path.join(directory, COMPRESSORS_DIRECTORY, "neural")
-    book = read_codebook(os.path.join(artifact, CODEBOOK_NAME))
+    book = read_codebook(artifact)
     growth = measure_growth(directory, manifest)
     # Growing arrays are doubled: a book that is not small tells the mean of what an entry takes.
     entry_bytes = book.memory_bytes / max(1, len(book)) if len(book) > 1 << 14 else 66.0
     return NeuralMeasured(
         growth=growth,
-        known_bytes=int(described["codebook"]["sample_bytes"]),
+        known_bytes=described.codebook.sample_bytes,
         room_segments=DEFAULT_CACHE_BYTES / entry_bytes,
         entry_bytes=entry_bytes,
         flop_per_byte=ByteLMConfig(**read_byte_lm(artifact).config).matmul_flop_per_byte,
-        lm=described["request"]["lm"],
+        lm=described.request["lm"],
     )
 
 
-def _prefixes_per_second(directory: str, manifest: Manifest, workers: int, codebook_seconds: float) -> float:
+def _prefixes_per_second(directory: str, described: NeuralDescription, workers: int, codebook_seconds: float) -> float:
     """From the building of the codebook, which is all reading: of its segments, and of the contexts of entropies."""
-    if "neural" not in manifest.compressors or codebook_seconds <= 0:
+    if codebook_seconds <= 0:
         return math.nan
-    described = manifest.compressors["neural"]
-    prefixes = described["codebook"]["prefixes_read"]
-    if described["settings"]["entropy_context_bytes"]:
-        prefixes += len(read_entropies(os.path.join(directory, COMPRESSORS_DIRECTORY, "neural", ENTROPY_NAME))[0])
+    prefixes = described.codebook.prefixes_read
+    if described.settings.boundary_score == "context_entropy":
+        prefixes += len(read_score_table(os.path.join(directory, COMPRESSORS_DIRECTORY, "neural"))[0])
     return prefixes / (codebook_seconds * workers) if prefixes else math.nan

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 
 from kernels.codebook import Codebook
-from pipeline.compressors.neural.compressor import NeuralCompressor
 from tests.bench.common import dataset, documents, head, neural
 
 WINDOW_BYTES = 8 << 20
@@ -24,21 +23,21 @@ def main() -> None:
     given = neural(directory)
     print(
         f"corpus {size:,} bytes, {len(texts):,} documents; "
-        f"codebook of the sample {given.book.base.memory_bytes / 1e6:.1f} MB, "
-        f"{given.book.base.memory_bytes / max(1, len(given.book.base)):.0f} bytes per entry"
+        f"codebook of the sample {given.codes.base.memory_bytes / 1e6:.1f} MB, "
+        f"{given.codes.base.memory_bytes / max(1, len(given.codes.base)):.0f} bytes per entry"
     )
     for name, order in orders.items():
-        cold = NeuralCompressor(
-            model=given.model, lm_digest="", settings=given.config, memo=given.memo, book=Codebook(), threads=2
-        )
+        cold = given.variant(book=Codebook())
+        segment_bytes = 0
         rest = order
         while rest:
             window = head(rest, WINDOW_BYTES)
             cold.compress(window)
+            segment_bytes = cold.codes.current.segments.strings().data.size
             rest = rest[len(window) :]
         print(
-            f"{name:12} distinct segments hold {cold.segment_bytes_read / size:.2%} of the bytes, "
-            f"the model read {cold.prefixes_read / size:.2%} (each prefix once per window)",
+            f"{name:12} distinct segments hold {segment_bytes / size:.2%} of the bytes, "
+            f"the model read {cold.coder.prefixes_read / size:.2%} (each prefix once per window)",
             flush=True,
         )
 

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.compressors.neural.compressor import NeuralCompressor
-from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, TOKENIZER_NAME
+from pipeline.compressors.neural.family import load_neural
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
+from pipeline.compressors.tokenizer.family import MODEL_NAME
 from pipeline.corpus.sample import HELD_OUT_SHARE
 from schemas.batches import Documents
 from schemas.held_out import is_held_out
@@ -49,12 +51,12 @@ def head(texts: list[bytes], limit_bytes: int) -> Documents:
 
 def neural(directory: str) -> NeuralCompressor:
     """The dataset's neural compressor."""
-    return NeuralCompressor.load(os.path.join(directory, COMPRESSORS_DIRECTORY, "neural"))
+    return load_neural(os.path.join(directory, COMPRESSORS_DIRECTORY, "neural"))
 
 
 def tokenizer(directory: str) -> TokenizerCompressor:
     """The dataset's tokenizer."""
-    return TokenizerCompressor.load(os.path.join(directory, COMPRESSORS_DIRECTORY, "tokenizer", TOKENIZER_NAME))
+    return TokenizerCompressor.load(os.path.join(directory, COMPRESSORS_DIRECTORY, "tokenizer", MODEL_NAME))
 
 
 def seconds(work: Callable[[], object], *, repeats: int = 5) -> tuple[float, str]:

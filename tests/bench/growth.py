@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernels.byte_spans import ByteSpans
 from kernels.prefix_trie import build_trie, sort_strings
 from kernels.string_table import distinct
 from kernels.words import cut_words
@@ -31,19 +32,14 @@ class Vocabulary:
         """Take in the strings that `ends` cuts."""
         both = np.concatenate((self.raw, raw))
         all_ends = np.concatenate((self.ends, self.raw.size + ends))
-        starts = np.concatenate((np.zeros(1, np.int64), all_ends[:-1]))
-        firsts, _ = distinct(both, starts, all_ends)
-        kept = np.zeros(both.size + 1, np.int64)
-        np.add.at(kept, starts[firsts], 1)
-        np.add.at(kept, all_ends[firsts], -1)
-        self.raw = both[np.cumsum(kept[:-1]) > 0]
-        self.ends = np.cumsum((all_ends - starts)[firsts])
+        spans = ByteSpans.from_ends(both, all_ends)
+        spans = spans.take(distinct(spans)[0])
+        self.raw, self.ends = spans.joined(), np.cumsum(spans.lengths)
 
     def prefixes(self) -> int:
         """What the byte LM reads."""
-        starts = np.concatenate((np.zeros(1, np.int64), self.ends[:-1]))
-        order = sort_strings(self.raw, starts, self.ends)
-        return build_trie(self.raw, starts[order], self.ends[order]).inner_nodes
+        spans = ByteSpans.from_ends(self.raw, self.ends)
+        return build_trie(spans.take(sort_strings(spans))).inner_nodes
 
 
 def main() -> None:

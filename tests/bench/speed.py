@@ -7,7 +7,8 @@ import os
 import sentencepiece
 
 from pipeline.compressors.gzip import GzipCompressor
-from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, TOKENIZER_NAME
+from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
+from pipeline.compressors.tokenizer.family import MODEL_NAME
 from tests.bench.common import dataset, documents, head, neural, seconds, tokenizer
 
 
@@ -19,7 +20,7 @@ def main() -> None:
     warm, ours = neural(directory), tokenizer(directory)
     texts = [sample.text(i).decode() for i in range(len(sample))]
     plain = sentencepiece.SentencePieceProcessor(
-        model_file=os.path.join(directory, COMPRESSORS_DIRECTORY, "tokenizer", TOKENIZER_NAME)
+        model_file=os.path.join(directory, COMPRESSORS_DIRECTORY, "tokenizer", MODEL_NAME)
     )
     spelled = warm.compress(sample)
     work = {
@@ -36,7 +37,7 @@ def main() -> None:
         print(f"{name:24} {rates[name]:8.1f} MB/s {spread}")
     print(f"neural / SentencePiece alone {rates['neural, warm codebook'] / rates['SentencePiece alone']:.1f}")
     print(f"neural / tokenizer, ours     {rates['neural, warm codebook'] / rates['tokenizer, ours']:.1f}")
-    print(f"prefixes that the model read: {warm.prefixes_read}")
+    print(f"prefixes that the model read: {warm.coder.prefixes_read}")
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 import torch
+from kernels.pair_surprisal import PairSurprisals, pair_surprisals
 
 from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import START, ByteLMConfig
 from kernels.packing import COMP_SPAN, RAW_SPAN, REPRESENTATIONS
-from kernels.pair_surprisal import PairSurprisals, pair_surprisals
 from kernels.prefix_coding import PrefixCoder
 from kernels.prefix_trie import build_trie, sort_strings
 from pipeline.__main__ import main as pipeline_main

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from kernels.byte_lm import ByteLM
@@ -27,10 +26,3 @@ def micro_lm(seed: int = 0) -> ByteLM:
         expected = model.embedding.weight[:256]
         model.head.weight.mul_(10.0).add_(0.5 * (expected + expected.roll(1, 0)))
     return model.eval().requires_grad_(False)
-
-
-def flat(strings: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Strings end to end: data uint8, starts and ends int64."""
-    ends = np.cumsum([len(string) for string in strings], dtype=np.int64)
-    starts = ends - np.array([len(string) for string in strings], np.int64)
-    return np.frombuffer(b"".join(strings), np.uint8), starts, ends

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernels.boundary_score import DocumentEntropy
 from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import PRESETS, START, ByteLMConfig
-from kernels.byte_windows import document_entropies, sliding_windows
+from kernels.byte_windows import sliding_windows
 from tests.kernels.micro_lm import CONFIG, micro_lm
 
 MODEL = micro_lm()
@@ -66,7 +67,7 @@ def test_every_byte_counts_in_exactly_one_window(lengths: list[int], stride: int
 
 def test_entropies_depend_on_the_own_document_only() -> None:
     texts = [b"x" * 50, b"hello world " * 5, b"a"]
-    alone = [document_entropies(MODEL, np.frombuffer(t, np.uint8), np.array([0, len(t)])) for t in texts]
+    alone = [DocumentEntropy(MODEL).scores(np.frombuffer(t, np.uint8), np.array([0, len(t)])) for t in texts]
     offsets = np.concatenate(([0], np.cumsum([len(t) for t in texts])))
-    together = document_entropies(MODEL, np.frombuffer(b"".join(texts), np.uint8), offsets)
+    together = DocumentEntropy(MODEL).scores(np.frombuffer(b"".join(texts), np.uint8), offsets)
     assert together.tolist() == np.concatenate(alone).tolist()

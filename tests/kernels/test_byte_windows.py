@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernels.boundary_score import DocumentEntropy
 from kernels.byte_lm_config import START
-from kernels.byte_windows import ROWS, document_entropies, scored_logits
+from kernels.byte_windows import ROWS, scored_logits
 from kernels.intervals import entropies_bits
 from schemas.batches import Documents
 from tests.kernels.micro_lm import CONFIG, micro_lm
@@ -32,7 +33,7 @@ def slow_entropies(text: bytes) -> list[float]:
 @pytest.mark.parametrize("length", [0, 1, STRIDE, 2 * STRIDE, 2 * STRIDE + 1, 5 * STRIDE + 3])
 def test_a_byte_is_scored_in_the_window_of_the_definition(length: int) -> None:
     text = bytes((7 * t * t + t) % 251 for t in range(length))
-    found = document_entropies(MODEL, np.frombuffer(text, np.uint8), np.array([0, length]))
+    found = DocumentEntropy(MODEL).scores(np.frombuffer(text, np.uint8), np.array([0, length]))
     assert found.tolist() == pytest.approx(slow_entropies(text), abs=2 / 1024)
 
 
@@ -45,7 +46,7 @@ def test_order_and_company_change_no_bit(lengths: list[int], random) -> None:
 
     def by_document(chosen: list[int]) -> dict[int, list[float]]:
         documents = Documents.from_bytes([texts[i] for i in chosen])
-        bits = document_entropies(MODEL, documents.raw, documents.offsets)
+        bits = DocumentEntropy(MODEL).scores(documents.raw, documents.offsets)
         return {i: bits[documents.offsets[k] : documents.offsets[k + 1]].tolist() for k, i in enumerate(chosen)}
 
     whole = by_document(list(range(len(texts))))

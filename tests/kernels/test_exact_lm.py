@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.byte_lm_config import START, ByteLMConfig
+from kernels.byte_spans import ByteSpans
 from kernels.exact_lm import ExactByteLM
 from kernels.exact_quantise import MAX_COLUMNS, check_arrays, quantise_byte_lm
 from kernels.exact_tables import make_tables
 from kernels.prefix_coding import PrefixCoder
 from tests.kernels.exact_models import all_ways, micro_exact, random_arrays
 from tests.kernels.exact_oracle import Oracle
-from tests.kernels.micro_lm import CONFIG, flat, micro_lm
+from tests.kernels.micro_lm import CONFIG, micro_lm
 
 TINY = ByteLMConfig(layers=2, dim=8, heads=2, ffn_dim=6, attention_bytes=3)
 ROOT = Path(__file__).parents[2]
@@ -96,10 +97,10 @@ def test_a_text_alone_gives_what_it_gives_in_company() -> None:
 @pytest.mark.parametrize("rows", [1, 7, 512])
 @pytest.mark.parametrize("product", ["int8", "float32"])
 def test_intervals_do_not_depend_on_how_prefixes_are_read(rows: int, product: str) -> None:
-    data, starts, ends = flat(STRINGS)
-    expected = PrefixCoder(micro_exact()).intervals(data, starts, ends)
+    strings = ByteSpans.from_bytes(STRINGS)
+    expected = PrefixCoder(micro_exact()).intervals(strings)
     coder = PrefixCoder(micro_exact(product=product), prefixes_per_read=rows, threads=2)
-    for one, other in zip(expected, coder.intervals(data, starts, ends), strict=True):
+    for one, other in zip(expected, coder.intervals(strings), strict=True):
         assert np.array_equal(one, other)
 
 

@@ -1,22 +1,12 @@
-"""Segments against plain loops, and entropies from tables and memos against the model asked one by one."""
+"""Segments against plain loops."""
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels import entropy_memo
-from kernels.entropy_memo import EntropyMemo, context_entropies, distinct_contexts
-from kernels.prefix_coding import PrefixCoder
-from kernels.segmentation import dense_contexts, dense_entropies, segment
-from tests.kernels.micro_lm import flat, micro_lm
-
-MODEL = micro_lm()
-TEXTS = [b"hello, hello", b"\x00", b"abcabcabcabd" * 4, b"zz"]
+from kernels.segmentation import segment
 
 
 @given(
@@ -40,37 +30,3 @@ def test_segments_are_those_of_the_definition(documents: list[list[float]], long
         expected += [start + len(document)] if document else []
         counts.append(len(expected))
     assert (ends.tolist(), segment_offsets.tolist()) == (expected, counts)
-
-
-@pytest.mark.parametrize("context_bytes", [1, 2])
-def test_tables_hold_every_context(context_bytes: int) -> None:
-    contexts = dense_contexts(context_bytes)
-    table = np.arange(len(contexts), dtype=np.float32)
-    number = {context: i for i, context in enumerate(contexts)}
-    raw, starts, ends = flat(TEXTS)
-    found = dense_entropies(raw, np.concatenate((starts, ends[-1:])), table, context_bytes)
-    expected = [number[text[max(0, t - context_bytes) : t]] for text in TEXTS for t in range(len(text))]
-    assert found.tolist() == expected
-
-
-@pytest.mark.parametrize("context_bytes", [3, 5, 8])
-@pytest.mark.parametrize("known", [False, True])
-def test_a_memo_gives_what_the_model_gives(context_bytes: int, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entropy_memo, "MAX_ENTRIES", 3)
-    raw, starts, ends = flat(TEXTS)
-    offsets = np.concatenate((starts, ends[-1:]))
-    reader = PrefixCoder(MODEL)
-    contexts = distinct_contexts(raw, offsets, context_bytes) if known else []
-    bits = context_entropies(contexts, reader) if known else np.empty(0, np.float32)
-    memo = EntropyMemo(context_bytes, contexts, bits)
-    expected = context_entropies([t[max(0, i - context_bytes) : i] for t in TEXTS for i in range(len(t))], reader)
-    found: list[np.ndarray] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(memo.entropies(raw, offsets, PrefixCoder(MODEL))))
-        for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [each.tolist() for each in found] == [expected.tolist()] * 3

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kernels import string_table
+from kernels.byte_spans import ByteSpans
 from kernels.string_table import StringTable, _find, distinct
-from tests.kernels.micro_lm import flat
 
 
 def many_strings(n: int, seed: int = 0) -> list[bytes]:
@@ -24,22 +24,21 @@ def test_a_table_that_grows_again_and_again_is_a_dict(batch: int) -> None:
     strings = many_strings(400 if batch == 1 else 12_000)
     table = StringTable()
     for begin in range(0, len(strings), batch):
-        table.insert(*flat(strings[begin : begin + batch]))
-    numbers, missing = table.find(*flat(strings))
+        table.insert(ByteSpans.from_bytes(strings[begin : begin + batch]))
+    numbers, missing = table.find(ByteSpans.from_bytes(strings))
     assert (numbers.tolist(), missing) == (list(range(len(strings))), 0)
     absent = [string + b"\x07" for string in strings]
-    numbers, missing = table.find(*flat(absent))
+    numbers, missing = table.find(ByteSpans.from_bytes(absent))
     assert (set(numbers.tolist()), missing) == ({-1}, len(absent))
-    stored, offsets = table.strings()
-    assert stored.tobytes() == b"".join(strings)
-    assert offsets.tolist() == np.cumsum([0, *map(len, strings)]).tolist()
-    assert table.memory_bytes >= stored.nbytes + offsets.nbytes
+    stored = table.strings()
+    assert stored.to_bytes() == strings
+    assert table.memory_bytes >= stored.data.nbytes + stored.ends.nbytes
 
 
 def test_distinct_strings_are_numbered_by_first_appearance() -> None:
     strings = many_strings(3000)
     mixed = [strings[i] for i in np.random.default_rng(1).integers(0, 3000, 9000)]
-    firsts, group = distinct(*flat(mixed))
+    firsts, group = distinct(ByteSpans.from_bytes(mixed))
     numbers = {string: number for number, string in enumerate(dict.fromkeys(mixed))}
     assert group.tolist() == [numbers[string] for string in mixed]
     assert firsts.tolist() == [mixed.index(string) for string in numbers]
@@ -52,24 +51,25 @@ def test_old_slots_never_name_keys_that_old_arrays_lack(lengths: tuple[int, int]
     table, held = StringTable(), []
     for begin in range(0, len(strings), 100):
         held.append(table._arrays)
-        table.insert(*flat(strings[begin : begin + 100]))
+        table.insert(ByteSpans.from_bytes(strings[begin : begin + 100]))
+    spans = ByteSpans.from_bytes(strings)
     for slots, key_bytes, key_offsets in held:
         assert slots.max() + 1 < key_offsets.size
         assert key_offsets[slots.max() + 1] <= key_bytes.size
         out = np.empty(len(strings), np.int32)
-        _find(slots, key_bytes, key_offsets, *flat(strings), out)
+        _find(slots, key_bytes, key_offsets, spans.data, spans.starts, spans.ends, out)
         assert np.array_equal(out[out >= 0], np.flatnonzero(out >= 0))
 
 
 def test_what_was_inserted_is_found_by_other_threads_during_growth() -> None:
     strings = many_strings(20_000)
-    data, starts, ends = flat(strings)
+    spans = ByteSpans.from_bytes(strings)
     table, wrong, done = StringTable(), [], threading.Event()
 
     def look_up() -> None:
         while not done.is_set():
             known = len(table)
-            numbers, _ = table.find(data, starts, ends)
+            numbers, _ = table.find(spans)
             if not np.array_equal(numbers[:known], np.arange(known)):
                 wrong.append(known)
             if not np.array_equal(numbers[numbers >= 0], np.flatnonzero(numbers >= 0)):
@@ -80,7 +80,7 @@ def test_what_was_inserted_is_found_by_other_threads_during_growth() -> None:
         thread.start()
     for begin in range(0, len(strings), 137):
         part = slice(begin, begin + 137)
-        table.insert(data, starts[part], ends[part])
+        table.insert(spans.take(part))
     done.set()
     for thread in threads:
         thread.join()
@@ -91,7 +91,7 @@ def test_a_slot_filled_after_it_was_read_as_empty_is_not_believed(monkeypatch: p
     """Between the probe of an unknown string and its answer another thread may publish another string in that slot."""
     for name in ("_probe", "_slot_hash"):
         monkeypatch.setattr(string_table, name, getattr(string_table, name).py_func)
-    data, starts, ends = flat([b"known", b"asked for"])
+    spans = ByteSpans.from_bytes([b"known", b"asked for"])
 
     class Slots:
         """Empty slots, each of which another thread fills with entry 0 as soon as it has been read."""
@@ -108,5 +108,7 @@ def test_a_slot_filled_after_it_was_read_as_empty_is_not_believed(monkeypatch: p
 
     out = np.empty(1, np.int32)
     with np.errstate(over="ignore"):
-        missing = _find.py_func(Slots(), data[:5], np.array([0, 5]), data, starts[1:], ends[1:], out)
+        missing = _find.py_func(
+            Slots(), spans.data, np.array([0, 5]), spans.data, spans.starts[1:], spans.ends[1:], out
+        )
     assert (out.tolist(), missing) == ([-1], 1)

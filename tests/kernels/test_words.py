@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernels.byte_spans import ByteSpans
 from kernels.words import cut_words, joined_pairs
 
 MARK = np.frombuffer("\u2581".encode(), np.uint8)
 
 
 def table(pieces: list[bytes]) -> np.ndarray:
-    lengths = np.array([len(piece) for piece in pieces], np.int64)
-    return joined_pairs(np.frombuffer(b"".join(pieces), np.uint8), np.cumsum(lengths) - lengths, lengths)
+    return joined_pairs(ByteSpans.from_bytes(pieces))
 
 
 def words(texts: list[bytes], pieces: list[bytes]) -> list[list[bytes]]:

@@ -33,7 +33,8 @@ class Models:
     @property
     def options(self) -> list[str]:
         """Options of `preprocess`; the short entropy context keeps the table small."""
-        return ["--lm", self.lm, "--tokenizer", self.tokenizer, "--entropy-context", "1", "--theta", "quantile=0.6"]
+        score = ["--boundary-score", "context_entropy", "--score-context-bytes", "1", "--theta", "quantile=0.6"]
+        return ["--lm", self.lm, "--tokenizer", self.tokenizer, *score]
 
 
 def write_micro_lm(directory: Path, *, seed: int = 0) -> str:

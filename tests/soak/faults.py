@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.compressors.base import Compressor
+from pipeline.compressors.base import Compressor, Loading
 from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.settings import CorpusSettings
 from pipeline.corpus.units import WorkUnit, plan_units
@@ -67,7 +67,7 @@ def unit_twice(rng: random.Random, subject: Subject, place: Path) -> str:
         versions=manifest.versions,
     )
     job.make_work_directories()
-    compressors = load_compressors(str(finished / "compressors"), settings.compressors)
+    compressors = load_compressors(settings.compressors, Loading(directory=str(finished / "compressors")))
     at_once = rng.random() < 0.5
     units = plan_units([corpus], shards=UNITS, unit_bytes=1, report=False)
     commits = [rng.choice(_attempts(job, compressors, unit, at_once=at_once)) for unit in units]

@@ -53,7 +53,8 @@ class Models:
     @property
     def neural_options(self) -> list[str]:
         """Options of a run with the micro byte LM; the short entropy context keeps its table small."""
-        return ["--lm", self.lm, "--entropy-context", "1", "--theta", "quantile=0.6"]
+        score = ["--boundary-score", "context_entropy", "--score-context-bytes", "1"]
+        return ["--lm", self.lm, *score, "--theta", "quantile=0.6"]
 
 
 def make_models(directory: Path) -> Models:

@@ -20,7 +20,6 @@ from pipeline.analysis.report import stability as report_stability
 from pipeline.analysis.report.collisions import collision_section
 from pipeline.analysis.report.figures import SCORES, histogram, key_mark, languages
 from pipeline.analysis.report.markup import Column, count, decimal, element, percent, table, text
-from schemas.manifest import Manifest
 
 LANGUAGES_LISTED = 15
 QUANTITY_ORDER = (*SCORES, "segment_bytes", "segment_symbols", "window_bytes")
@@ -169,29 +168,16 @@ def _compressors(findings: Findings) -> str:
         "Compressors over the whole corpus. Unigram bits per byte: what the symbols would cost a model that knows "
         "only how often each occurs"
     )
-    return table(caption, columns, rows, name="compressors") + _neural(findings.manifest)
+    return table(caption, columns, rows, name="compressors") + _details(findings)
 
 
-def _neural(manifest: Manifest) -> str:
-    neural = manifest.compressors.get("neural")
-    if neural is None:
-        return ""
-    book, training = neural.get("codebook", {}), neural.get("lm_training", {})
-    rows = [[key.replace("_", " "), _value(value)] for key, value in sorted(neural["settings"].items())]
-    rows += [["boundaries", str(neural["boundaries"])]] if "boundaries" in neural else []
-    rows.append(["theta was found by", str(neural.get("theta_target", "given"))])
-    rows.append(["codebook segments", count(book.get("entries", 0))])
-    rows.append(["byte LM", f"{training.get('size', 'given')}, {neural['lm_digest'][:12]}"])
-    quality = training.get("held_out_bits_per_byte")
-    if quality:
-        scored = count(training["held_out_scored_bytes"])
-        rows.append(["its held-out bits per byte", f"{decimal(quality)} on {scored} bytes"])
+def _details(findings: Findings) -> str:
+    """A table for each compressor of which there is more to say."""
     columns = [Column(title="setting", number=False), Column(title="value", number=False)]
-    return table("The neural compressor, from the manifest", columns, rows, name="neural")
-
-
-def _value(value: object) -> str:
-    return decimal(value) if isinstance(value, float) else str(value)
+    return "".join(
+        table(f"The {name} compressor, from the manifest", columns, [[*row] for row in rows], name=name)
+        for name, rows in findings.compressor_details.items()
+    )
 
 
 def _distributions(findings: Findings) -> str:

@@ -1,15 +1,15 @@
 """The tokenizer encoding: SentencePiece ids, one segment per token, exact for every byte string.
 
 Documents are cut into words that no token reaches across (`kernels/words.py`), and SentencePiece sees each distinct
-word once; the codebook spells the rest. The tokens are those that SentencePiece gives for the whole document: exactly
-for BPE, for unigram models up to ties that its float32 sums decide.
+word once; the codebook has the rest. The tokens are those that SentencePiece gives for the whole document: exactly for
+BPE, for unigram models up to ties that its float32 sums decide.
 
     b"if x:\\n  if y:"  ->  words [b"if", b" x", b":\\n  if", b" y", b":"]  ->  codebook  ->  ids [340, 271, ...]
                                   └─ unknown ones ─► SentencePiece ─► ids ─► bytes, equal? ─┘
 
-A token's bytes come from our own table (id -> bytes), and a word that its tokens do not spell, such as U+2581, which
-SentencePiece cannot tell from a space, is spelled by its bytes. So losslessness rests on the comparison, not on what a
-model promises, and needs it once per distinct word.
+A token's bytes come from our own table (id -> bytes), and a word that its tokens do not restore, such as U+2581, which
+SentencePiece cannot tell from a space, is encoded as the tokens of its bytes. So losslessness rests on the comparison,
+not on what a model promises, and needs it once per distinct word.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from functools import partial
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sentencepiece
 
+from kernels.byte_spans import ByteSpans, Codes
 from kernels.codebook import Codebook
 from kernels.segmentation import ends_within
 from kernels.words import cut_words, joined_pairs
-from pipeline.compressors.codebook_cache import GrowingBook
+from pipeline.compressors.codebook_cache import CodebookCache
 from pipeline.compressors.tokenizer.piece_table import SPACE_MARK_BYTES, PieceTable, read_pieces
-from schemas.batches import Documents, Encoding
+from schemas.batches import Documents, Encoding, offsets_of
 from schemas.errors import ArtifactError, VerificationError
 
 FORMAT = b"tokenizer 2\n"
@@ -40,7 +41,7 @@ UINT16_ALPHABET = 1 << 16
 SENTENCEPIECE = "sentencepiece"
 """The stage that counts its work on words that are new."""
 _SPACE_MARK = np.frombuffer(SPACE_MARK_BYTES, np.uint8)
-"""A word of its own, so that no other is spelled by bytes for its sake."""
+"""A word of its own, so that no other word is encoded as bytes for its sake."""
 _LONGEST_UINT8_PIECE = 255
 _ERROR_LOG_LEVEL = 2
 
@@ -58,65 +59,53 @@ PROBES: tuple[bytes, ...] = tuple(
         *(f"a{chr(code)}b" for code in range(256)),
     )
 )
-"""What a tokenizer must restore before it is used at all; a sample of the corpus may be added at load."""
+"""What a tokenizer must restore before it is used at all."""
 
 
 class TokenizerCompressor:
     """SentencePiece tokens of any lossless `.model` file; see `pipeline.compressors.base.Compressor`."""
 
     name = "tokenizer"
+    has_windows = False
 
-    def __init__(self, model: bytes, *, label: str = "tokenizer", sample: Sequence[bytes] = ()) -> None:
-        """From the bytes of a `.model` file; ArtifactError if it is none, or does not restore a probe or the sample."""
+    def __init__(self, model: bytes, *, label: str = "tokenizer") -> None:
+        """From the bytes of a `.model` file, which errors call `label`; ArtifactError unless it restores all PROBES."""
         self._model, self._label = model, label
-        self._processor = _processor(model, label)
+        self._processor = open_processor(model, label)
         self.alphabet_size: int = self._processor.get_piece_size()
-        self.symbol_dtype = np.dtype(np.uint16 if self.alphabet_size <= UINT16_ALPHABET else np.uint32)
-        self.digest = hashlib.sha256(FORMAT + model).hexdigest()
+        self.symbol_dtype = np.dtype(symbol_dtype(self.alphabet_size))
+        self.digest = tokenizer_digest(model)
         pieces, self._byte_ids = read_pieces(self._processor)
         self.table = PieceTable.of(pieces)
-        self.joined = joined_pairs(self.table.pieces, self.table.starts, self.table.lengths)
+        self.joined = joined_pairs(ByteSpans.from_bytes(pieces))
         """bool [256, 256]: pairs of bytes that words are not cut between."""
         length_dtype = np.uint8 if self.table.lengths.max(initial=0) <= _LONGEST_UINT8_PIECE else np.uint32
-        self.words = GrowingBook(Codebook(self.symbol_dtype, length_dtype), self._code, stage=SENTENCEPIECE)
-        self._byte_spelled: list[int] = []
-        self._refuse_if_lossy(_without_marks([*PROBES, *sample]))
+        self.words = CodebookCache(Codebook(self.symbol_dtype, length_dtype), self._code, stage=SENTENCEPIECE)
+        probes = _without_marks(PROBES)
+        self._refuse_if_lossy(probes)
         # By the fixed probes alone: ids are a function of the model.
-        if not self._spells_words_alike(_without_marks(PROBES)):
+        if not self._encodes_words_alike(probes):
             self.joined[:] = True
 
     @classmethod
-    def load(cls, path: str | PathLike[str], *, sample: Sequence[bytes] = ()) -> TokenizerCompressor:
-        """The compressor of a `.model` file, checked on the probes and on `sample`; ArtifactError if it will not do."""
-        try:
-            model = Path(path).read_bytes()
-        except OSError as error:
-            reason = error.strerror or error
-            raise ArtifactError(
-                f"tokenizer {path} cannot be read ({reason}): give a `.model` file, or {_REMEDY}"
-            ) from error
-        return cls(model, label=str(path), sample=sample)
+    def load(cls, path: str | PathLike[str]) -> TokenizerCompressor:
+        """The compressor of a `.model` file; ArtifactError if it cannot be read or loses text."""
+        return cls(read_model(Path(path)), label=str(path))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(TokenizerCompressor, label=self._label), (self._model,)
 
-    @property
-    def byte_spelled_words(self) -> int:
-        """Words that SentencePiece would have lost and that bytes spell, counted each time they are new."""
-        return sum(self._byte_spelled)
-
     def compress(self, documents: Documents) -> Encoding:
-        """One symbol and one segment per token. Every distinct word was compared with what its tokens spell."""
-        origins = documents.offsets
-        ends, word_offsets = cut_words(documents.raw, origins, self.joined, _SPACE_MARK)
-        starts = np.concatenate((origins[:1], ends[:-1])) if ends.size else ends
-        book, entries = self.words.entries(documents.raw, starts, ends)
-        ids, token_ends, word_token_ends = book.spell(entries, starts)
+        """One symbol and one segment per token. Every distinct word was compared with the text of its tokens."""
+        ends, word_offsets = cut_words(documents.raw, documents.offsets, self.joined, _SPACE_MARK)
+        ids, token_ends, word_token_ends = self.words.join(
+            ByteSpans.from_ends(documents.raw, ends, start=int(documents.offsets[0]))
+        )
         offsets = np.concatenate((np.zeros(1, np.int64), word_token_ends))[word_offsets]
         return Encoding(
             symbols=ids,
             symbol_offsets=offsets,
-            raw_ends=ends_within(token_ends, offsets, origins),
+            raw_ends=ends_within(token_ends, offsets, documents.offsets),
             symbol_ends=_token_counts(offsets),
             segment_offsets=offsets,
         )
@@ -139,16 +128,7 @@ class TokenizerCompressor:
             raise VerificationError(f"symbol_ends do not count the tokens: {self._blame}")
         return Documents(raw=self.table.join(ids, ends), offsets=ends[offsets])
 
-    def settings(self) -> dict[str, Any]:
-        """What the manifest says about it."""
-        return {
-            "name": self.name,
-            "digest": self.digest,
-            "alphabet_size": self.alphabet_size,
-            "sentencepiece_version": sentencepiece.__version__,
-        }
-
-    def _spells_words_alike(self, texts: list[bytes]) -> bool:
+    def _encodes_words_alike(self, texts: list[bytes]) -> bool:
         """Whether the texts' words give the texts' tokens. A model that looks further gets its documents whole."""
         return np.array_equal(self.compress(Documents.from_bytes(texts)).symbols, self._encode(texts)[0])
 
@@ -167,26 +147,24 @@ class TokenizerCompressor:
         if len(missing):
             raise ArtifactError(f"tokenizer {self._label} has no piece for byte {missing[0]:#04x}: {_REMEDY}")
 
-    def _code(self, raw: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Tokens of distinct words: ids, token lengths, and where each word's tokens end."""
-        words = [raw[start:end].tobytes() for start, end in zip(starts, ends, strict=True)]
+    def _code(self, strings: ByteSpans) -> Codes:
+        """Tokens of distinct words."""
+        words = strings.to_bytes()
         ids, offsets = self._encode(words)
         lost = self._lost(words, ids, offsets)
         if lost:
-            self._byte_spelled.append(len(lost))
-            ids, offsets = self._spell_by_bytes(lost, words, ids, offsets)
-        return ids.astype(self.symbol_dtype), self.table.lengths[ids], offsets[1:]
+            ids, offsets = self._by_bytes(lost, words, ids, offsets)
+        return Codes(ids.astype(self.symbol_dtype), self.table.lengths[ids], offsets[1:])
 
     def _encode(self, texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """What SentencePiece makes of each text: int32 [n_tokens] ids and int64 [n + 1] offsets."""
         # One thread: the pipeline runs one worker per core, and the call lets go of the GIL.
         encoded: list[list[int]] = self._processor.encode(texts, num_threads=1)
-        offsets = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, encoded), np.int64, len(texts)), out=offsets[1:])
+        offsets = offsets_of(list(map(len, encoded)))
         return np.fromiter(chain.from_iterable(encoded), np.int32, int(offsets[-1])), offsets
 
     def _lost(self, texts: list[bytes], ids: np.ndarray, offsets: np.ndarray) -> list[int]:
-        """The texts whose tokens do not spell them."""
+        """The texts that their tokens do not restore, by number."""
         ends = self.table.ends(ids)
         whole = np.frombuffer(b"".join(texts), np.uint8)
         sizes = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -194,22 +172,21 @@ class TokenizerCompressor:
         sizes_fit = np.array_equal(np.diff(ends[offsets]), sizes)
         if all_have_text and sizes_fit and np.array_equal(self.table.join(ids, ends), whole):
             return []
-        return [i for i, text in enumerate(texts) if not self._spells(ids[offsets[i] : offsets[i + 1]], text)]
+        return [i for i, text in enumerate(texts) if not self._restores(ids[offsets[i] : offsets[i + 1]], text)]
 
-    def _spells(self, ids: np.ndarray, text: bytes) -> bool:
+    def _restores(self, ids: np.ndarray, text: bytes) -> bool:
+        """Whether tokens have the bytes of a text."""
         all_have_text = bool((self.table.lengths[ids] > 0).all())
         return all_have_text and self.table.join(ids, self.table.ends(ids)).tobytes() == text
 
-    def _spell_by_bytes(
+    def _by_bytes(
         self, lost: list[int], texts: list[bytes], ids: np.ndarray, offsets: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The ids and offsets with the lost texts as byte pieces."""
         runs = np.split(ids, offsets[1:-1])
         for i in lost:
             runs[i] = self._byte_ids[np.frombuffer(texts[i], np.uint8)]
-        new_offsets = np.zeros_like(offsets)
-        np.cumsum([len(run) for run in runs], out=new_offsets[1:])
-        return np.concatenate(runs), new_offsets
+        return np.concatenate(runs), offsets_of([len(run) for run in runs])
 
 
 def _without_marks(texts: Sequence[bytes]) -> list[bytes]:
@@ -217,7 +194,19 @@ def _without_marks(texts: Sequence[bytes]) -> list[bytes]:
     return [part for text in texts for part in text.split(SPACE_MARK_BYTES) if part]
 
 
-def _processor(model: bytes, label: str) -> sentencepiece.SentencePieceProcessor:
+def read_model(path: Path) -> bytes:
+    """The bytes of a `.model` file; ArtifactError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ArtifactError(
+            f"tokenizer {path} cannot be read ({reason}): give a `.model` file, or {_REMEDY}"
+        ) from error
+
+
+def open_processor(model: bytes, label: str) -> sentencepiece.SentencePieceProcessor:
+    """SentencePiece with a model; ArtifactError, which names `label`, where the bytes are not a whole model."""
     sentencepiece.set_min_log_level(_ERROR_LOG_LEVEL)
     processor = sentencepiece.SentencePieceProcessor()
     try:
@@ -227,6 +216,16 @@ def _processor(model: bytes, label: str) -> sentencepiece.SentencePieceProcessor
             f"tokenizer {label} is not a whole SentencePiece model: fetch it again, or {_REMEDY}"
         ) from error
     return processor
+
+
+def symbol_dtype(alphabet_size: int) -> Literal["uint16", "uint32"]:
+    """Name of the smallest dtype of symbols that holds all ids."""
+    return "uint16" if alphabet_size <= UINT16_ALPHABET else "uint32"
+
+
+def tokenizer_digest(model: bytes) -> str:
+    """The name, sha256, of all that ids depend on."""
+    return hashlib.sha256(FORMAT + model).hexdigest()
 
 
 def _token_counts(offsets: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernels.codebook import Codebook
+from kernels.boundary_score import DocumentEntropy
 from pipeline.analysis.frontier import CONTEXTS, QUANTILES, frontier_rows, neural_variants
 from pipeline.analysis.stability import distances, median_interval, stability_rows, symbols_of, symbols_of_texts
 from pipeline.analysis.texts import head
@@ -82,12 +82,15 @@ def test_the_interval_holds_the_median(n: int) -> None:
     assert median_interval(values, seed=0) == (low, high)
 
 
-@pytest.mark.parametrize(("cuts", "contexts"), [("none", CONTEXTS), ("1", CONTEXTS[1:])])
+PAIR_OPTIONS = ("--boundary-score", "pair_surprisal", "--score-context-bytes", "2")
+
+
+@pytest.mark.parametrize(("options", "contexts"), [(PAIR_OPTIONS, CONTEXTS), ((), CONTEXTS[1:])])
 def test_every_context_and_threshold_has_a_row(
-    cuts: str, contexts: tuple[str, ...], preprocess: Preprocess, corpus: Path, tmp_path: Path
+    options: tuple[str, ...], contexts: tuple[str, ...], preprocess: Preprocess, corpus: Path, tmp_path: Path
 ) -> None:
     """Byte pairs too, where the dataset's compressor has their table."""
-    assert preprocess(corpus, tmp_path / "data", "--compressors", "neural", "--entropy-context", cuts) == 0
+    assert preprocess(corpus, tmp_path / "data", "--compressors", "neural", *options) == 0
     dataset = str(tmp_path / "data")
     neural = dataset_compressors(dataset, read_manifest(dataset))["neural"]
     assert isinstance(neural, NeuralCompressor)
@@ -109,9 +112,8 @@ def test_a_variant_encodes_as_a_compressor_of_its_own(preprocess: Preprocess, co
     documents = Documents.from_bytes([text.encode() for _, text in TEXTS])
     for context in ("document", "document-codes"):
         for _, variant in neural_variants(neural, context, documents, documents.raw.size):
-            alone = NeuralCompressor(
-                model=neural.model, lm_digest="", settings=variant.config, memo=None, book=Codebook()
-            )
+            score = DocumentEntropy(neural.model)
+            alone = NeuralCompressor(neural.model, score, variant.settings, variant.theta_bits)
             assert symbols_of(variant, documents) == symbols_of(alone, documents)
 
 

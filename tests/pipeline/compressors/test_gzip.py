@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.compressors.gzip import GzipCompressor
+from pipeline.compressors.base import Loading
+from pipeline.compressors.gzip import GzipCompressor, GzipDescription
+from pipeline.compressors.registry import describe_compressors
 from schemas.batches import Documents, Encoding
-from schemas.errors import SettingsError, VerificationError
+from schemas.errors import VerificationError
 
 TEXTS = st.lists(
     st.one_of(st.text(min_size=1).map(str.encode), st.binary(min_size=1), st.just(b"ab " * 500)), max_size=5
@@ -28,10 +30,10 @@ def members(encoding: Encoding) -> list[bytes]:
     return [octets[offsets[i] : offsets[i + 1]] for i in range(len(encoding))]
 
 
-@given(TEXTS, st.sampled_from([1, 6, 9]))
+@given(TEXTS)
 @settings(deadline=None)
-def test_round_trip_and_gunzip_agree(texts: list[bytes], level: int) -> None:
-    compressor = GzipCompressor(level=level)
+def test_round_trip_and_gunzip_agree(texts: list[bytes]) -> None:
+    compressor = GzipCompressor()
     encoding = compressor.compress(Documents.from_bytes(texts))
     restored = compressor.decode(encoding)
     assert [restored.text(i) for i in range(len(restored))] == texts
@@ -62,27 +64,20 @@ def test_golden_member() -> None:
     assert bytes(encoding.symbols.tolist()) == HELLO
 
 
-@pytest.mark.parametrize(("level", "effort"), [(1, 4), (2, 0), (6, 0), (8, 0), (9, 2)])
-def test_header_is_fixed(level: int, effort: int) -> None:
-    encoding = GzipCompressor(level=level).compress(Documents.from_bytes([b"hello"]))
-    assert encoding.symbols[:10].tolist() == [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, effort, 255]
+def test_header_is_fixed() -> None:
+    encoding = GzipCompressor().compress(Documents.from_bytes([b"hello"]))
+    assert encoding.symbols[:10].tolist() == [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 2, 255]
 
 
 def test_identity_names_level_and_zlib() -> None:
-    described = GzipCompressor(level=6).settings()
-    assert described["zlib_version"] == zlib.ZLIB_RUNTIME_VERSION
-    assert described["level"] == 6
-    assert described["digest"] == GzipCompressor(level=6).digest != GzipCompressor(level=9).digest
+    (described,) = describe_compressors(["gzip"], Loading(directory="")).values()
+    assert isinstance(described, GzipDescription)
+    assert (described.level, described.zlib_version) == (9, zlib.ZLIB_RUNTIME_VERSION)
+    assert described.digest == GzipCompressor().digest
 
 
-@pytest.mark.parametrize("level", [-1, 0, 10])
-def test_levels_that_are_none(level: int) -> None:
-    with pytest.raises(SettingsError, match=f"gzip level {level} is outside 1 .* to 9"):
-        GzipCompressor(level=level)
-
-
-def spelled(*octets: bytes, raw_bytes: list[int]) -> Encoding:
-    """An encoding of given members."""
+def encoding_of(*octets: bytes, raw_bytes: list[int]) -> Encoding:
+    """An encoding of these members."""
     ends = np.cumsum([0, *map(len, octets)])
     return Encoding(
         symbols=np.frombuffer(b"".join(octets), np.uint8).astype(np.uint16),
@@ -99,13 +94,13 @@ def spelled(*octets: bytes, raw_bytes: list[int]) -> Encoding:
 )
 def test_damaged_members(member: bytes) -> None:
     with pytest.raises(VerificationError, match="document 1 of the batch is not"):
-        GzipCompressor().decode(spelled(HELLO, member, raw_bytes=[5, 5]))
+        GzipCompressor().decode(encoding_of(HELLO, member, raw_bytes=[5, 5]))
 
 
 @pytest.mark.parametrize("n_bytes", [0, 4, 6])
 def test_a_wrong_length_is_found_without_inflating_more(n_bytes: int) -> None:
     with pytest.raises(VerificationError, match=f"not one gzip member of {n_bytes} bytes"):
-        GzipCompressor().decode(spelled(HELLO, raw_bytes=[n_bytes]))
+        GzipCompressor().decode(encoding_of(HELLO, raw_bytes=[n_bytes]))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +115,7 @@ def test_a_wrong_length_is_found_without_inflating_more(n_bytes: int) -> None:
     ],
 )
 def test_damaged_shapes(field: str, value: list[int], message: str) -> None:
-    whole = spelled(HELLO, raw_bytes=[5])
+    whole = encoding_of(HELLO, raw_bytes=[5])
     damaged = dataclasses.replace(whole, **{field: np.array(value, getattr(whole, field).dtype)})
     with pytest.raises(VerificationError, match=message):
         GzipCompressor().decode(damaged)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.compressors.token_bytes import TokenBytesCompressor, gray
+from pipeline.compressors.token_bytes.compressor import TokenBytesCompressor, gray
+from pipeline.compressors.token_bytes.settings import TokenBytesSettings
 from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
 from pipeline.compressors.tokenizer.training import train_tokenizer
 from schemas.batches import Documents
@@ -29,6 +30,10 @@ TEXTS = st.lists(st.one_of(st.text(min_size=1), NASTY).map(str.encode), max_size
 VARIANTS = [(2, "plain"), (2, "gray"), (3, "plain"), (3, "gray")]
 
 
+def settings_of(width_bytes: int, code: str) -> TokenBytesSettings:
+    return TokenBytesSettings(width_bytes=width_bytes, code=code)  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="module")
 def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("token_bytes") / "small.model"
@@ -44,7 +49,7 @@ def tokenizer(model_path: Path) -> TokenizerCompressor:
 @pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: f"{variant[1]}{variant[0]}")
 def compressor(request: pytest.FixtureRequest, tokenizer: TokenizerCompressor) -> TokenBytesCompressor:
     width_bytes, code = request.param
-    return TokenBytesCompressor(tokenizer, width_bytes=width_bytes, code=code)
+    return TokenBytesCompressor(tokenizer, settings_of(width_bytes, code))
 
 
 @given(TEXTS)
@@ -62,7 +67,7 @@ def test_round_trip(compressor: TokenBytesCompressor, texts: list[bytes]) -> Non
 @settings(deadline=None)
 def test_segments_are_the_tokens(compressor: TokenBytesCompressor, texts: list[bytes]) -> None:
     documents, width = Documents.from_bytes(texts), compressor.width_bytes
-    tokens, encoding = compressor.tokenizer.compress(documents), compressor.compress(documents)
+    tokens, encoding = compressor.source.compress(documents), compressor.compress(documents)
     assert np.array_equal(encoding.raw_ends, tokens.raw_ends)
     assert np.array_equal(encoding.segment_offsets, tokens.segment_offsets)
     assert np.array_equal(encoding.symbol_ends, tokens.symbol_ends * width)
@@ -82,14 +87,14 @@ def test_plain_is_the_big_endian_id(tokenizer: TokenizerCompressor) -> None:
     documents = Documents.from_bytes([CODE, "é😀".encode()])
     ids = tokenizer.compress(documents).symbols.tolist()
     for width in (2, 3):
-        encoding = TokenBytesCompressor(tokenizer, width_bytes=width).compress(documents)
+        encoding = TokenBytesCompressor(tokenizer, TokenBytesSettings(width_bytes=width)).compress(documents)
         assert bytes(encoding.symbols.tolist()) == b"".join(i.to_bytes(width, "big") for i in ids)
 
 
 def test_golden_symbols(tokenizer: TokenizerCompressor) -> None:
     documents = Documents.from_bytes([b"  value:\n"])
     assert TokenBytesCompressor(tokenizer).compress(documents).symbols.tolist() == [1, 1, 1, 6, 1, 44, 1, 12]
-    assert TokenBytesCompressor(tokenizer, code="gray").compress(documents).symbols.tolist() == [
+    assert TokenBytesCompressor(tokenizer, TokenBytesSettings(code="gray")).compress(documents).symbols.tolist() == [
         0,
         50,
         0,
@@ -109,7 +114,7 @@ def test_neighbouring_ranks_differ_in_one_bit(rank: int) -> None:
 
 
 def test_gray_walks_the_sorted_vocabulary(tokenizer: TokenizerCompressor) -> None:
-    compressor = TokenBytesCompressor(tokenizer, code="gray")
+    compressor = TokenBytesCompressor(tokenizer, TokenBytesSettings(code="gray"))
     in_order = compressor._ids[gray(np.arange(tokenizer.alphabet_size, dtype=np.uint32))]
     assert sorted(in_order.tolist()) == list(range(tokenizer.alphabet_size))
     texts = [tokenizer.table.token(i) for i in in_order]
@@ -119,33 +124,32 @@ def test_gray_walks_the_sorted_vocabulary(tokenizer: TokenizerCompressor) -> Non
 
 class TestWidth:
     def test_small_vocabularies_take_two_bytes(self, model_path: Path) -> None:
-        assert TokenBytesCompressor.load(model_path).width_bytes == 2
+        assert TokenBytesCompressor(TokenizerCompressor.load(model_path)).width_bytes == 2
 
     def test_large_vocabularies_take_three(self, model_path: Path) -> None:
         # Protobuf messages are merged by concatenation: field 1 of the model is a piece, with its text 1 and score 2.
         pieces = [b"\x0a\x09" + f"\ue000{i:06}".encode() + struct.pack("<bf", 0x15, -1e6 - i) for i in range(66_000)]
         extra = b"".join(b"\x0a" + bytes([len(piece)]) + piece for piece in pieces)
         tokenizer = TokenizerCompressor(model_path.read_bytes() + extra)
-        compressor = TokenBytesCompressor(tokenizer, code="gray")
+        compressor = TokenBytesCompressor(tokenizer, TokenBytesSettings(code="gray"))
         assert compressor.width_bytes == 3
         assert compressor.decode(compressor.compress(Documents.from_bytes([CODE]))).text(0) == CODE
-        with pytest.raises(SettingsError, match="66320 tokens cannot be spelled in 2 bytes each: give 3 bytes"):
-            TokenBytesCompressor(tokenizer, width_bytes=2)
+        with pytest.raises(SettingsError, match="66320 tokens cannot be encoded in 2 bytes each: give 3 bytes"):
+            TokenBytesCompressor(tokenizer, TokenBytesSettings(width_bytes=2))
 
-    @pytest.mark.parametrize("width_bytes", [0, 1, 4])
-    def test_widths_that_are_none(self, tokenizer: TokenizerCompressor, width_bytes: int) -> None:
-        with pytest.raises(SettingsError, match=f"in {width_bytes} bytes each: give 2 or 3 bytes"):
-            TokenBytesCompressor(tokenizer, width_bytes=width_bytes)
+    @pytest.mark.parametrize("width_bytes", [-1, 1, 4])
+    def test_widths_that_are_none(self, width_bytes: int) -> None:
+        with pytest.raises(SettingsError, match=f"--token-width-bytes is {width_bytes}; give 2 or 3"):
+            TokenBytesSettings(width_bytes=width_bytes)
 
-    def test_an_unknown_code(self, tokenizer: TokenizerCompressor) -> None:
-        with pytest.raises(SettingsError, match="code 'grey' is unknown: give one of plain, gray"):
-            TokenBytesCompressor(tokenizer, code="grey")
+    def test_an_unknown_code(self) -> None:
+        with pytest.raises(SettingsError, match="--token-code is 'grey'; give one of plain, gray"):
+            TokenBytesSettings(code="grey")  # type: ignore[arg-type]
 
 
 def test_digest_names_tokenizer_width_and_code(tokenizer: TokenizerCompressor) -> None:
-    made = [TokenBytesCompressor(tokenizer, width_bytes=width, code=code) for width, code in VARIANTS]
+    made = [TokenBytesCompressor(tokenizer, settings_of(width, code)) for width, code in VARIANTS]
     assert len({compressor.digest for compressor in made}) == len(VARIANTS)
-    assert made[1].settings()["tokenizer"] == tokenizer.settings()
     assert made[0].digest == TokenBytesCompressor(tokenizer).digest
 
 

@@ -12,6 +12,7 @@ import pytest
 from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
+from pipeline.compressors.base import Loading
 from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job import graph, runners
@@ -70,9 +71,9 @@ def test_descriptors_and_commit_records_hold_no_text(tmp_path: Path) -> None:
 def test_models_are_loaded_once_in_a_process(workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
 
-    def spy(**loading: Any) -> Any:
-        loads.append(loading["directory"])
-        return load_compressors(**loading)
+    def spy(names: Any, loading: Loading) -> Any:
+        loads.append(loading.directory)
+        return load_compressors(names, loading)
 
     monkeypatch.setattr(graph, "load_compressors", spy)
     job, units = parts(tmp_path, shards=8)

@@ -140,8 +140,9 @@ def test_each_compressor_alone(name: str, tmp_path: Path, preprocess: Preprocess
 @pytest.mark.parametrize(
     "options",
     [
-        ("--entropy-context", "document"),
-        ("--entropy-context", "3"),
+        ("--boundary-score", "document_entropy", "--score-context-bytes", "2"),
+        ("--boundary-score", "pair_surprisal", "--score-context-bytes", "2"),
+        ("--score-context-bytes", "3"),
         ("--context", "document"),
         ("--max-segment-bytes", "1"),
         ("--theta", "0"),

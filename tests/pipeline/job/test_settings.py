@@ -8,25 +8,28 @@ from typing import Any
 
 import pytest
 
-from pipeline.compressors.neural.build import ThetaTarget
+from pipeline.compressors.neural.settings import NeuralSettings, ThetaTarget
 from pipeline.corpus.settings import CorpusSettings
 from pipeline.job.artifacts import artifacts_of
 from pipeline.job.job import NOT_CONTENT, identity
 from pipeline.job.settings import ModelSettings, PreprocessSettings
 
 ALL = PreprocessSettings(
-    corpus=CorpusSettings(), output="out", compressors=("neural", "tokenizer", "gzip", "token_bytes")
+    corpus=CorpusSettings(),
+    output="out",
+    compressors=("neural", "tokenizer", "gzip", "token_bytes"),
+    models=ModelSettings(neural=NeuralSettings(boundary_score="context_entropy")),
 )
 OTHER: dict[str, Any] = {
     "compressors": ("gzip", "neural"),
     "lm": "40m",
     "tokenizer": "some.model",
     "theta": ThetaTarget(kind="bits", value=3.0),
-    "entropy_context_bytes": 2,
+    "boundary_score": "document_entropy",
     "context": "document",
     "window_bits": 12,
-    "token_width_bytes": 3,
-    "token_code": "gray",
+    "width_bytes": 3,
+    "code": "gray",
     "text_fields": ("body",),
     "id_field": "id",
     "source_field": "path",
@@ -39,7 +42,7 @@ BY_THE_UNITS = {"inputs", "shards", "unit_bytes"}
 CANNOT_MATTER = {"output", "max_reject_fraction", "workers", "device", "runner", "beam_options"}
 """Settings that a dataset's bytes do not depend on. A codebook of another device is refused by its own probe."""
 NOT_OF_ARTIFACTS = {"compressors", "compression", "write_entropy", "allow_other_device"}
-NOT_OF_ARTIFACTS |= {"token_width_bytes", "token_code"}
+NOT_OF_ARTIFACTS |= {"width_bytes", "code"}
 """Settings that no model is made with."""
 
 
@@ -47,7 +50,7 @@ def changed(settings: Any) -> Iterator[tuple[str, Any]]:
     """(name of a field, settings that differ in it alone), of nested settings too."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if field.name in ("corpus", "models", "read"):
+        if field.name in ("corpus", "models", "read", "neural", "token_bytes"):
             for name, inner in changed(value):
                 yield name, dataclasses.replace(settings, **{field.name: inner})
         elif field.name not in BY_THE_UNITS | CANNOT_MATTER:
@@ -80,6 +83,7 @@ def test_every_field_is_accounted_for() -> None:
 
 def test_a_model_is_known_by_its_content_and_not_by_its_place() -> None:
     at_a, at_b = (
-        dataclasses.replace(ALL, models=ModelSettings(lm=f"{place}/lm", tokenizer=f"{place}/t.model")) for place in "ab"
+        dataclasses.replace(ALL, models=dataclasses.replace(ALL.models, lm=f"{place}/lm", tokenizer=f"{place}/t.model"))
+        for place in "ab"
     )
     assert identity(at_a, ()) == identity(at_b, ()) != identity(ALL, ())

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pipeline.__main__ import main
 from pipeline.cli.plan import add_plan_options, run_plan
 from pipeline.compressors.neural.compressor import NeuralCompressor
+from pipeline.compressors.neural.family import NeuralFamily
 from pipeline.compressors.tokenizer.training import train_tokenizer
 from pipeline.planning.growth import Growth, PowerLaw, measure_growth
 from pipeline.planning.plan import Plan, PlanSettings, make_plan
@@ -45,22 +46,23 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     directory = tmp_path_factory.mktemp("plan")
     train_tokenizer((text.encode() for _, text in zip(range(100), pieces(), strict=False)), 800, directory / "t.model")
     models = ["--lm", write_micro_lm(directory / "lm"), "--tokenizer", str(directory / "t.model")]
-    models += ["--entropy-context", "1", "--theta", "quantile=0.6", "--sample-bytes", str(SAMPLE_BYTES)]
+    models += ["--boundary-score", "context_entropy", "--score-context-bytes", "1"]
+    models += ["--theta", "quantile=0.6", "--sample-bytes", str(SAMPLE_BYTES)]
     finished = []
     for corpus in write_corpora(directory, SIZES_BYTES):
         output = directory / corpus.stem
         with pytest.MonkeyPatch.context() as patch:
             loaded: list[NeuralCompressor] = []
-            load = NeuralCompressor.load
+            load = NeuralFamily.load
 
             def spy(*args: object, _load: object = load, _loaded: list = loaded, **kwargs: object) -> NeuralCompressor:
                 _loaded.append(_load(*args, **kwargs))  # type: ignore[operator]
                 return _loaded[-1]
 
-            patch.setattr(NeuralCompressor, "load", spy)
+            patch.setattr(NeuralFamily, "load", spy)
             arguments = ["--input", str(corpus), "--output", str(output), "--workers", "1", "--unit-bytes", "500000"]
             assert main(["preprocess", *arguments, *models]) == 0
-        finished.append(Run(output=output, prefixes_read=sum(compressor.prefixes_read for compressor in loaded)))
+        finished.append(Run(output=output, prefixes_read=sum(compressor.coder.prefixes_read for compressor in loaded)))
     return finished
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.analysis.analyze import compressor_details
 from pipeline.analysis.findings import Findings, FrontierRow, StabilityRow
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.registry import dataset_compressors
@@ -47,7 +48,7 @@ def findings(dataset: Path, *, number: int = 8) -> Findings:
     manifest = read_manifest(dataset)
     neural = dataset_compressors(str(dataset), manifest)["neural"]
     assert isinstance(neural, NeuralCompressor)
-    scored = scored_by(neural.entropies)
+    scored = scored_by(neural.scores)
     return Findings(
         dataset=dataset.name,
         command=f"python -m pipeline analyze {dataset.name}",
@@ -55,6 +56,7 @@ def findings(dataset: Path, *, number: int = 8) -> Findings:
         manifest_digest=sha256_hex((dataset / "manifest.json").read_bytes()),
         score=scored.quantity,
         theta_bits=scored.theta_bits,
+        compressor_details=compressor_details(manifest, str(dataset)),
         statistics=statistics_of(dataset, scored),
         stability=stability_rows(),
         frontier=frontier_rows(),

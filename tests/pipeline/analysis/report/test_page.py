@@ -112,6 +112,7 @@ def test_without_neural(tmp_path: Path, dataset: Path, preprocess: Preprocess, f
             found,
             manifest=read_manifest(other),
             theta_bits=None,
+            compressor_details={},
             statistics=statistics_of(other),
             frontier=(),
             excerpts=excerpts_of(other, None, number=3),

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.codebook import Codebook
-from kernels.entropy_memo import EntropyMemo, context_entropies
-from kernels.prefix_coding import PrefixCoder
-from kernels.segmentation import dense_contexts
-from pipeline.compressors.neural.artifact import NeuralSettings
+from kernels.boundary_score import BoundaryScore
 from pipeline.compressors.neural.compressor import NeuralCompressor
+from pipeline.compressors.neural.score import score_of_sample
 from schemas.batches import Documents, Encoding
 from schemas.errors import VerificationError
 from tests.kernels.micro_lm import micro_lm
+from tests.pipeline.compressors.neural.making import DOCUMENT, neural_settings
 
 MODEL = micro_lm()
-TABLES = {
-    size: EntropyMemo(size, dense_contexts(size), context_entropies(dense_contexts(size), PrefixCoder(MODEL)))
-    for size in (1,)
-} | {4: EntropyMemo(4, [], np.empty(0, np.float32)), 0: None}
+SAMPLE = Documents.from_bytes([b"a"])
 TEXTS = [
     b"def f(x):\n    return x\n" * 4,
     b"a",
@@ -34,18 +29,19 @@ TEXTS = [
     b"x" * 5000,
     b"    \t\n" * 30,
 ]
-MODES = [(1, "segment"), (4, "segment"), (0, "segment"), (1, "document"), (0, "document")]
+MODES = [(1, "segment"), (4, "segment"), (DOCUMENT, "segment"), (1, "document"), (DOCUMENT, "document")]
 
 
-def compressor(entropy_context_bytes: int = 1, context: str = "segment", **options: object) -> NeuralCompressor:
+@functools.cache
+def score(kind: int | str) -> BoundaryScore:
+    """A score with a table of all short contexts, or of next to none."""
+    return score_of_sample(neural_settings(kind), MODEL, SAMPLE)
+
+
+def compressor(kind: int | str = 1, context: str = "segment", **options: object) -> NeuralCompressor:
     """A compressor with an empty codebook, unless one is given."""
-    config = NeuralSettings(
-        theta_bits=4.0, entropy_context_bytes=entropy_context_bytes, context=context, max_segment_bytes=12
-    )
-    given_book = options.pop("book", None) or Codebook()
-    return NeuralCompressor(
-        model=MODEL, lm_digest="", settings=config, memo=TABLES[entropy_context_bytes], book=given_book, **options
-    )
+    settings = neural_settings(kind, context=context, max_segment_bytes=12)
+    return NeuralCompressor(MODEL, score(kind), settings, 4.0, **options)  # type: ignore[arg-type]
 
 
 def columns(encoding: Encoding) -> list[list[int]]:
@@ -68,14 +64,14 @@ def check_laws(documents: Documents, encoding: Encoding) -> None:
         assert set(raw_ends) <= set(window_ends)
 
 
-@pytest.mark.parametrize(("entropy_context_bytes", "context"), MODES)
+@pytest.mark.parametrize(("kind", "context"), MODES)
 @pytest.mark.parametrize("by_model", [False, True])
-def test_documents_come_back(entropy_context_bytes: int, context: str, by_model: bool) -> None:
-    made = compressor(entropy_context_bytes, context)
+def test_documents_come_back(kind: int | str, context: str, by_model: bool) -> None:
+    made = compressor(kind, context)
     documents = Documents.from_bytes(TEXTS)
     encoding = made.compress(documents)
     check_laws(documents, encoding)
-    back = made.decode(encoding, by_model=by_model)
+    back = made.decode_by_model(encoding) if by_model else made.decode(encoding)
     assert [back.text(i) for i in range(len(back))] == TEXTS
 
 
@@ -87,12 +83,12 @@ def test_any_texts_come_back(texts: list[str]) -> None:
     assert [back.text(i) for i in range(len(back))] == raw
 
 
-@pytest.mark.parametrize(("entropy_context_bytes", "context"), MODES)
-def test_a_document_is_spelled_alike_alone_and_in_company(entropy_context_bytes: int, context: str) -> None:
-    made = compressor(entropy_context_bytes, context)
+@pytest.mark.parametrize(("kind", "context"), MODES)
+def test_a_document_is_encoded_alike_alone_and_in_company(kind: int | str, context: str) -> None:
+    made = compressor(kind, context)
     together = made.compress(Documents.from_bytes(TEXTS))
     for i, text in enumerate(TEXTS):
-        alone = compressor(entropy_context_bytes, context).compress(Documents.from_bytes([text]))
+        alone = compressor(kind, context).compress(Documents.from_bytes([text]))
         symbols = slice(together.symbol_offsets[i], together.symbol_offsets[i + 1])
         segments = slice(together.segment_offsets[i], together.segment_offsets[i + 1])
         assert alone.symbols.tolist() == together.symbols[symbols].tolist()
@@ -100,23 +96,23 @@ def test_a_document_is_spelled_alike_alone_and_in_company(entropy_context_bytes:
         assert alone.symbol_ends.tolist() == together.symbol_ends[segments].tolist()
 
 
-def test_warm_and_cold_books_and_a_cache_that_always_overflows_spell_alike() -> None:
+def test_warm_and_cold_books_and_a_cache_that_always_overflows_encode_alike() -> None:
     documents = Documents.from_bytes(TEXTS)
     first = compressor()
     expected = columns(first.compress(documents))
-    read = first.prefixes_read
+    read = first.coder.prefixes_read
     assert read > 0
     assert columns(first.compress(documents)) == expected
-    assert first.prefixes_read == read
-    warm = compressor(book=first.book.current)
+    assert first.coder.prefixes_read == read
+    warm = compressor(book=first.codes.current)
     assert columns(warm.compress(documents)) == expected
-    assert warm.prefixes_read == 0
+    assert warm.coder.prefixes_read == 0
     small = compressor(cache_bytes=1)
     for _ in range(3):
         assert columns(small.compress(documents)) == expected
 
 
-def test_two_threads_with_one_small_cache_spell_alike() -> None:
+def test_two_threads_with_one_small_cache_encode_alike() -> None:
     batches = [Documents.from_bytes([text]) for text in TEXTS] * 3
     expected = [columns(compressor().compress(batch)) for batch in batches]
     shared = compressor(cache_bytes=30_000)

@@ -12,19 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import entropy_memo, trie_evaluator
+from kernels import context_entropy, trie_evaluator
+from kernels.boundary_score import BoundaryScore
+from kernels.byte_spans import ByteSpans
 from kernels.codebook import Codebook
-from kernels.entropy_memo import EntropyMemo, context_entropies
-from kernels.pair_surprisal import PairSurprisals, pair_surprisals
+from kernels.context_entropy import ContextEntropy, dense_contexts
 from kernels.prefix_coding import PrefixCoder
-from kernels.segmentation import dense_contexts
-from pipeline.compressors.neural.artifact import NeuralSettings
 from pipeline.compressors.neural.compressor import NeuralCompressor
+from pipeline.compressors.neural.score import score_of_sample
+from pipeline.compressors.neural.settings import NeuralSettings
 from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError, VerificationError
 from tests.kernels.micro_lm import micro_lm
+from tests.pipeline.compressors.neural.making import DOCUMENT, PAIRS, neural_settings
 
-MODES = [(size, context) for size in (None, 1, 2, 4, 0) for context in ("segment", "document")]
+MODES = [(size, context) for size in (PAIRS, 1, 2, 4, DOCUMENT) for context in ("segment", "document")]
 NAMES = ("symbols", "raw_ends", "symbol_ends", "window_ends")
 TEXTS = [
     b"",
@@ -41,31 +43,24 @@ TEXTS = [
 
 @functools.cache
 def table(size: int) -> tuple[list[bytes], np.ndarray]:
-    """Contexts and entropies that a memo starts with."""
+    """Contexts and entropies that a score starts with."""
     contexts = dense_contexts(size) if size <= 2 else [b"", b"a", b"aaaa"]
-    return contexts, context_entropies(contexts, PrefixCoder(micro_lm()))
+    return contexts, PrefixCoder(micro_lm()).entropies(ByteSpans.from_bytes(contexts))
 
 
-def memo(size: int | None) -> EntropyMemo | PairSurprisals | None:
-    """What decides boundaries: the texts' own pairs, a table or memo of entropies, or whole documents."""
-    if size is None:
-        documents = Documents.from_bytes(TEXTS)
-        return PairSurprisals(pair_surprisals(documents.raw, documents.offsets))
-    return EntropyMemo(size, *table(size)) if size else None
+def score(kind: int | str) -> BoundaryScore:
+    """By the texts' own pairs, a table or cache of entropies, or whole documents."""
+    if isinstance(kind, int):
+        return ContextEntropy(kind, *table(kind), PrefixCoder(micro_lm()))
+    return score_of_sample(neural_settings(kind), micro_lm(), Documents.from_bytes(TEXTS))
 
 
 def compressor(
-    size: int | None = 1, context: str = "segment", *, book: Codebook | None = None, **options
+    kind: int | str = 1, context: str = "segment", *, book: Codebook | None = None, **options
 ) -> NeuralCompressor:
     """A compressor with segments of up to 40 bytes, on a book of its own unless one is given."""
-    return NeuralCompressor(
-        model=micro_lm(),
-        lm_digest="",
-        settings=NeuralSettings(theta_bits=4.2, entropy_context_bytes=size, context=context, max_segment_bytes=40),
-        memo=memo(size),
-        book=book or Codebook(),
-        **options,
-    )
+    settings = neural_settings(kind, context=context, max_segment_bytes=40)
+    return NeuralCompressor(micro_lm(), score(kind), settings, 4.2, book=book, **options)
 
 
 def by_document(encoding: Encoding) -> list[tuple[list[int], ...]]:
@@ -96,19 +91,19 @@ def test_the_texts_try_what_they_should() -> None:
     assert max(lengths) == 40
 
 
-@pytest.mark.parametrize(("size", "context"), MODES)
-def test_order_and_splits_change_nothing(size: int | None, context: str) -> None:
-    whole = by_document(compressor(size, context).compress(Documents.from_bytes(TEXTS)))
-    rng = np.random.default_rng(size or 0)
+@pytest.mark.parametrize(("kind", "context"), MODES)
+def test_order_and_splits_change_nothing(kind: int | str, context: str) -> None:
+    whole = by_document(compressor(kind, context).compress(Documents.from_bytes(TEXTS)))
+    rng = np.random.default_rng(7)
     for _ in range(2):
         order = rng.permutation(len(TEXTS)).tolist()
         cut = int(rng.integers(0, len(TEXTS)))
-        made = compressor(size, context)
+        made = compressor(kind, context)
         for part in (order[:cut], order[cut:]):
             encoding = made.compress(Documents.from_bytes([TEXTS[i] for i in part]))
             assert by_document(encoding) == [whole[i] for i in part]
             assert texts_of(made.decode(encoding)) == [TEXTS[i] for i in part]
-            assert texts_of(made.decode(encoding, by_model=True)) == [TEXTS[i] for i in part]
+            assert texts_of(made.decode_by_model(encoding)) == [TEXTS[i] for i in part]
 
 
 @settings(max_examples=15)
@@ -118,9 +113,9 @@ def test_order_and_splits_change_nothing(size: int | None, context: str) -> None
         | st.tuples(st.integers(0, 255), st.integers(1, 120)).map(lambda d: bytes([d[0]]) * d[1]),
         max_size=6,
     ),
-    st.sampled_from([(1, "segment"), (4, "segment"), (1, "document"), (0, "document")]),
+    st.sampled_from([(1, "segment"), (4, "segment"), (1, "document"), (DOCUMENT, "document")]),
 )
-def test_any_bytes_come_back(texts: list[bytes], mode: tuple[int, str]) -> None:
+def test_any_bytes_come_back(texts: list[bytes], mode: tuple[int | str, str]) -> None:
     made = compressor(*mode)
     assert texts_of(made.decode(made.compress(Documents.from_bytes(texts)))) == texts
 
@@ -141,25 +136,25 @@ def test_a_tiny_kv_cache_and_more_threads_change_nothing(context: str, monkeypat
     made = compressor(4, context, threads=2)
     encoding = made.compress(documents)
     assert by_document(encoding) == expected
-    assert texts_of(made.decode(encoding, by_model=True)) == TEXTS
+    assert texts_of(made.decode_by_model(encoding)) == TEXTS
 
 
 def test_codes_are_found_in_the_book_or_computed_alike() -> None:
     half, documents = compressor(), Documents.from_bytes(TEXTS)
     half.compress(Documents.from_bytes(TEXTS[:4]))
-    warm = compressor(book=half.book.current)
-    assert len(half.book.current) > 0
+    warm = compressor(book=half.codes.current)
+    assert len(half.codes.current) > 0
     encoding = warm.compress(documents)
     assert by_document(encoding) == by_document(compressor().compress(documents))
-    assert 0 < warm.segment_bytes_read < documents.raw.size
-    assert len(half.book.current) < len(warm.book.current)
+    assert 0 < warm.coder.prefixes_read < documents.raw.size
+    assert len(half.codes.current) < len(warm.codes.current)
     assert texts_of(warm.decode(encoding)) == TEXTS
 
 
-def test_threads_share_one_compressor_whose_cache_and_memo_restart_all_the_time(
+def test_threads_share_one_compressor_whose_caches_restart_all_the_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(entropy_memo, "MAX_ENTRIES", 5)
+    monkeypatch.setattr(context_entropy, "MAX_ENTRIES", 5)
     rng = np.random.default_rng(3)
     batches = [Documents.from_bytes([TEXTS[i] for i in rng.integers(0, len(TEXTS), 3)]) for _ in range(8)]
     expected = [by_document(compressor(4).compress(batch)) for batch in batches]
@@ -244,7 +239,8 @@ def test_another_name_of_the_same_window_is_no_encoding(by_model: bool) -> None:
         symbols = encoding.symbols.copy()
         symbols[place] += 1
         try:
-            assert texts_of(made.decode(replace(encoding, symbols=symbols), by_model=by_model)) != texts
+            decode = made.decode_by_model if by_model else made.decode
+            assert texts_of(decode(replace(encoding, symbols=symbols))) != texts
         except VerificationError:
             refused += 1
     assert refused > encoding.symbols.size / 2
@@ -254,13 +250,14 @@ def test_another_name_of_the_same_window_is_no_encoding(by_model: bool) -> None:
     ("wrong", "message"),
     [
         ({"context": "page"}, "context is 'page'; it is `segment` or `document`"),
-        ({"entropy_context_bytes": 9}, "entropy context is 9 bytes; give 1 to 8, `document`, or `none`"),
+        ({"boundary_score": "gzip"}, "boundary score is 'gzip'; give one of pair_surprisal, "),
+        ({"boundary_score": "context_entropy", "score_context_bytes": 9}, "score context is 9 bytes; give 1 to 8"),
+        ({"boundary_score": "context_entropy", "score_context_bytes": 0}, "or --boundary-score document_entropy"),
+        ({"score_context_bytes": 4}, "4 bytes, but pair_surprisal has none; add --boundary-score context_entropy"),
         ({"max_segment_bytes": 256}, "max segment is 256 bytes; give 1 to 255"),
         ({"max_segment_bytes": 0}, "max segment is 0 bytes"),
-        ({"theta_bits": -0.5}, "theta is -0.5 bits; give 0 or more"),
-        ({"theta_bits": float("nan")}, "theta is nan bits"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        NeuralSettings(**{"theta_bits": 1.0, **wrong})  # type: ignore[arg-type]
+        NeuralSettings(**wrong)  # type: ignore[arg-type]

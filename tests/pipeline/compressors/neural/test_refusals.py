@@ -12,44 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.segmentation import segment
-from pipeline.compressors.neural.artifact import (
-    CODEBOOK_NAME,
-    COMPRESSOR_NAME,
-    ENTROPY_NAME,
-    NeuralSettings,
-    read_described,
-)
-from pipeline.compressors.neural.build import BISECTIONS, ThetaTarget, _head, build_neural
-from pipeline.compressors.neural.compressor import NeuralCompressor, device_probe
+from pipeline.compressors.neural.artifact import CODEBOOK_NAME, COMPRESSOR_NAME, SCORE_TABLE_NAME, read_described
+from pipeline.compressors.neural.build import BISECTIONS, _head
+from pipeline.compressors.neural.family import load_neural
+from pipeline.compressors.neural.model import device_probe
+from pipeline.compressors.neural.settings import ThetaTarget
 from schemas.batches import Documents
-from schemas.byte_lm_files import CONFIG_NAME, WEIGHTS_NAME, read_byte_lm, write_byte_lm
+from schemas.byte_lm_files import CONFIG_NAME, WEIGHTS_NAME, read_byte_lm
 from schemas.errors import ArtifactError, SettingsError
 from schemas.files import file_sha256
 from tests.kernels.micro_lm import CONFIG, micro_lm
+from tests.pipeline.compressors.neural.making import DOCUMENT, build, save_lm
 
 DOCUMENTS = Documents.from_bytes([b"aaaaaaaaabcdefghijk\n" * 4, b"for x in range(10):\n    y[x] = x\n" * 5, b"z"])
-
-
-def save_lm(directory: Path, **config: object) -> str:
-    """A micro LM on disk, its config changed."""
-    weights = {name: weight.numpy() for name, weight in micro_lm().state_dict().items()}
-    write_byte_lm(str(directory), config={**CONFIG.to_dict(), **config}, training={}, weights=weights)
-    return str(directory)
-
-
-def build(directory: Path, lm: str, theta: str = "quantile=0.7", documents: Documents = DOCUMENTS, **changes) -> str:
-    """An artifact."""
-    build_neural(
-        str(directory),
-        lm_directory=lm,
-        documents=documents,
-        target=ThetaTarget.parse(theta),
-        settings=NeuralSettings(**{"theta_bits": 0.0, "entropy_context_bytes": 1, **changes}),
-        device="cpu",
-        threads=1,
-        request={},
-    )
-    return str(directory)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +34,7 @@ def lm(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def artifact(lm: str, tmp_path: Path) -> Path:
-    return Path(build(tmp_path / "neural", lm))
+    return Path(build(tmp_path / "neural", lm, DOCUMENTS, 1))
 
 
 def describe(artifact: Path, **changes: object) -> None:
@@ -68,52 +43,60 @@ def describe(artifact: Path, **changes: object) -> None:
     (artifact / COMPRESSOR_NAME).write_text(json.dumps({k: v for k, v in described.items() if v is not None}))
 
 
-@pytest.mark.parametrize("name", [COMPRESSOR_NAME, ENTROPY_NAME, CODEBOOK_NAME, CONFIG_NAME, WEIGHTS_NAME])
+@pytest.mark.parametrize("name", [COMPRESSOR_NAME, SCORE_TABLE_NAME, CODEBOOK_NAME, CONFIG_NAME, WEIGHTS_NAME])
 def test_every_missing_file_is_named(artifact: Path, name: str) -> None:
     (artifact / name).unlink()
     with pytest.raises(ArtifactError, match=f"{name} is missing"):
-        NeuralCompressor.load(str(artifact))
+        load_neural(str(artifact))
 
 
-@pytest.mark.parametrize("name", [COMPRESSOR_NAME, ENTROPY_NAME, CODEBOOK_NAME, CONFIG_NAME, WEIGHTS_NAME])
+@pytest.mark.parametrize("name", [COMPRESSOR_NAME, SCORE_TABLE_NAME, CODEBOOK_NAME, CONFIG_NAME, WEIGHTS_NAME])
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff\x00 no such thing"])
 def test_every_overwritten_file_is_refused_in_one_line(artifact: Path, name: str, content: bytes) -> None:
     (artifact / name).write_bytes(content)
     with pytest.raises(ArtifactError) as caught:
-        NeuralCompressor.load(str(artifact))
+        load_neural(str(artifact))
     assert "\n" not in str(caught.value)
     assert str(artifact) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [ENTROPY_NAME, CODEBOOK_NAME])
+@pytest.mark.parametrize("name", [SCORE_TABLE_NAME, CODEBOOK_NAME])
 @pytest.mark.parametrize("content", [b"", b"no Arrow at all"])
 def test_a_table_that_is_none_is_refused_though_its_digest_fits(artifact: Path, name: str, content: bytes) -> None:
     (artifact / name).write_bytes(content)
-    files = {file: file_sha256(str(artifact / file)) for file in (ENTROPY_NAME, CODEBOOK_NAME)}
+    files = {file: file_sha256(str(artifact / file)) for file in (SCORE_TABLE_NAME, CODEBOOK_NAME)}
     describe(artifact, files=files)
     with pytest.raises(ArtifactError, match=f"{name} cannot be read"):
-        NeuralCompressor.load(str(artifact))
+        load_neural(str(artifact))
 
 
 def test_swapped_tables_are_refused_by_their_columns(artifact: Path) -> None:
-    shutil.copy(artifact / ENTROPY_NAME, artifact / CODEBOOK_NAME)
-    files = {file: file_sha256(str(artifact / file)) for file in (ENTROPY_NAME, CODEBOOK_NAME)}
+    shutil.copy(artifact / SCORE_TABLE_NAME, artifact / CODEBOOK_NAME)
+    files = {file: file_sha256(str(artifact / file)) for file in (SCORE_TABLE_NAME, CODEBOOK_NAME)}
     describe(artifact, files=files)
     with pytest.raises(ArtifactError, match=r"codebook\.arrow has columns \['context', 'bits'\], not"):
-        NeuralCompressor.load(str(artifact))
+        load_neural(str(artifact))
 
 
-@pytest.mark.parametrize("key", ["lm_digest", "device", "device_probe", "settings", "files", "code_format"])
+@pytest.mark.parametrize("key", ["lm_digest", "device", "device_probe", "settings", "files", "theta_bits", "codebook"])
 def test_a_description_without_what_loading_needs_is_damaged(artifact: Path, key: str) -> None:
     describe(artifact, **{key: None})
     with pytest.raises(ArtifactError, match=f"is damaged .*{key}"):
-        NeuralCompressor.load(str(artifact))
+        load_neural(str(artifact))
 
 
-def test_another_code_format_is_refused(artifact: Path) -> None:
-    describe(artifact, code_format="neural-9")
-    with pytest.raises(ArtifactError, match="has codes of format neural-9, this is neural-1; make it anew"):
-        NeuralCompressor.load(str(artifact))
+@pytest.mark.parametrize("changes", [{"code_format": "neural-9"}, {"artifact_format": 1}, {"artifact_format": None}])
+def test_another_format_is_refused(artifact: Path, changes: dict[str, object]) -> None:
+    describe(artifact, **changes)
+    with pytest.raises(ArtifactError, match=f"was made by another release .its {next(iter(changes))} is not .*release"):
+        load_neural(str(artifact))
+
+
+@pytest.mark.parametrize("theta_bits", [-0.5, float("nan"), float("inf"), "four"])
+def test_a_theta_that_is_none_is_damage(artifact: Path, theta_bits: object) -> None:
+    describe(artifact, theta_bits=theta_bits)
+    with pytest.raises(ArtifactError, match="is damaged"):
+        load_neural(str(artifact))
 
 
 def test_a_file_is_no_compressor(tmp_path: Path) -> None:
@@ -125,7 +108,7 @@ def test_a_file_is_no_compressor(tmp_path: Path) -> None:
 @pytest.mark.parametrize("config", [{"layers": 3}, {"dim": 64}, {"heads": 3}, {"window": 8}, {"layers": "two"}])
 def test_an_lm_of_another_shape_is_refused(config: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="byte LM .* is not one of ours") as caught:
-        build(tmp_path / "neural", save_lm(tmp_path / "lm", **config))
+        build(tmp_path / "neural", save_lm(tmp_path / "lm", **config), DOCUMENTS, 1)
     assert "\n" not in str(caught.value)
 
 
@@ -137,16 +120,16 @@ def test_the_probe_tells_other_weights_apart(lm: str) -> None:
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.75, 1])
 def test_a_quantile_of_the_bytes_is_at_or_below_theta(share: float, lm: str, tmp_path: Path) -> None:
-    compressor = NeuralCompressor.load(build(tmp_path, lm, f"quantile={share}", entropy_context_bytes=4))
-    bits, n = compressor.entropies(DOCUMENTS), DOCUMENTS.raw.size
-    assert (bits <= compressor.config.theta_bits).mean() >= share - 1 / n
-    assert (bits < compressor.config.theta_bits).mean() <= share
+    compressor = load_neural(build(tmp_path, lm, DOCUMENTS, 4, theta=f"quantile={share}"))
+    bits, n = compressor.scores(DOCUMENTS), DOCUMENTS.raw.size
+    assert (bits <= compressor.theta_bits).mean() >= share - 1 / n
+    assert (bits < compressor.theta_bits).mean() <= share
 
 
 @pytest.mark.parametrize("goal", [1, 2, 3.3, 6])
 def test_theta_is_the_smallest_that_reaches_a_mean_length(goal: float, lm: str, tmp_path: Path) -> None:
-    compressor = NeuralCompressor.load(build(tmp_path, lm, f"mean_bytes={goal}", entropy_context_bytes=4))
-    bits, theta, step = compressor.entropies(DOCUMENTS), compressor.config.theta_bits, 8 / 2**BISECTIONS
+    compressor = load_neural(build(tmp_path, lm, DOCUMENTS, 4, theta=f"mean_bytes={goal}"))
+    bits, theta, step = compressor.scores(DOCUMENTS), compressor.theta_bits, 8 / 2**BISECTIONS
 
     def mean_bytes(theta_bits: float) -> float:
         return bits.size / segment(bits, DOCUMENTS.offsets, theta_bits=theta_bits, max_segment_bytes=32)[0].size
@@ -165,7 +148,9 @@ def test_targets_are_what_they_say(kind: str, value: int) -> None:
             ThetaTarget.parse(text)
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "quantile=nan", "bits=8.1", "quantile==1", "quantile=1=1", "0x4"])
+@pytest.mark.parametrize(
+    "text", ["nan", "inf", "quantile=nan", "bits=8.1", "bits=-1", "quantile==1", "quantile=1=1", "0x4"]
+)
 def test_numbers_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="theta is"):
         ThetaTarget.parse(text)
@@ -180,14 +165,16 @@ def test_the_head_of_a_sample_is_its_first_bytes(texts: list[bytes], limit: int)
 
 
 @pytest.mark.parametrize("context", ["segment", "document"])
-@pytest.mark.parametrize("size", [0, 1, 3])
-def test_what_is_loaded_is_what_was_built(context: str, size: int, lm: str, tmp_path: Path) -> None:
-    directory = build(tmp_path, lm, context=context, entropy_context_bytes=size, max_segment_bytes=20)
-    compressor, other = NeuralCompressor.load(directory), NeuralCompressor.load(directory)
+@pytest.mark.parametrize("score", [DOCUMENT, 1, 3])
+def test_what_is_loaded_is_what_was_built(context: str, score: int | str, lm: str, tmp_path: Path) -> None:
+    directory = build(tmp_path, lm, DOCUMENTS, score, context=context, max_segment_bytes=20)
+    compressor, other = load_neural(directory), load_neural(directory)
     assert compressor.digest == other.digest
-    assert compressor.settings()["settings"]["theta_bits"] == compressor.config.theta_bits
+    described = read_described(directory)
+    assert (described.digest, described.theta_bits) == (compressor.digest, compressor.theta_bits)
+    assert described.settings == compressor.settings
     unseen = Documents.from_bytes([b"while unseen:\n    aaaaabcd()\n", DOCUMENTS.text(0)])
     encoding = compressor.compress(unseen)
     assert np.array_equal(encoding.symbols, other.compress(unseen).symbols)
-    for by_model in (False, True):
-        assert other.decode(encoding, by_model=by_model).raw.tobytes() == unseen.raw.tobytes()
+    for decode in (other.decode, other.decode_by_model):
+        assert decode(encoding).raw.tobytes() == unseen.raw.tobytes()

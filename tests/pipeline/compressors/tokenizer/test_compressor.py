@@ -177,7 +177,7 @@ class TestAgainstSentencePiece:
         assert whole.joined.all()
         oracle = sentencepiece.SentencePieceProcessor(model_proto=model_path.read_bytes())
         assert whole.compress(Documents.from_bytes([CODE])).symbols.tolist() == oracle.encode(CODE)
-        assert CODE in whole.words.current.segments.strings()[0].tobytes()
+        assert CODE in whole.words.current.segments.strings().data.tobytes()
 
     def test_a_full_codebook_starts_again_and_changes_nothing(self, compressor: TokenizerCompressor) -> None:
         small = pickle.loads(pickle.dumps(compressor))
@@ -217,22 +217,14 @@ class TestAgainstSentencePiece:
 
 
 class TestByteFallback:
-    def test_what_the_model_would_change_is_spelled_by_bytes_and_counted(self, tmp_path: Path) -> None:
+    def test_what_the_model_would_change_becomes_the_tokens_of_its_bytes(self, tmp_path: Path) -> None:
         compressor = TokenizerCompressor(self.ohm_model(tmp_path))
         ohm = "5 \u2126 resistor".encode()
         encoding = assert_round_trip(compressor, [b"plain text", ohm, b"more text"])
-        assert compressor.byte_spelled_words == 1
         tokens = [compressor.table.token(i) for i in encoding.symbols[slice(*encoding.symbol_offsets[1:3])]]
         assert b"\xe2\x84\xa6" not in tokens
         assert {b"\xe2", b"\x84", b"\xa6"} <= set(tokens)
         assert_round_trip(compressor, [b"plain text"])
-        assert compressor.byte_spelled_words == 1
-
-    def test_a_sample_it_loses_refuses_the_model(self, tmp_path: Path) -> None:
-        path = tmp_path / "ohm.model"
-        path.write_bytes(self.ohm_model(tmp_path))
-        with pytest.raises(ArtifactError, match=r"ohm\.model turns '1 \u2126' into '1 \u03a9'.*make tokenizer"):
-            TokenizerCompressor.load(path, sample=[b"fine", "1 \u2126".encode()])
 
     @staticmethod
     def ohm_model(directory: Path) -> bytes:
@@ -299,7 +291,6 @@ class TestRefusals:
 class TestIdentity:
     def test_digest_is_of_the_model_and_the_format(self, model_path: Path, compressor: TokenizerCompressor) -> None:
         assert compressor.digest == hashlib.sha256(b"tokenizer 2\n" + model_path.read_bytes()).hexdigest()
-        assert compressor.settings()["digest"] == compressor.digest
 
     def test_large_vocabularies_have_uint32_symbols(self, model_path: Path) -> None:
         # Protobuf messages are merged by concatenation: field 1 of the model is a piece, with its text 1 and score 2.

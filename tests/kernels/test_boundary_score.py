@@ -1,4 +1,4 @@
-"""Surprisals of pairs against the definition in plain Python, and how far an edit reaches."""
+"""Boundary scores: pairs against the definition in plain Python, how far an edit reaches, and the three as one type."""
 
 from __future__ import annotations
 
@@ -11,19 +11,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.pair_surprisal import TABLE_SIZE, PairSurprisals, pair_names, pair_surprisals
+from kernels.boundary_score import PAIR_TABLE_SIZE, BoundaryScore, CachedScores, DocumentEntropy, PairSurprisal
+from kernels.context_entropy import ContextEntropy
+from kernels.prefix_coding import PrefixCoder
 from kernels.segmentation import segment
 from schemas.batches import Documents
+from tests.kernels.micro_lm import micro_lm
 
 SAMPLE = [b"the law, the lore", b"", b"a", b"\x00\xff\x00\xff", "né\n".encode() * 3]
-NUMBER = {name: i for i, name in enumerate(pair_names())}
+MODEL = micro_lm()
 texts = st.lists(st.binary(max_size=12) | st.text("ab ", max_size=12).map(str.encode), max_size=6)
 
 
-def table_of(sample: list[bytes]) -> np.ndarray:
-    """The table of a sample."""
+def of(sample: list[bytes]) -> PairSurprisal:
+    """The score of a sample."""
     documents = Documents.from_bytes(sample)
-    return pair_surprisals(documents.raw, documents.offsets)
+    return PairSurprisal.of_sample(documents.raw, documents.offsets)
+
+
+def table_of(sample: list[bytes]) -> np.ndarray:
+    """Its bits."""
+    return of(sample).bits
+
+
+NUMBER = {name: i for i, name in enumerate(of([]).table()[0])}
 
 
 def slow_bits(sample: list[bytes], name: bytes) -> float:
@@ -48,9 +59,10 @@ def test_probabilities_after_every_byte_sum_to_one(sample: list[bytes]) -> None:
 
 
 def test_names_and_entries_go_together() -> None:
-    assert len(NUMBER) == TABLE_SIZE == table_of([]).size
-    assert (pair_names()[7], pair_names()[256 + 256 * 65 + 66]) == (b"\x07", b"AB")
-    assert table_of([]).tolist() == [8.0] * TABLE_SIZE
+    assert len(NUMBER) == PAIR_TABLE_SIZE == table_of([]).size
+    names, _ = of([]).table()
+    assert (names[7], names[256 + 256 * 65 + 66]) == (b"\x07", b"AB")
+    assert table_of([]).tolist() == [8.0] * PAIR_TABLE_SIZE
 
 
 def test_scores_are_kept_to_a_thousandth_of_a_bit() -> None:
@@ -65,7 +77,7 @@ def test_scores_are_kept_to_a_thousandth_of_a_bit() -> None:
 def test_a_score_is_a_function_of_two_bytes(documents: list[bytes]) -> None:
     table = table_of(SAMPLE)
     batch = Documents.from_bytes(documents)
-    found = PairSurprisals(table).scores(batch.raw, batch.offsets)
+    found = PairSurprisal(table).scores(batch.raw, batch.offsets)
     expected = [float(table[NUMBER[text[max(0, t - 1) : t + 1]]]) for text in documents for t in range(len(text))]
     assert found.tolist() == expected
 
@@ -73,7 +85,7 @@ def test_a_score_is_a_function_of_two_bytes(documents: list[bytes]) -> None:
 @given(st.binary(min_size=2, max_size=60), st.data(), st.floats(2, 9))
 def test_an_edit_moves_no_boundary_that_it_does_not_touch(text: bytes, data: st.DataObject, theta_bits: float) -> None:
     at = data.draw(st.integers(0, len(text) - 1))
-    scorer = PairSurprisals(table_of(SAMPLE))
+    scorer = of(SAMPLE)
 
     def ends(edited: bytes) -> set[int]:
         offsets = np.array([0, len(edited)], np.int64)
@@ -86,14 +98,52 @@ def test_an_edit_moves_no_boundary_that_it_does_not_touch(text: bytes, data: st.
 
 
 @given(st.floats(0, 12))
-def test_boundary_pairs_are_those_that_are_cut(theta_bits: float) -> None:
-    scorer, text = PairSurprisals(table_of(SAMPLE)), np.frombuffer(b"".join(SAMPLE), np.uint8)
+def test_forbidden_pairs_are_those_that_are_cut(theta_bits: float) -> None:
+    scorer, text = of(SAMPLE), np.frombuffer(b"".join(SAMPLE), np.uint8)
     offsets = np.array([0, text.size], np.int64)
-    cut = scorer.boundary_pairs(theta_bits)[text[:-1], text[1:]]
+    cut = scorer.forbidden_pairs(theta_bits)[text[:-1], text[1:]]
     ends, _ = segment(scorer.scores(text, offsets), offsets, theta_bits=theta_bits, max_segment_bytes=255)
     assert (np.flatnonzero(cut) + 1).tolist() == ends[:-1].tolist()
 
 
 def test_a_table_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="3 surprisals, 256 first bytes and 65,536 pairs have 65792"):
-        PairSurprisals(np.zeros(3, np.float32))
+        PairSurprisal(np.zeros(3, np.float32))
+
+
+def scores() -> list[BoundaryScore]:
+    """One of each kind, and of each size of table."""
+    documents = Documents.from_bytes(SAMPLE)
+    coder = PrefixCoder(MODEL)
+    contexts = [ContextEntropy.of_sample(size, documents.raw, documents.offsets, coder) for size in (1, 3)]
+    return [of(SAMPLE), *contexts, DocumentEntropy(MODEL)]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_score_is_cached_for_its_documents_and_kept_by_its_table(number: int) -> None:
+    score, batch = scores()[number], Documents.from_bytes([b"the lore of the law", b"", b"a"])
+    bits = score.scores(batch.raw, batch.offsets)
+    assert (bits.dtype, bits.size) == (np.float32, batch.raw.size)
+    cached = CachedScores(score, batch.raw, batch.offsets)
+    assert cached.scores(batch.raw, batch.offsets).tolist() == bits.tolist()
+    with pytest.raises(AssertionError, match="scores of other documents"):
+        cached.scores(batch.raw[1:], np.array([0, batch.raw.size - 1]))
+    forbidden = [each.forbidden_pairs(5.0) for each in (score, cached)]
+    assert np.array_equal(*forbidden) if forbidden[0] is not None else forbidden == [None, None]
+    names, stored = score.table()
+    assert len(names) == stored.size
+    assert stored.dtype == np.float32
+    assert cached.table()[0] == names
+
+
+def test_only_pairs_forbid_and_only_tables_of_all_contexts_need_no_model() -> None:
+    assert [score.forbidden_pairs(5.0) is not None for score in scores()] == [True, False, False, False]
+    assert [score.needs_model for score in scores()] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_what_follows_a_byte_does_not_change_its_score(number: int) -> None:
+    score, text = scores()[number], np.frombuffer(b"".join(SAMPLE), np.uint8)
+    whole = score.scores(text, np.array([0, text.size]))
+    for end in (0, 1, 7, 20):
+        assert score.scores(text[:end], np.array([0, end])).tolist() == whole[:end].tolist()

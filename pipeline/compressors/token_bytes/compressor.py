@@ -7,11 +7,9 @@ gray    r ^ (r >> 1), big-endian, with r the rank of the      neighbours in the 
 
 from __future__ import annotations
 
-from os import PathLike
-from typing import Any
-
 import numpy as np
 
+from pipeline.compressors.token_bytes.settings import WIDTHS_BYTES, TokenBytesSettings
 from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
 from pipeline.compressors.tokenizer.piece_table import PieceTable
 from schemas.batches import Documents, Encoding
@@ -21,8 +19,6 @@ from schemas.vocabulary import BYTE_ALPHABET_SIZE
 
 FORMAT = "token_bytes 1"
 """Changes when the same tokenizer, width and code come to mean other symbols."""
-WIDTHS_BYTES = (2, 3)
-CODES = ("plain", "gray")
 
 
 class TokenBytesCompressor:
@@ -31,38 +27,27 @@ class TokenBytesCompressor:
     name = "token_bytes"
     alphabet_size = BYTE_ALPHABET_SIZE
     symbol_dtype = np.dtype(np.uint16)
+    has_windows = False
 
-    def __init__(self, tokenizer: TokenizerCompressor, *, width_bytes: int | None = None, code: str = "plain") -> None:
-        """The smallest width that fits the vocabulary, unless given; SettingsError if width or code cannot be."""
+    def __init__(self, tokenizer: TokenizerCompressor, settings: TokenBytesSettings | None = None) -> None:
+        """None: a plain code of the smallest width that fits. SettingsError where the vocabulary needs more bytes."""
+        settings = settings or TokenBytesSettings()
+        self.source = tokenizer
+        self.width_bytes = width_bytes(settings, tokenizer.alphabet_size)
+        self.code = settings.code
         n_tokens = tokenizer.alphabet_size
-        if code not in CODES:
-            raise SettingsError(f"token-bytes code {code!r} is unknown: give one of {', '.join(CODES)}")
-        fitting = [width for width in WIDTHS_BYTES if n_tokens <= 1 << 8 * width]
-        width = fitting[0] if width_bytes is None and fitting else width_bytes
-        if width not in fitting:
-            asked = "" if width_bytes is None else f" in {width_bytes} bytes each"
-            remedy = f"give {' or '.join(map(str, fitting))} bytes" if fitting else "use a smaller vocabulary"
-            raise SettingsError(f"{n_tokens} tokens cannot be spelled{asked}: {remedy}")
-        self.tokenizer = tokenizer
-        self.width_bytes: int = width
-        self.code = code
-        self._codes = gray(_ranks(tokenizer.table)) if code == "gray" else np.arange(n_tokens, dtype=np.uint32)
-        self._ids = np.full(1 << 8 * width, -1, np.int32)
+        ranked = settings.code == "gray"
+        self._codes = gray(_ranks(tokenizer.table)) if ranked else np.arange(n_tokens, dtype=np.uint32)
+        self._ids = np.full(1 << 8 * self.width_bytes, -1, np.int32)
         self._ids[self._codes] = np.arange(n_tokens)
-        self.digest = sha256_hex(
-            canonical_json({"format": FORMAT, "tokenizer": tokenizer.digest, "width_bytes": width, "code": code})
-        )
-
-    @classmethod
-    def load(
-        cls, path: str | PathLike[str], *, width_bytes: int | None = None, code: str = "plain"
-    ) -> TokenBytesCompressor:
-        """The compressor over the tokenizer of a `.model` file; ArtifactError as `TokenizerCompressor.load`."""
-        return cls(TokenizerCompressor.load(path), width_bytes=width_bytes, code=code)
+        self.digest = token_bytes_digest(tokenizer.digest, self.width_bytes, settings.code)
 
     def compress(self, documents: Documents) -> Encoding:
         """`width_bytes` symbols and one segment per token."""
-        tokens = self.tokenizer.compress(documents)
+        return self.derive(self.source.compress(documents))
+
+    def derive(self, tokens: Encoding) -> Encoding:
+        """The encoding whose tokens are those of the tokenizer's."""
         codes = self._codes[tokens.symbols]
         symbols = np.empty((len(codes), self.width_bytes), self.symbol_dtype)
         for column in range(self.width_bytes):
@@ -91,7 +76,7 @@ class TokenBytesCompressor:
                 f"code {codes[ids < 0][0]} is no token's {self.code} code:"
                 " the shard is damaged or was written with another tokenizer, width or code"
             )
-        return self.tokenizer.decode(
+        return self.source.decode(
             Encoding(
                 symbols=ids,
                 symbol_offsets=encoding.symbol_offsets // width,
@@ -101,19 +86,26 @@ class TokenBytesCompressor:
             )
         )
 
-    def settings(self) -> dict[str, Any]:
-        """What the manifest says about it."""
-        return {
-            "name": self.name,
-            "digest": self.digest,
-            "alphabet_size": self.alphabet_size,
-            "width_bytes": self.width_bytes,
-            "code": self.code,
-            "tokenizer": self.tokenizer.settings(),
-        }
-
     def _shift(self, column: int) -> np.uint32:
         return np.uint32(8 * (self.width_bytes - 1 - column))
+
+
+def width_bytes(settings: TokenBytesSettings, n_tokens: int) -> int:
+    """Bytes per token for a vocabulary; SettingsError where it needs more than the settings say, or than there are."""
+    fitting = [width for width in WIDTHS_BYTES if n_tokens <= 1 << 8 * width]
+    width = settings.width_bytes or (fitting[0] if fitting else 0)
+    if width not in fitting:
+        asked = f" in {settings.width_bytes} bytes each" if settings.width_bytes else ""
+        remedy = f"give {' or '.join(map(str, fitting))} bytes" if fitting else "use a smaller vocabulary"
+        raise SettingsError(f"{n_tokens} tokens cannot be encoded{asked}: {remedy}")
+    return width
+
+
+def token_bytes_digest(tokenizer_digest: str, width: int, code: str) -> str:
+    """The name, sha256, of all that a code depends on."""
+    return sha256_hex(
+        canonical_json({"format": FORMAT, "tokenizer": tokenizer_digest, "width_bytes": width, "code": code})
+    )
 
 
 def gray(ranks: np.ndarray) -> np.ndarray:

@@ -1,0 +1,116 @@
+"""What an artifact and a manifest say about a neural compressor; imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from pipeline.compressors.base import CompressorDescription
+from pipeline.compressors.neural.settings import NeuralSettings
+
+CODE_FORMAT = "neural-1"
+"""Changes when the same weights and text would give other symbols."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodebookStatistics:
+    """The codebook of an artifact, and what its making took."""
+
+    entries: int
+    """Distinct segments."""
+    segment_bytes: int
+    """Bytes of these segments."""
+    prefixes_read: int
+    """Distinct prefixes of segments that the byte LM read."""
+    sample_bytes: int
+    """Text whose segments they are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NeuralDescription(CompressorDescription):
+    """What `compressor.json` holds, and a manifest's entry too, there with the digest of that file."""
+
+    settings: NeuralSettings
+    """What was asked for."""
+    theta_bits: float
+    """θ, calibrated as `settings.theta` asks."""
+    boundaries: str
+    """Where segments end, in words."""
+    request: dict[str, Any]
+    """What else the artifact was made from: `lm`, a size or `given`, and `sample_bytes`."""
+    lm_digest: str
+    """Digest of the byte LM."""
+    lm_training: dict[str, Any]
+    """How the byte LM was trained: size, steps, held-out bits per byte."""
+    device: str
+    """Where the codebook was made: device type, capability, torch version."""
+    device_probe: str
+    """Digest of codes of fixed strings, equal where a device computes the same codes."""
+    codebook: CodebookStatistics
+    """The codebook, in numbers."""
+
+    @property
+    def has_windows(self) -> bool:
+        """True: a symbol is a window, which covers one byte or more."""
+        return True
+
+    @property
+    def score_quantity(self) -> Literal["surprisal", "entropy"]:
+        """What the boundary score is."""
+        return self.settings.score_quantity
+
+    @property
+    def threshold_bits(self) -> float:
+        """θ in bits."""
+        return self.theta_bits
+
+    @property
+    def codes_segments(self) -> bool:
+        """Whether codes are functions of segments, so that the model reads each once; else it reads all bytes."""
+        return self.settings.context == "segment"
+
+    def summary(self) -> str:
+        """The byte LM, θ and the codebook in one line."""
+        text = f"byte LM {self._lm_name}"
+        quality = self.lm_training.get("held_out_bits_per_byte")
+        if quality:
+            text += f": {quality:.3f} bits per byte on {self.lm_training['held_out_scored_bytes']:,} held-out bytes"
+        text += f"; theta {self.theta_bits:.3f} bits ({self.settings.theta})"
+        if self.codebook.entries:
+            share = self.codebook.prefixes_read / max(1, self.codebook.sample_bytes)
+            text += f"; codebook {self.codebook.entries:,} segments, the model read {share:.1%} of the sample's bytes"
+        return text
+
+    def details(self) -> list[tuple[str, str]]:
+        """Every setting, θ, the codebook and the byte LM."""
+        rows = [(name.replace("_", " "), str(value)) for name, value in sorted(self.settings.to_json().items())]
+        rows += [("theta bits", f"{self.theta_bits:.3f}"), ("boundaries", self.boundaries)]
+        rows += [("codebook segments", f"{self.codebook.entries:,}")]
+        rows += [("byte LM", f"{self._lm_name}, {self.lm_digest[:12]}")]
+        quality = self.lm_training.get("held_out_bits_per_byte")
+        if quality:
+            scored = f"{self.lm_training['held_out_scored_bytes']:,}"
+            rows.append(("its held-out bits per byte", f"{quality:.3f} on {scored} bytes"))
+        return rows
+
+    @property
+    def _lm_name(self) -> str:
+        return str(self.lm_training.get("size", "given"))
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> NeuralDescription:
+        """The inverse of `to_json`; TypeError, KeyError or ValueError where the entry is another's.
+
+        The last also where theta_bits is no number of bits.
+        """
+        known = {field.name for field in fields(cls)}
+        extra = sorted(entry.keys() - known)
+        if extra:
+            raise ValueError(f"unknown {extra[0]!r}")
+        values = dict(entry)
+        values["settings"] = NeuralSettings.from_json(entry["settings"])
+        values["codebook"] = CodebookStatistics(**entry["codebook"])
+        if not 0 <= values["theta_bits"] < float("inf"):
+            raise ValueError(f"theta is {values['theta_bits']} bits")
+        return cls(**values)

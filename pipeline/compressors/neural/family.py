@@ -1,0 +1,73 @@
+"""The neural compressor in the registry: an artifact directory becomes a compressor, or a description."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.compressors.base import Loader
+from pipeline.compressors.neural.description import NeuralDescription
+from schemas.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from pipeline.compressors.neural.compressor import NeuralCompressor
+
+ARTIFACT = "neural"
+"""Folder of the artifact in the compressors' directory."""
+
+
+class NeuralFamily:
+    """The neural compressor in the registry; see `pipeline.compressors.base.CompressorFamily`."""
+
+    name = "neural"
+    description = NeuralDescription
+
+    def load(self, loader: Loader) -> NeuralCompressor:
+        """The compressor of the artifact, on the device asked for."""
+        from pipeline.compressors.neural.device import check_device
+
+        check_device(loader.loading.device)
+        return load_neural(
+            loader.artifact(ARTIFACT),
+            device=loader.loading.device,
+            allow_other_device=loader.loading.allow_other_device,
+        )
+
+    def describe(self, loader: Loader) -> NeuralDescription:
+        """What the artifact says about itself."""
+        from pipeline.compressors.neural.artifact import read_described
+
+        return read_described(loader.artifact(ARTIFACT))
+
+
+def load_neural(directory: str, *, device: str = "cpu", allow_other_device: bool = False) -> NeuralCompressor:
+    """Read an artifact; ArtifactError where it is missing or damaged, or this device computes other codes."""
+    from pipeline.compressors.neural.artifact import read_codebook, read_described, read_score_table
+    from pipeline.compressors.neural.compressor import NeuralCompressor
+    from pipeline.compressors.neural.model import device_probe, load_model
+    from pipeline.compressors.neural.score import score_from_table
+    from schemas.byte_lm_files import read_byte_lm
+
+    description = read_described(directory, check_files=True)
+    files = read_byte_lm(directory)
+    if files.digest != description.lm_digest:
+        raise ArtifactError(
+            f"the byte LM at {directory} is not the one the codes were made with; "
+            "remove the directory and make it again"
+        )
+    model = load_model(files, device)
+    if not allow_other_device and device_probe(model) != description.device_probe:
+        raise ArtifactError(
+            f"{directory} was built on {description.device} and this {device} computes other codes; "
+            "use that device type and those versions, or give --allow-other-device (noted in the manifest)"
+        )
+    return NeuralCompressor(
+        model,
+        score_from_table(description.settings, model, *read_score_table(directory)),
+        description.settings,
+        description.theta_bits,
+        book=read_codebook(directory),
+        digest=description.digest,
+    )
+
+
+FAMILY = NeuralFamily()

@@ -1,0 +1,118 @@
+"""What a user decides about the neural compressor. The one place of its defaults; imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from kernels.code_format import MAX_SCORE_CONTEXT_BYTES, MAX_SEGMENT_BYTES, MIN_WINDOW_BITS, WINDOW_BITS
+from schemas.errors import SettingsError
+from schemas.options import to_json
+
+BoundaryScoreName = Literal["pair_surprisal", "context_entropy", "document_entropy"]
+Context = Literal["segment", "document"]
+
+THETA_LIMITS: dict[str, tuple[float, float]] = {
+    "bits": (0, 8),
+    "quantile": (0, 1),
+    "mean_bytes": (1, MAX_SEGMENT_BYTES),
+    "bytes_per_symbol": (1, MAX_SEGMENT_BYTES),
+}
+"""Smallest and largest value of each kind of target."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThetaTarget:
+    """How the threshold θ is chosen: its value in bits, or what it is calibrated to on a sample."""
+
+    kind: str
+    """`bits`: θ itself; `quantile`: share of bytes whose score is at most θ; `mean_bytes`: mean length of a segment;
+    `bytes_per_symbol`: raw bytes over symbols."""
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> ThetaTarget:
+        """From `3.9`, `quantile=0.75`, `mean_bytes=4.5` or `bytes_per_symbol=3`; SettingsError for anything else."""
+        kind, _, number = text.rpartition("=")
+        kind = kind or "bits"
+        try:
+            value = float(number)
+        except ValueError:
+            value = float("nan")
+        if kind not in THETA_LIMITS or value != value:
+            raise SettingsError(f"theta is {text!r}; give bits, or one of quantile=, mean_bytes=, bytes_per_symbol=")
+        low, high = THETA_LIMITS[kind]
+        if not low <= value <= high:
+            raise SettingsError(f"theta is {text!r}; {kind} is {low:g} to {high:g}")
+        return cls(kind=kind, value=value)
+
+    def __str__(self) -> str:
+        return f"{self.kind}={repr(self.value).removesuffix('.0')}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NeuralSettings:
+    """What decides boundaries and codes, beside the byte LM and the sample."""
+
+    theta: ThetaTarget = ThetaTarget(kind="quantile", value=0.73)
+    """Threshold of boundaries: a segment ends before a byte whose score is above it. In bits, or quantile=Q,
+    mean_bytes=B or bytes_per_symbol=R, calibrated once on the sample."""
+    boundary_score: BoundaryScoreName = "pair_surprisal"
+    """Score that boundaries are cut at: surprisal of a byte after the byte before it, by the sample's counts of pairs;
+    or entropy of a byte under the byte LM, given a few bytes before it or all of its document before it."""
+    score_context_bytes: int = 2
+    """Bytes before a byte that its context_entropy is given, 1 to 8."""
+    context: Context = "segment"
+    """What the byte LM sees when it codes: the segment from its beginning, or the aligned block of the document up to
+    the byte (longer reach, shorter codes, unstable under edits)."""
+    max_segment_bytes: int = 32
+    """Longest segment."""
+    window_bits: int = WINDOW_BITS
+    """Bits of a neural symbol, 10 to 16: fewer for models too small for 65,536 symbols."""
+
+    def __post_init__(self) -> None:
+        if self.context not in get_args(Context):
+            raise SettingsError(f"context is {self.context!r}; it is `segment` or `document`")
+        if self.boundary_score not in get_args(BoundaryScoreName):
+            names = ", ".join(get_args(BoundaryScoreName))
+            raise SettingsError(f"boundary score is {self.boundary_score!r}; give one of {names}")
+        if not 1 <= self.score_context_bytes <= MAX_SCORE_CONTEXT_BYTES:
+            raise SettingsError(
+                f"score context is {self.score_context_bytes} bytes; give 1 to {MAX_SCORE_CONTEXT_BYTES}, "
+                "or --boundary-score document_entropy"
+            )
+        default_bytes = type(self).__dataclass_fields__["score_context_bytes"].default
+        if self.boundary_score != "context_entropy" and self.score_context_bytes != default_bytes:
+            raise SettingsError(
+                f"score context is {self.score_context_bytes} bytes, but {self.boundary_score} has none; "
+                "add --boundary-score context_entropy"
+            )
+        if not 1 <= self.max_segment_bytes <= MAX_SEGMENT_BYTES:
+            raise SettingsError(f"max segment is {self.max_segment_bytes} bytes; give 1 to {MAX_SEGMENT_BYTES}")
+        if not MIN_WINDOW_BITS <= self.window_bits <= WINDOW_BITS:
+            raise SettingsError(f"windows have {self.window_bits} bits; give {MIN_WINDOW_BITS} to {WINDOW_BITS}")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> NeuralSettings:
+        """The inverse of `to_json`; TypeError, KeyError or SettingsError where the values are of other settings."""
+        return cls(**{**values, "theta": ThetaTarget.parse(values["theta"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return to_json(self)
+
+    @property
+    def score_quantity(self) -> Literal["surprisal", "entropy"]:
+        """What the boundary score is."""
+        return "surprisal" if self.boundary_score == "pair_surprisal" else "entropy"
+
+    @property
+    def boundary_rule(self) -> str:
+        """Where segments end, in words, for people who read an artifact or a manifest."""
+        scores = {
+            "pair_surprisal": "surprisal of a byte after the byte before it, by the sample's counts of pairs,",
+            "context_entropy": f"entropy of a byte under the LM, given the {self.score_context_bytes} bytes before it,",
+            "document_entropy": "entropy of a byte under the LM, given its document before it,",
+        }
+        return f"{scores[self.boundary_score]} above theta"
