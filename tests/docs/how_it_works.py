@@ -23,10 +23,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 import torch
-from kernels.pair_surprisal import PairSurprisals, pair_surprisals
 
+from kernels.boundary_score import PairSurprisal
 from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import START, ByteLMConfig
+from kernels.byte_spans import ByteSpans
 from kernels.packing import COMP_SPAN, RAW_SPAN, REPRESENTATIONS
 from kernels.prefix_coding import PrefixCoder
 from kernels.prefix_trie import build_trie, sort_strings
@@ -98,8 +99,8 @@ def facts(directory: Path) -> dict[str, str]:
     (corpus / EXAMPLE).write_bytes(raw)
     (corpus / CORPUS).write_bytes((ROOT / "LICENSE").read_bytes())
     sample = Documents.from_bytes([raw, (ROOT / "LICENSE").read_bytes()])
-    table = pair_surprisals(sample.raw, sample.offsets)
-    model = bigram_lm(table)
+    score = PairSurprisal.of_sample(sample.raw, sample.offsets)
+    model = bigram_lm(score.bits)
     weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
     write_byte_lm(str(directory / "lm"), config=model.config.to_dict(), training={}, weights=weights)
     output = directory / "data"
@@ -107,28 +108,27 @@ def facts(directory: Path) -> dict[str, str]:
     assert pipeline_main(["preprocess", "--input", str(corpus), "--output", str(output), *options]) == 0
 
     dataset = open_dataset(output)
-    theta = float(dataset.manifest.compressors["neural"]["settings"]["theta_bits"])
+    neural = dataset.manifest.compressors["neural"]
+    theta = float(neural["theta_bits"])
     rows = dataset.table()
     row = rows.filter(pc.equal(rows["source"].cast("string"), EXAMPLE))
     assert row["raw"].to_pylist() == [raw]
     segments = paired_view(row, "neural").to_pylist()
     windows = window_view(row, "neural").to_pylist()
-    scores = PairSurprisals(table)
-    bits = scores.scores(*_flat([raw])[:1], np.array([0, len(raw)], np.int64))
+    bits = score.scores(np.frombuffer(raw, np.uint8), np.array([0, len(raw)], np.int64))
     starts = [0, *np.cumsum([len(segment["raw"]) for segment in segments]).tolist()]
     assert starts == [t for t in range(len(raw)) if t == 0 or bits[t] > theta] + [len(raw)], "θ alone cuts this text"
-    coder = PrefixCoder(model, forbidden=scores.boundary_pairs(theta))
-    first, last = coder.intervals(*_flat([segment["raw"] for segment in segments]))
+    coder = PrefixCoder(model, forbidden=score.forbidden_pairs(theta))
+    first, last = coder.intervals(ByteSpans.from_bytes([segment["raw"] for segment in segments]))
 
     traced = [code_windows(raw[a:b], first[a:b].tolist(), last[a:b].tolist()) for a, b in itertools.pairwise(starts)]
     assert [(window.raw, window.symbol) for segment in traced for window in segment] == [
         (window["raw"], window["symbol"]) for window in windows
     ], "the shard holds what the page says"
     distinct = sorted({segment["raw"] for segment in paired_view(rows, "neural").to_pylist()})
-    data, own_starts, own_ends = _flat(distinct)
-    order = sort_strings(data, own_starts, own_ends)
-    trie = build_trie(data, own_starts[order], own_ends[order])
-    described = dataset.manifest.compressors["neural"]["codebook"]
+    strings = ByteSpans.from_bytes(distinct)
+    trie = build_trie(strings.take(sort_strings(strings)))
+    described = neural["codebook"]
     assert (described["entries"], described["prefixes_read"]) == (len(distinct), trie.inner_nodes)
     ids, spans, representation = _packed(output, raw)
 
@@ -139,8 +139,8 @@ def facts(directory: Path) -> dict[str, str]:
         "bytes_table": _bytes_table(raw),
         "sample_bytes": f"{sample.raw.size:,}",
         "theta": f"{theta:.3f}",
-        "max_segment_bytes": str(dataset.manifest.compressors["neural"]["settings"]["max_segment_bytes"]),
-        "quantile": dataset.manifest.compressors["neural"]["theta_target"].rpartition("=")[2],
+        "max_segment_bytes": str(neural["settings"]["max_segment_bytes"]),
+        "quantile": neural["settings"]["theta"].rpartition("=")[2],
         "scores_table": _scores_table(raw, bits, theta),
         "pair": shown(raw[1:3]),
         "pair_bits": f"{bits[2]:.3f}",
@@ -175,13 +175,6 @@ def facts(directory: Path) -> dict[str, str]:
         "ids_table": _ids_table(ids, spans),
         "ids": str(len(ids)),
     }
-
-
-def _flat(strings: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Strings end to end: data uint8, starts and ends int64."""
-    ends = np.cumsum([len(string) for string in strings], dtype=np.int64)
-    starts = ends - np.array([len(string) for string in strings], np.int64)
-    return np.frombuffer(b"".join(strings), np.uint8), starts, ends
 
 
 def _cost(first: np.ndarray, last: np.ndarray, size: int) -> float:
