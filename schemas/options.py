@@ -104,7 +104,8 @@ def field_help(cls: type) -> dict[str, str]:
         match node, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
                 text = " ".join(words.split()).replace("`", "").removesuffix(".")
-                found[name] = text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
+                first = text.partition(" ")[0]
+                found[name] = text if any(map(str.isupper, first[1:])) else text[:1].lower() + text[1:]
     return found
 
 

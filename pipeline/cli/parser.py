@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[type | Callable[[argparse.ArgumentParser], None], Run,
     "decode": (dataset.DecodeSettings, dataset.run_decode, "write the corpus again, byte for byte"),
     "show": (dataset.ShowSettings, dataset.run_show, "print a view of a shard"),
     "analyze": (AnalyzeSettings, dataset.run_analyze, "measure stability and collisions: tables and a page"),
-    "plan": (plan.add_plan_options, plan.run_plan, "hours, storage and requests of a larger run"),
+    "plan": (plan.PlanOptions, plan.run_plan, "hours, storage and requests of a larger run"),
     "reformat": (dataset.ReformatSettings, dataset.run_reformat, "write held-out texts in other formatting"),
 }
 """Command to the settings whose fields are its options, what runs it, and its line in the help."""
@@ -36,15 +36,10 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (settings, run, help_line) in COMMANDS.items():
+        command = commands.add_parser(name, help=help_line)
         if isinstance(settings, type):
-            command = commands.add_parser(name, help=help_line)
             add_options(command, settings)
         else:
-            command = commands.add_parser(name, help=help_line, formatter_class=_Help)
             settings(command)
         command.set_defaults(run=run)
     return top
-
-
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """A formatter that names defaults in every help line."""

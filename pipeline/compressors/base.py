@@ -1,6 +1,6 @@
 """What all compressors have in common, and what some of them can do beside. The graph does not know which it runs.
 
-CompressorFamily   one for each name in `registry.py`: loads the compressor, or describes it without loading
+CompressorFamily   one for each name in `names.py`: loads the compressor, or describes it without loading
    ├── Compressor               text to symbols and back
    │     ├ SupportsScores       can say what decides its boundaries
    │     ├ SupportsModelDecode  can decode without its codebook

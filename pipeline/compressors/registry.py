@@ -1,9 +1,9 @@
-"""The compressors by name, and loading them; the one place that knows which there are.
+"""From the name of a compressor to the compressor, or to its description.
 
-    name ── COMPRESSORS ──► module of its family ──┬─ load ─────► Compressor
+    name ── names.py ──► module of its family ──┬─ load ─────► Compressor
                                                    └─ describe ─► CompressorDescription, no model loaded
 
-To add one: a folder that has a `CompressorFamily` named FAMILY, and a line below.
+To add one: a folder that has a `CompressorFamily` named FAMILY, and a line in names.py.
 """
 
 from __future__ import annotations
@@ -18,17 +18,11 @@ from pipeline.compressors.base import (
     Loading,
     read_description,
 )
+from pipeline.compressors.names import COMPRESSORS
 from pipeline.storage import files
 from schemas.errors import DatasetError
 from schemas.manifest import Manifest
 
-COMPRESSORS = {
-    "neural": "pipeline.compressors.neural.family",
-    "tokenizer": "pipeline.compressors.tokenizer.family",
-    "gzip": "pipeline.compressors.gzip",
-    "token_bytes": "pipeline.compressors.token_bytes.family",
-}
-"""Name to the module that holds its family."""
 COMPRESSORS_DIRECTORY = "compressors"
 """Directory of the compressors in a dataset's directory."""
 

@@ -18,11 +18,13 @@ from pipeline.job.artifacts import artifacts_of, ensure
 from pipeline.job.compress_unit import finished_commit
 from pipeline.job.job import WORK_DIRECTORY, Job, identity, plan_job
 from pipeline.job.publish import REFUSED_NAME, add_to_report, publish
-from pipeline.job.settings import LOCAL_RUNNER, PreprocessSettings
+from pipeline.job.settings import LOCAL_RUNNER, SETTINGS_NAME, PreprocessSettings
 from pipeline.storage import credentials, files, lock
 from pipeline.timing import Clock
 from schemas.errors import DatasetError, SettingsError, TooManyRejects
+from schemas.files import canonical_json
 from schemas.manifest import MANIFEST_NAME, Manifest
+from schemas.options import to_json
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ def preprocess(settings: PreprocessSettings) -> bool:
         clock = Clock()
         _prepare(settings, clock)
         job = plan_job(settings, units)
+        files.write_bytes(job.path(SETTINGS_NAME), canonical_json(to_json(job.settings)))
         prepared = time.monotonic()
         _compress(job, units, settings)
         measured = {

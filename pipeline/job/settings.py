@@ -1,4 +1,4 @@
-"""What a preprocessing run is told. Few settings; the rest is derived and printed."""
+"""The settings of a preprocessing run: its options, its settings.json, and what its dataset's identity is made of."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipeline.compressors.names import COMPRESSORS
 from pipeline.compressors.neural.settings import NeuralSettings
-from pipeline.compressors.registry import COMPRESSORS
 from pipeline.compressors.token_bytes.settings import TokenBytesSettings
 from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings
 from schemas.errors import SettingsError
+from schemas.options import option
 
 LM_SIZES = ("tiny", "40m")
+DEFAULT_OUTPUT = "data/stdlib"
+SETTINGS_NAME = "settings.json"
+"""In the directory of a dataset: the settings of its run but for Beam's options. `--config` reads it back."""
 LOCAL_RUNNER = "FnApiRunner"
 """Beam's engine in this process. Not "DirectRunner", which would try to download another one."""
 
@@ -21,14 +25,14 @@ LOCAL_RUNNER = "FnApiRunner"
 class ModelSettings:
     """The byte LM, θ, codebook and tokenizer: each given, or made from a sample of the corpus."""
 
-    lm: str = "tiny"
-    """A size to train on the sample (`tiny`, `40m`), or the directory of a byte LM."""
-    tokenizer: str = ""
-    """A SentencePiece .model file; empty: train one on the sample."""
-    tokenizer_vocabulary: int = 8192
-    """Size of a tokenizer that is trained here."""
+    lm: str = field(default="tiny", metadata=option(metavar="SIZE|DIR", path=True))
+    """Byte LM: `tiny` or `40m` to train one of that size on a sample of the corpus, or the directory of one."""
+    tokenizer: str = field(default="", metadata=option(metavar="FILE", default="train one on a sample", path=True))
+    """SentencePiece .model file."""
+    tokenizer_vocabulary: int = field(default=8192, metadata=option(metavar="PIECES"))
+    """Pieces of a tokenizer that is trained here, the 256 bytes included."""
     sample_bytes: int = SAMPLE_BYTES
-    """How much text the models are made from, at most."""
+    """Text that models are made from, at most."""
     neural: NeuralSettings = field(default_factory=NeuralSettings)
     """θ, boundaries and codes of the neural compressor."""
     token_bytes: TokenBytesSettings = field(default_factory=TokenBytesSettings)
@@ -47,29 +51,34 @@ class ModelSettings:
 class PreprocessSettings:
     """One run: a corpus in, a dataset out."""
 
-    corpus: CorpusSettings
-    output: str
-    compressors: tuple[str, ...] = ("neural", "tokenizer", "gzip")
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
+    output: str = field(default=DEFAULT_OUTPUT, metadata=option(metavar="DIR", path=True))
+    """Directory of the dataset, local or remote."""
+    compressors: tuple[str, ...] = field(
+        default=("neural", "tokenizer", "gzip"), metadata=option(metavar="NAMES", commas=True)
+    )
+    """One or more of neural, tokenizer, gzip, token_bytes, separated by commas."""
     models: ModelSettings = field(default_factory=ModelSettings)
-    shards: int | None = None
-    """How many shards; None: one per `unit_bytes` of input."""
+    shards: int | None = field(default=None, metadata=option(metavar="N", default="one per --unit-bytes of input"))
+    """Number of shards."""
     unit_bytes: int = 8 << 20
-    """Input per shard where `shards` is not given; also how much a killed run loses per worker."""
+    """Input per shard where --shards is not given; also how much a killed run loses per worker."""
     compression: Literal["zstd", "none"] = "zstd"
-    """`zstd`, or `none` for memory mapping without decompression."""
+    """Of the shards' record batches: `zstd`, or `none` for memory mapping without decompression."""
     write_entropy: bool = False
-    """Also write the entropy of every byte (4 bytes each)."""
-    max_reject_fraction: float = 0.05
-    """More rejects than this share of the documents read stop the run before its manifest."""
+    """Also write the boundary score of every byte, in bits (4 bytes each)."""
+    max_reject_fraction: float = field(default=0.05, metadata=option(metavar="SHARE"))
+    """More rejects than this share of the documents read stop the run, exit 1."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Threads of the local runner. The result does not depend on it."""
+    """Threads of the local runner; the result does not depend on it."""
     device: str = "cpu"
     """Where the byte LM runs: `cpu` or `cuda`."""
     allow_other_device: bool = False
-    """Accept a neural compressor built on a device that computes other codes; noted in the manifest."""
+    """Use a codebook that was built on a device that computes other codes; noted in the manifest."""
     runner: str = LOCAL_RUNNER
-    beam_options: tuple[str, ...] = ()
-    """Passed to Beam as they are."""
+    """Any Beam runner; its own options follow as they are."""
+    beam_options: tuple[str, ...] = field(default=(), metadata=option(hidden=True))
+    """What Beam is given, as words of a command line."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.compressors) - set(COMPRESSORS))

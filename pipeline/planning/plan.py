@@ -9,19 +9,20 @@ that grows like a vocabulary, as growth.py measures it on segments; words are ta
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kernels.byte_lm_config import PRESETS
 from pipeline.compressors.tokenizer.compressor import SENTENCEPIECE
 from pipeline.planning.rates import GPU, MODEL, Measured
+from pipeline.planning.settings import (
+    MAX_SHARDS_PLANNED,
+    MIN_UNIT_BYTES,
+    WORKERS_PER_GPU,
+    WORKERS_PER_PROCESS,
+    PlanSettings,
+)
 from schemas.errors import SettingsError
 
-MAX_SHARDS_PLANNED = 50_000
-"""Half of what shard names allow."""
-MIN_UNIT_BYTES = 8 << 20
-WORKERS_PER_GPU = 8
-WORKERS_PER_PROCESS = 8
 GPU_FLOPS = 395e12
 """Assumed: half of what an H200 does in bf16 matrix products (about 790 TFLOP/s); not measured."""
 REQUEST_BYTES = 16 << 20
@@ -31,36 +32,6 @@ STORE_SECONDS = 0.05
 """Of one request to a remote store, assumed."""
 SETTLE_READS, SETTLE_WRITES = 2, 2
 """Requests to give a staged file its final name: is it there, copy, delete, is it there."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlanSettings:
-    """The run that is asked about."""
-
-    corpus_bytes: float
-    """Text, as UTF-8."""
-    workers: int | None = None
-    """Threads that work on units; None: those of the dataset, or `WORKERS_PER_GPU` for each GPU."""
-    gpus: int = 0
-    processes: int | None = None
-    """Processes the workers are in, each with a cache of its own; None: one per GPU or `WORKERS_PER_PROCESS`."""
-    unit_bytes: int | None = None
-    """Input per shard; None: the least power of two from 8 MiB on that keeps shards below `MAX_SHARDS_PLANNED`."""
-    lm: str | None = None
-    """Preset of the byte LM; None: the dataset's. Rates are scaled by the work of a byte."""
-    rates: Mapping[str, float] = field(default_factory=dict)
-    """Bytes per second of one worker by stage, of the model (`model`) and of one GPU (`gpu`), instead of measured."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.corpus_bytes < math.inf:
-            raise SettingsError(f"--bytes is {self.corpus_bytes:g}; give the corpus's bytes of text, such as 3.3e12")
-        least = {"workers": 1, "processes": 1, "unit_bytes": 1, "gpus": 0}
-        for name, limit in least.items():
-            value = getattr(self, name)
-            if value is not None and value < limit:
-                raise SettingsError(f"--{name.replace('_', '-')} is {value}; give at least {limit}")
-        if self.lm is not None and self.lm not in PRESETS:
-            raise SettingsError(f"--lm is {self.lm!r}; give {' or '.join(PRESETS)}, or leave it out for the dataset's")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,11 +14,11 @@ from pipeline.planning.plan import (
     SETTLE_WRITES,
     STORE_SECONDS,
     Plan,
-    PlanSettings,
     flop_per_byte,
     model_rate,
 )
 from pipeline.planning.rates import GPU, MODEL, Measured
+from pipeline.planning.settings import PlanSettings
 
 HOUR_SECONDS = 3600
 MIN_ROUNDED = 100_000

@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
-from pipeline.planning.plan import Plan, PlanSettings, make_plan
+from pipeline.planning.plan import Plan, make_plan
 from pipeline.planning.rates import Measured, measured
+from pipeline.planning.settings import PlanSettings
 from tests.bench.common import dataset, documents
 
 SIZES_BYTES = (8_000_000, 30_000_000)

@@ -208,6 +208,21 @@ def test_strings_below_fields_are_found_in_any_class() -> None:
     assert field_help(Inner) == {"window_bits": "bits of a symbol, 100 % of them", "kind": "how it is spelled"}
 
 
+def test_a_help_keeps_the_capitals_of_a_name() -> None:
+    @dataclass
+    class Named:
+        a: str = ""
+        """SentencePiece model."""
+        b: str = ""
+        """UTF-8 text."""
+        c: str = ""
+        """A file."""
+        d: str = ""
+        """Where to go."""
+
+    assert field_help(Named) == {"a": "SentencePiece model", "b": "UTF-8 text", "c": "a file", "d": "where to go"}
+
+
 def test_a_subclass_has_the_options_of_its_base_with_their_help() -> None:
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Wider(Inner):

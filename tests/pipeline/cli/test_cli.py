@@ -28,6 +28,7 @@ READ = ["--input", "--text-field", "--id-field", "--language-field", "--source-f
 READ += ["--max-document-bytes", "--split-bytes"]
 OPTIONS = {
     "preprocess": [
+        "--config",
         *READ,
         *("--output", "--compressors", "--lm", "--tokenizer", "--tokenizer-vocabulary", "--sample-bytes", "--theta"),
         *(
@@ -49,7 +50,7 @@ OPTIONS = {
     "decode": ["dataset", "--out", "--compressor"],
     "show": ["shard", "--view", "--head", "--compressor", "--width"],
     "analyze": ["dataset", "--out", "--documents", "--texts", "--seed"],
-    "plan": ["--bytes", "--dataset", "--workers", "--gpus", "--processes", "--unit-bytes", "--lm", "--rate"],
+    "plan": ["--bytes", "--workers", "--gpus", "--processes", "--unit-bytes", "--lm", "--dataset", "--rate"],
     "reformat": ["dataset", "--out", "--texts"],
 }
 """A new option is a promise: it goes into the README and here, or not at all."""
@@ -103,7 +104,7 @@ def test_help_explains_every_option_with_its_default(name: str, capsys: pytest.C
     text = re.sub(r"\s+", " ", capsys.readouterr().out)
     for action in commands()[name]._actions:
         assert action.help, action
-        says_default = "default" in action.help or action.default in (None, False, argparse.SUPPRESS)
+        says_default = "default" in action.help or action.default in (None, False, "", argparse.SUPPRESS)
         assert says_default or f"(default: {action.default})" in text, action
     for option in OPTIONS[name]:
         assert option.removeprefix("--") in text

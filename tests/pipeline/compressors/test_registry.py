@@ -22,8 +22,8 @@ from pipeline.compressors.base import (
     encode,
     read_description,
 )
+from pipeline.compressors.names import COMPRESSORS
 from pipeline.compressors.registry import (
-    COMPRESSORS,
     COMPRESSORS_DIRECTORY,
     dataset_compressors,
     describe_compressors,
@@ -65,7 +65,8 @@ def test_describing_loads_no_model(loading: Loading) -> None:
     code = f"""
 import sys
 from pipeline.compressors.base import Loading
-from pipeline.compressors.registry import COMPRESSORS, describe_compressors
+from pipeline.compressors.names import COMPRESSORS
+from pipeline.compressors.registry import describe_compressors
 describe_compressors(COMPRESSORS, Loading(directory={loading.directory!r}))
 print("torch" in sys.modules)
 """

@@ -68,7 +68,7 @@ def test_documents_are_those_that_the_reader_reads(finished: Path) -> None:
 def test_a_finished_dataset_is_shards_manifest_rejects_report_and_models(finished: Path) -> None:
     names = {path.name for path in (finished / "out").iterdir()}
     shards = {shard["name"] for shard in manifest(finished / "out")["shards"]}
-    assert names == shards | {"manifest.json", "report.json", "rejects", "compressors", ".lock"}
+    assert names == shards | {"manifest.json", "report.json", "settings.json", "rejects", "compressors", ".lock"}
     assert len(shards) == 4
 
 
