@@ -1,7 +1,7 @@
 """From the name of a compressor to the compressor, or to its description.
 
     name ── names.py ──► module of its family ──┬─ load ─────► Compressor
-                                                   └─ describe ─► CompressorDescription, no model loaded
+                                                └─ describe ─► CompressorDescription, no model loaded
 
 To add one: a folder that has a `CompressorFamily` named FAMILY, and a line in names.py.
 """
