@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import IO, Any
 
 
 def sha256_hex(data: bytes) -> str:
@@ -50,7 +50,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[str]:
         raise
 
 
-def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Put `data` at a local path so that a reader sees the old file or the new one, never a part."""
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A binary file to write, which takes the place of `path` as `atomic_path` says."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        yield file
+
+
+def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Put `data` at a local path as `atomic_path` says."""
+    with atomic_file(path) as file:
         file.write(data)

@@ -88,3 +88,24 @@ def test_schemas_need_neither_torch_nor_beam(name: str) -> None:
 def test_only_the_graph_and_the_file_systems_know_beam(name: str) -> None:
     knows = any(module.startswith("apache_beam") for module, _ in imported(MODULES[name]))
     assert knows == (name in ("pipeline.job.graph", "pipeline.job.runners", "pipeline.storage.beam"))
+
+
+RENAMES = {
+    "schemas.files": "atomic_path, the one helper for local files",
+    "pipeline.storage.files": "staged files of a dataset, local or remote, whose readers trust the manifest alone",
+    "trainer.training.checkpoint": "a whole directory",
+}
+"""Who gives a file its final name, and why there is more than one."""
+
+
+def test_files_are_replaced_by_one_helper() -> None:
+    """Else each place has a guarantee of its own: what is flushed, what a crash leaves, what an exception removes."""
+    found = set()
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Attribute(value=ast.Name(id="os"), attr="replace" | "rename" | "renames"):
+                    found.add(name)
+                case ast.Attribute(value=ast.Name(id="shutil"), attr="move"):
+                    found.add(name)
+    assert found == set(RENAMES)

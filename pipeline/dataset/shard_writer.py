@@ -16,7 +16,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
@@ -28,7 +28,6 @@ import pyarrow as pa
 from pipeline.dataset.spill import Spill
 from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError
-from schemas.files import atomic_path
 from schemas.shards import (
     DICTIONARY_COLUMNS,
     DOC_ID,
@@ -64,15 +63,15 @@ class ShardSummary:
 
 
 class ShardWriter:
-    """A context manager; leaving it well closes the shard, leaving it by an exception leaves nothing behind.
+    """A context manager; leaving it well closes the shard, leaving it by an exception writes nothing.
 
-    `target` is a local path, replaced when the shard is whole, or a writable binary file object,
-    which needs no seek, stays open, and gets its first byte at close().
+    `file` is open for writing: `schemas.files.atomic_file` opens one at a local path, `pipeline.storage.files.create`
+    one at any path. It needs no seek, gets its first byte at close(), and stays open.
     """
 
     def __init__(
         self,
-        target: str | os.PathLike[str] | IO[bytes],
+        file: IO[bytes],
         schema: pa.Schema,
         compression: Literal["zstd", "none"] = "zstd",
         spill_dir: str | os.PathLike[str] | None = None,
@@ -81,7 +80,7 @@ class ShardWriter:
             raise SettingsError(f"shard compression {compression!r} is not known: choose zstd or none")
         codec = pa.Codec("zstd", compression_level=ZSTD_LEVEL) if compression == "zstd" else None
         self._options = pa.ipc.IpcWriteOptions(compression=codec)
-        self._target = target
+        self._file = file
         self._schema = schema
         self._names = compressor_names(schema)
         self._codes: dict[str, dict[str, int]] = {name: {} for name in DICTIONARY_COLUMNS}
@@ -142,10 +141,9 @@ class ShardWriter:
     def close(self) -> ShardSummary:
         """Write the shard and say what it holds. A second call says it again."""
         if self._summary is None:
-            with closing(self._spill), _opened(self._target) as file:
-                digest = _DigestSink(file)
-                with io.BufferedWriter(digest, COPY_BYTES) as sink:
-                    self._write_shard(sink)
+            digest = _DigestSink(self._file)
+            with closing(self._spill), io.BufferedWriter(digest, COPY_BYTES) as sink:
+                self._write_shard(sink)
             self._summary = ShardSummary(
                 rows=self._rows,
                 raw_bytes=self._raw_bytes,
@@ -217,16 +215,6 @@ class _DigestSink(io.RawIOBase):
         self.sha256.update(data)
         self.size_bytes += size
         return size
-
-
-@contextmanager
-def _opened(target: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
-    """A file to write; a path gets its content at once, when all of it is on the disk."""
-    if not isinstance(target, (str, os.PathLike)):
-        yield target
-        return
-    with atomic_path(target) as temporary, open(temporary, "wb") as file:
-        yield file
 
 
 def _batch(columns: Mapping[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:

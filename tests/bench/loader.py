@@ -19,6 +19,7 @@ import numpy as np
 
 from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents, Encoding
+from schemas.files import atomic_file
 from schemas.manifest import Manifest, ShardEntry, Totals, open_shards, read_manifest, write_manifest_atomically
 from schemas.shards import (
     RAW,
@@ -119,7 +120,7 @@ def cut_short(source: str, target: str) -> None:
     entries = []
     for shard in manifest.shards:
         reader = open_shard(Path(source, shard.name))
-        with ShardWriter(Path(target, shard.name), schema) as writer:
+        with atomic_file(Path(target, shard.name)) as file, ShardWriter(file, schema) as writer:
             for index in range(reader.num_record_batches):
                 batch = read_batch(reader, index, shard.name)
                 documents = documents_from_array(batch.column(RAW))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.dataset.shard_writer import ShardSummary, ShardWriter
 from schemas.batches import Documents, Encoding
+from schemas.files import atomic_file
 from schemas.shards import compressor_type, shard_schema
 
 Window = tuple[bytes, int]
@@ -85,7 +86,7 @@ def write_texts(writer: ShardWriter, texts: list[Text], first: int = 0) -> None:
 
 
 def write_shard(path: Path, texts: list[Text], compression: str = "zstd") -> ShardSummary:
-    with ShardWriter(path, SCHEMA, compression) as writer:
+    with atomic_file(path) as file, ShardWriter(file, SCHEMA, compression) as writer:
         write_texts(writer, texts)
     return writer.close()
 

@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.dataset import shard_writer
 from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents, Encoding
+from schemas.files import atomic_file
 from schemas.manifest import Manifest, ShardEntry, Totals, write_manifest_atomically
 from schemas.shards import compressor_type, shard_name, shard_schema
 
@@ -52,7 +53,8 @@ def write_dataset(
         name = shard_name(shard, shards)
         with (
             patch.object(shard_writer, "BATCH_BYTES", batch_bytes),
-            ShardWriter(directory / name, schema, compression) as writer,  # type: ignore[arg-type]
+            atomic_file(directory / name) as file,
+            ShardWriter(file, schema, compression) as writer,  # type: ignore[arg-type]
         ):
             names = [text.doc_id for text in own]
             documents = Documents.from_bytes([text.raw for text in own])

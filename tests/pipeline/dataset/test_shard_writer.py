@@ -20,6 +20,7 @@ from pipeline.dataset.shard_writer import BATCH_BYTES, ShardWriter
 from pipeline.dataset.spill import Spill
 from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError
+from schemas.files import atomic_file
 from schemas.shards import compressor_type, open_shard, shard_schema
 from tests.schemas.shard_samples import (
     CORPORA,
@@ -125,13 +126,13 @@ def test_bytes_do_not_depend_on_the_grouping_of_writes(texts: list[Text], data: 
 def test_batches_of_about_four_mebibytes(tmp_path: Path, sizes_mib: list[int], batches: list[int]):
     sizes_bytes = [mib << 20 for mib in sizes_mib]
     assert slow_batches(sizes_bytes, BATCH_BYTES, shard_writer.BATCH_ROWS) == batches
-    with ShardWriter(tmp_path / "a", GZIP_SCHEMA) as writer:
+    with atomic_file(tmp_path / "a") as file, ShardWriter(file, GZIP_SCHEMA) as writer:
         write_sizes(writer, sizes_bytes)
     assert rows_per_batch(tmp_path / "a") == batches
 
 
 def test_tiny_documents_are_cut_by_rows(tmp_path: Path):
-    with ShardWriter(tmp_path / "a", GZIP_SCHEMA) as writer:
+    with atomic_file(tmp_path / "a") as file, ShardWriter(file, GZIP_SCHEMA) as writer:
         write_sizes(writer, [1] * (shard_writer.BATCH_ROWS + 1))
     assert rows_per_batch(tmp_path / "a") == [shard_writer.BATCH_ROWS, 1]
 
@@ -148,7 +149,7 @@ def test_slices_of_a_longer_run_give_the_same_bytes(tmp_path: Path):
         symbol_ends=gzip.symbol_ends,
         segment_offsets=gzip.segment_offsets[2:],
     )
-    with ShardWriter(tmp_path / "a", GZIP_SCHEMA) as writer:
+    with atomic_file(tmp_path / "a") as file, ShardWriter(file, GZIP_SCHEMA) as writer:
         writer.write(["a", "b"], ["x"] * 2, ["y"] * 2, tail, {"gzip": part})
     assert read_table(tmp_path / "a")["raw"].to_pylist() == [b"c" * 5, b"d" * 6]
     assert writer.close().symbols == {"gzip": 2} and writer.close().raw_bytes == 11
@@ -158,7 +159,7 @@ def test_slices_of_a_longer_run_give_the_same_bytes(tmp_path: Path):
 def test_entropy_is_one_value_per_byte(tmp_path: Path):
     documents, encodings = one_symbol_each([2, 0, 3])
     schema = shard_schema({"gzip": GZIP_SCHEMA.field("gzip").type}, entropy=True)
-    with ShardWriter(tmp_path / "a", schema) as writer:
+    with atomic_file(tmp_path / "a") as file, ShardWriter(file, schema) as writer:
         writer.write(["a", "b", "c"], ["x"] * 3, ["y"] * 3, documents, encodings, np.arange(5, dtype=np.float32) / 2)
     assert read_table(tmp_path / "a")["entropy"].to_pylist() == [[0.0, 0.5], [], [1.0, 1.5, 2.0]]
 
@@ -216,7 +217,8 @@ def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch):
 def test_an_exception_leaves_nothing(tmp_path: Path):
     with (
         pytest.raises(RuntimeError, match="upstream"),
-        ShardWriter(tmp_path / "a", SCHEMA, spill_dir=tmp_path) as writer,
+        atomic_file(tmp_path / "a") as file,
+        ShardWriter(file, SCHEMA, spill_dir=tmp_path) as writer,
     ):
         write_texts(writer, SMALL)
         raise RuntimeError("upstream")
@@ -240,8 +242,19 @@ def test_the_spill_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_a_failing_close_leaves_what_was_there(tmp_path: Path):
     path = tmp_path / "shard.arrow"
     path.mkdir()
-    with pytest.raises(OSError), ShardWriter(path, SCHEMA) as writer:
+    with pytest.raises(OSError), atomic_file(path) as file, ShardWriter(file, SCHEMA) as writer:
         write_texts(writer, SMALL)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_there_stays_until_the_shard_is_whole(tmp_path: Path):
+    path = tmp_path / "shard.arrow"
+    path.write_bytes(b"old")
+    with atomic_file(path) as file, ShardWriter(file, SCHEMA) as writer:
+        write_texts(writer, SMALL)
+        summary = writer.close()
+        assert path.read_bytes() == b"old"
+    assert path.stat().st_size == summary.file_bytes
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -251,15 +264,15 @@ def test_a_full_disk_is_an_error_and_not_a_shorter_shard():
 
 
 def test_a_second_close_says_the_same(tmp_path: Path):
-    with ShardWriter(tmp_path / "a", SCHEMA) as writer:
+    with atomic_file(tmp_path / "a") as file, ShardWriter(file, SCHEMA) as writer:
         write_texts(writer, SMALL)
         first = writer.close()
     assert writer.close() == first
 
 
-def test_an_unknown_compression_is_refused(tmp_path: Path):
+def test_an_unknown_compression_is_refused():
     with pytest.raises(SettingsError, match="compression 'lz4' is not known: choose zstd or none"):
-        ShardWriter(tmp_path / "a", SCHEMA, "lz4")  # type: ignore[arg-type]
+        ShardWriter(io.BytesIO(), SCHEMA, "lz4")  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents
-from schemas.files import canonical_json
+from schemas.files import atomic_file, canonical_json
 from schemas.shards import compressor_names, documents_from_array, encoding_from_array
 from tests.pipeline.corpora import jsonl
 from tests.pipeline.runs import (
@@ -53,7 +53,7 @@ def change_manifest(dataset: Path, change: Callable[[dict[str, Any]], None]) -> 
 def rewrite(dataset: Path, name: str, change: Callable[[dict[str, Any], Any], Any]) -> None:
     """Write a shard again with `change` made to its encodings and documents, and the manifest with its new figures."""
     reader = pa.ipc.open_file((dataset / name).read_bytes())
-    with ShardWriter(dataset / name, reader.schema) as writer:
+    with atomic_file(dataset / name) as file, ShardWriter(file, reader.schema) as writer:
         for i in range(reader.num_record_batches):
             batch = reader.get_batch(i)
             encodings = {name: encoding_from_array(batch[name]) for name in compressor_names(reader.schema)}
