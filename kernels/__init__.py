@@ -5,9 +5,10 @@
                               segments ── prefix_trie ── trie_evaluator, prefix_coding: each prefix read once ──►
                               intervals ── window_coder ──► symbols          code_format: the numbers of all that
     what is known already     codebook, words, on string_table and fnv1a
-    the model over bytes      byte_model: what codes ask of it   byte_lm: the network   byte_lm_config: its shapes
-    the same on any machine   exact_lm: exact_quantise ──► exact_products, exact_steps (exact_rows, exact_tables; in
-                              loops for a CPU: exact_fused, exact_loops)
+    the model over bytes      byte_model: what codes ask of it   byte_lm_config: its shapes
+                              byte_lm: the network that is trained ── exact_quantise ──► exact_lm: what codes
+    the same on any machine   exact_lm: exact_products, exact_steps (exact_rows, exact_tables; in loops for a CPU:
+                              exact_fused, exact_loops)
     training rows             packing: documents and their symbols ──► sequences of ids
     attention of EvaByte      eva
     draws and intervals       counter_rng: a draw is a hash of what it decides   bootstrap: how sure a median is

@@ -9,6 +9,7 @@ encoding goes that way too and both see the same bits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -142,6 +143,11 @@ class ByteLM(nn.Module):
     def entropies_bits(self, outputs: Tensor) -> Tensor:
         """H = -Σ p log2 p, float32 [rows], in bits, of logits [rows, 256]."""
         return intervals.entropies_bits(outputs)
+
+    def surprisals_bits(self, outputs: Tensor, symbols: Tensor) -> Tensor:
+        """-log2 p, float64 [rows], in bits, of bytes int64 [rows], of logits [rows, 256]."""
+        nats = F.cross_entropy(outputs.double(), symbols, reduction="none")
+        return nats / math.log(2)
 
     def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin, [positions, 1, head size], half-split."""

@@ -22,7 +22,10 @@ KvCache = Any
 
 
 class ByteModel(Protocol):
-    """A model over bytes that can be asked for codes and entropies: `ByteLM`, or any other with these members."""
+    """A model over bytes that can be asked for codes and entropies.
+
+    `ExactByteLM` codes, `ByteLM` is what was trained; any other with these members will do.
+    """
 
     config: ByteLMConfig
     """Shape of the model; its `attention_bytes` is how far back a position attends."""
@@ -72,4 +75,8 @@ class ByteModel(Protocol):
 
     def entropies_bits(self, outputs: Tensor) -> Tensor:
         """H = -Σ p log2 p, float32 [rows], in bits, of outputs [rows, 256]."""
+        ...
+
+    def surprisals_bits(self, outputs: Tensor, symbols: Tensor) -> Tensor:
+        """-log2 p, float64 [rows], in bits, of bytes int64 [rows], of outputs [rows, 256]."""
         ...

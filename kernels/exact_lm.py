@@ -60,7 +60,7 @@ class ExactByteLM:
         changes any output.
         """
         check_arrays(config, arrays)
-        self.config, self.device = config, torch.device(device)
+        self.config, self.arrays, self.device = config, arrays, torch.device(device)
         self._tables = exact_rows.Tables.load(arrays, self.device)
         self._rows: Rows = rows or self._fast_rows(arrays)
         self._matrices = {

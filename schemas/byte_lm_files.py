@@ -1,7 +1,10 @@
 """A byte LM on disk: `weights.safetensors` and `lm.json` in one directory, named by one digest.
 
-`lm.json` holds {"config": shape, "training": how it came to be}. The digest covers shape and weights, so it names what
-the codes depend on and nothing else.
+weights.safetensors   integers, scales and tables of the exact byte LM (`kernels.exact_quantise`), one array a name
+lm.json               {"format", "config": shape, "training": how it came to be, "arrays": sha256 of each array}
+
+The digest covers shape and arrays, so it names what the codes depend on and nothing else. Format 1 held float32
+weights, whose codes depended on the machine.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from schemas.files import canonical_json, replace_file, sha256_hex
 
 WEIGHTS_NAME = "weights.safetensors"
 CONFIG_NAME = "lm.json"
+BYTE_LM_FORMAT = 2
+"""Changes when the arrays come to mean something else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,40 +35,69 @@ class ByteLMFiles:
     """Fields of `kernels.byte_lm_config.ByteLMConfig`."""
     training: dict[str, Any]
     """Steps, seed, corpus sample and held-out bits per byte, for people and for the manifest."""
-    weights: dict[str, np.ndarray]
-    """float32 arrays by parameter name."""
+    arrays: dict[str, np.ndarray]
+    """Arrays of `kernels.exact_quantise.quantise_byte_lm` by name, each checked against its own sha256."""
     digest: str
+    """sha256 over the shape and the arrays."""
 
 
-def digest_of(config: dict[str, Any], weights_file: bytes) -> str:
-    """The LM's name: sha256 over its shape and its weights file."""
-    return sha256_hex(canonical_json(config) + weights_file)
+def digest_of(config: dict[str, Any], array_digests: dict[str, str]) -> str:
+    """The LM's name: sha256 over its shape and the digests of its arrays."""
+    return sha256_hex(canonical_json({"format": BYTE_LM_FORMAT, "config": config, "arrays": array_digests}))
+
+
+def array_digest(array: np.ndarray) -> str:
+    """sha256 over dtype, shape and values of an array."""
+    head = canonical_json([array.dtype.str, list(array.shape)])
+    return sha256_hex(head + np.ascontiguousarray(array).tobytes())
 
 
 def write_byte_lm(
-    directory: str, *, config: dict[str, Any], training: dict[str, Any], weights: dict[str, np.ndarray]
+    directory: str, *, config: dict[str, Any], training: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> str:
     """Write the two files, the config last, and return the digest."""
     os.makedirs(directory, exist_ok=True)
-    weights_file = save({name: np.ascontiguousarray(array, np.float32) for name, array in sorted(weights.items())})
-    replace_file(os.path.join(directory, WEIGHTS_NAME), weights_file)
-    replace_file(os.path.join(directory, CONFIG_NAME), canonical_json({"config": config, "training": training}))
-    return digest_of(config, weights_file)
+    ordered = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    digests = {name: array_digest(array) for name, array in ordered.items()}
+    described = {"format": BYTE_LM_FORMAT, "config": config, "training": training, "arrays": digests}
+    replace_file(os.path.join(directory, WEIGHTS_NAME), save(ordered))
+    replace_file(os.path.join(directory, CONFIG_NAME), canonical_json(described))
+    return digest_of(config, digests)
 
 
 def read_byte_lm(directory: str) -> ByteLMFiles:
-    """Read a byte LM; ArtifactError where it is missing or damaged."""
+    """Read a byte LM; ArtifactError where it is missing, damaged or of another format."""
     try:
         with open(os.path.join(directory, CONFIG_NAME), "rb") as file:
             described = json.load(file)
+        config, training = dict(described["config"]), dict(described["training"])
+        if described.get("format", 1) != BYTE_LM_FORMAT:
+            raise ArtifactError(
+                f"byte LM at {directory} has format {described.get('format', 1)}, this release reads {BYTE_LM_FORMAT}; "
+                "train it again with `make lm`, or preprocess into another directory"
+            )
+        digests = dict(described["arrays"])
         with open(os.path.join(directory, WEIGHTS_NAME), "rb") as file:
-            weights_file = file.read()
-        weights = load(weights_file)
-        config, training = described["config"], described["training"]
+            arrays = load(file.read())
     except FileNotFoundError as error:
         raise ArtifactError(
             f"no byte LM at {directory}: {os.path.basename(error.filename)} is missing; train one with `make lm`"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+        if isinstance(error, ArtifactError):
+            raise
         raise ArtifactError(f"byte LM at {directory} is damaged ({error}); train it again with `make lm`") from error
-    return ByteLMFiles(config=config, training=training, weights=weights, digest=digest_of(config, weights_file))
+    _refuse_damaged(directory, arrays, digests)
+    return ByteLMFiles(config=config, training=training, arrays=arrays, digest=digest_of(config, digests))
+
+
+def _refuse_damaged(directory: str, arrays: dict[str, np.ndarray], digests: dict[str, Any]) -> None:
+    """ArtifactError that names the first array which is not the one that lm.json describes."""
+    for name in sorted(arrays.keys() | digests.keys()):
+        found = array_digest(arrays[name]) if name in arrays else "missing"
+        wanted = digests.get(name, "unknown")
+        if found != wanted:
+            raise ArtifactError(
+                f"byte LM at {directory} is damaged: array {name} is {found[:12]}, {CONFIG_NAME} says "
+                f"{str(wanted)[:12]}; train it again with `make lm`"
+            )

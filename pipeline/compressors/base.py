@@ -153,8 +153,6 @@ class Loading:
     """Their directory, local or remote, which holds a folder for each artifact."""
     device: str = "cpu"
     """Where models run: `cpu` or `cuda`."""
-    allow_other_device: bool = False
-    """Whether a compressor may be loaded on a device that computes other codes than the one it was made on."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """Name of a compressor to its own settings, where it has some that its artifact does not hold."""
 

@@ -77,7 +77,6 @@ def dataset_compressors(directory: str, manifest: Manifest, *, device: str = "cp
     loading = Loading(
         directory=files.join(directory, COMPRESSORS_DIRECTORY),
         device=device,
-        allow_other_device=True,
         settings={name: description.load_settings for name, description in described.items()},
     )
     compressors = load_compressors(described, loading)

@@ -118,7 +118,6 @@ def _loading(settings: PreprocessSettings, output: str) -> Loading:
     return Loading(
         directory=files.join(output, COMPRESSORS_DIRECTORY),
         device=settings.device,
-        allow_other_device=settings.allow_other_device,
         settings={"token_bytes": settings.models.token_bytes},
     )
 

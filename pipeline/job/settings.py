@@ -73,8 +73,6 @@ class PreprocessSettings:
     """Threads of the local runner; the result does not depend on it."""
     device: str = "cpu"
     """Where the byte LM runs: `cpu` or `cuda`."""
-    allow_other_device: bool = False
-    """Use a codebook that was built on a device that computes other codes; noted in the manifest."""
     runner: str = LOCAL_RUNNER
     """Any Beam runner; its own options follow as they are."""
     beam_options: tuple[str, ...] = field(default=(), metadata=option(hidden=True))

@@ -22,12 +22,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
-import torch
 
 from kernels.boundary_score import PairSurprisal
-from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import START, ByteLMConfig
 from kernels.byte_spans import ByteSpans
+from kernels.exact_lm import ExactByteLM
+from kernels.exact_quantise import WEIGHT_LEVELS, matrix_shapes
+from kernels.exact_rows import LEVELS
+from kernels.exact_tables import STEPS_PER_BIT, make_tables
 from kernels.packing import COMP_SPAN, RAW_SPAN, REPRESENTATIONS
 from kernels.prefix_coding import PrefixCoder
 from kernels.prefix_trie import build_trie, sort_strings
@@ -46,17 +48,30 @@ EXAMPLE, CORPUS = "example.txt", "license.txt"
 NAMES = {BOS: "<bos>", EOS: "<eos>", RAW_OPEN: "<raw>", RAW_CLOSE: "</raw>", COMP_OPEN: "<comp>", COMP_CLOSE: "</comp>"}
 
 
-def bigram_lm(table: np.ndarray) -> ByteLM:
-    """A byte LM whose probabilities are 2^-surprisal of a pair: its blocks add nothing, its head looks the byte up."""
-    model = ByteLM(ByteLMConfig(layers=1, dim=START + 2, heads=1, ffn_dim=1, attention_bytes=32))
-    bits = torch.from_numpy(table.reshape(257, 256)).roll(-1, 0)  # a row per byte, then the one for START
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.fill_(1.0 if weight.dim() == 1 else 0.0)
-        model.embedding.weight[:, : START + 1] = torch.eye(START + 1)
-        # The final norm makes a one-hot vector sqrt(dim) times as long.
-        model.head.weight[:, : START + 1] = -math.log(2) * bits.T / math.sqrt(START + 2)
-    return model.eval().requires_grad_(False)
+def bigram_lm(bits: np.ndarray) -> ExactByteLM:
+    """An exact byte LM whose probabilities are 2^-surprisal of a pair: its blocks add nothing, its head looks it up.
+
+    bits: float32 [65,792], of `PairSurprisal`. A byte's vector has 127 in one place and 1 in another, so that two
+    weights of at most 63 make one number: 127 times the first, plus the second.
+    """
+    rows = START + 1
+    config = ByteLMConfig(layers=1, dim=2 * rows, heads=1, ffn_dim=1, attention_bytes=32)
+    arrays = dict(make_tables(config))
+    for name, (outputs, inputs) in matrix_shapes(config).items():
+        arrays[f"{name}.weight"] = np.zeros((outputs, inputs), np.int8)
+        arrays[f"{name}.scale"] = np.ones(outputs, np.float32)
+    one = np.arange(rows)
+    arrays["embedding.weight"][one, one] = LEVELS
+    arrays["embedding.weight"][one, rows + one] = 1
+    surprisals = np.roll(bits.reshape(rows, 256), -1, 0).T.astype(np.float64)  # [byte, byte before it], START last
+    unit = surprisals.max(1, keepdims=True) / (WEIGHT_LEVELS * LEVELS)
+    numbers = -np.rint(surprisals / unit).astype(np.int64)
+    coarse = np.rint(numbers / LEVELS).astype(np.int64)
+    arrays["head.weight"][:, :rows] = coarse
+    arrays["head.weight"][:, rows:] = numbers - LEVELS * coarse
+    length = math.sqrt((LEVELS**2 + 1) / config.dim)  # What the final norm divides a vector by.
+    arrays["head.scale"] = (unit[:, 0] * STEPS_PER_BIT * length).astype(np.float32)
+    return ExactByteLM(config, arrays)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,8 +116,7 @@ def facts(directory: Path) -> dict[str, str]:
     sample = Documents.from_bytes([raw, (ROOT / "LICENSE").read_bytes()])
     score = PairSurprisal.of_sample(sample.raw, sample.offsets)
     model = bigram_lm(score.bits)
-    weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
-    write_byte_lm(str(directory / "lm"), config=model.config.to_dict(), training={}, weights=weights)
+    write_byte_lm(str(directory / "lm"), config=model.config.to_dict(), training={}, arrays=model.arrays)
     output = directory / "data"
     options = ["--compressors", "neural", "--lm", str(directory / "lm"), "--shards", "1", "--workers", "1"]
     assert pipeline_main(["preprocess", "--input", str(corpus), "--output", str(output), *options]) == 0

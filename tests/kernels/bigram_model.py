@@ -58,3 +58,7 @@ class BigramModel:
         """H of the counts' shares."""
         p = outputs / outputs.sum(1, keepdim=True)
         return -torch.xlogy(p, p).sum(1) / np.log(2.0)
+
+    def surprisals_bits(self, outputs: Tensor, symbols: Tensor) -> Tensor:
+        """-log2 of the share of each byte."""
+        return -torch.log2(outputs.double().gather(1, symbols[:, None])[:, 0] / outputs.sum(1))

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import torch
 
+from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import ByteLMConfig
 from kernels.exact_fused import FusedRows
 from kernels.exact_lm import ExactByteLM
@@ -32,10 +33,15 @@ def random_arrays(config: ByteLMConfig, seed: int) -> dict[str, np.ndarray]:
     return arrays
 
 
+def quantised(model: ByteLM) -> dict[str, np.ndarray]:
+    """The arrays of the exact model that comes from a floating-point one."""
+    weights = {name: weight.detach().numpy() for name, weight in model.state_dict().items()}
+    return quantise_byte_lm(model.config, weights)
+
+
 def micro_exact(seed: int = 0, **how: object) -> ExactByteLM:
     """`micro_lm`, quantised."""
-    weights = {name: weight.numpy() for name, weight in micro_lm(seed).state_dict().items()}
-    return ExactByteLM(CONFIG, quantise_byte_lm(CONFIG, weights), **how)  # type: ignore[arg-type]
+    return ExactByteLM(CONFIG, quantised(micro_lm(seed)), **how)  # type: ignore[arg-type]
 
 
 def all_ways(config: ByteLMConfig, arrays: dict[str, np.ndarray]) -> list[ExactByteLM]:

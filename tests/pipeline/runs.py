@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
+import torch
 import zstandard
 
 from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import ByteLMConfig
 from pipeline.__main__ import main
 from schemas.byte_lm_files import write_byte_lm
+from tests.kernels.exact_models import quantised
 from tests.pipeline.corpora import MemoryFileSystem, jsonl, table, texts, write_arrow, write_parquet
 
 ALL_COMPRESSORS = "neural,tokenizer,gzip,token_bytes"
@@ -41,10 +43,10 @@ def write_micro_lm(directory: Path, *, seed: int = 0) -> str:
     """An untrained byte LM that reads a thousand prefixes in no time."""
     model = ByteLM(ByteLMConfig(layers=2, dim=32, heads=2, ffn_dim=48, attention_bytes=16))
     model.initialise(seed)
-    weights = {name: weight.detach().numpy() for name, weight in model.state_dict().items()}
     # Weights of a fresh model give all bytes nearly the same entropy, and θ could cut nowhere or everywhere.
-    weights["head.weight"] = weights["head.weight"] * 10
-    write_byte_lm(str(directory), config=model.config.to_dict(), training={}, weights=weights)
+    with torch.no_grad():
+        model.head.weight.mul_(10)
+    write_byte_lm(str(directory), config=model.config.to_dict(), training={}, arrays=quantised(model))
     return str(directory)
 
 

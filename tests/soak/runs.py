@@ -11,6 +11,7 @@ from pathlib import Path
 import zstandard
 
 from pipeline.compressors.tokenizer.training import train_tokenizer
+from tests.kernels.exact_models import quantised
 from tests.kernels.micro_lm import CONFIG, micro_lm
 from tests.pipeline.corpora import jsonl, table, texts, write_arrow, write_parquet
 from tests.pipeline.runs import content
@@ -63,8 +64,7 @@ def make_models(directory: Path) -> Models:
 
     directory.mkdir()
     train_tokenizer((text.encode() for text in texts(70)), 330, directory / "tokenizer.model")
-    weights = {name: weight.detach().numpy() for name, weight in micro_lm().state_dict().items()}
-    write_byte_lm(str(directory / "lm"), config=CONFIG.to_dict(), training={}, weights=weights)
+    write_byte_lm(str(directory / "lm"), config=CONFIG.to_dict(), training={}, arrays=quantised(micro_lm()))
     return Models(tokenizer=str(directory / "tokenizer.model"), lm=str(directory / "lm"))
 
 

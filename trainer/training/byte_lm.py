@@ -25,7 +25,10 @@ from torch import Tensor, nn
 
 from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import PRESETS, START
+from kernels.byte_model import ByteModel
 from kernels.byte_windows import scored_logits
+from kernels.exact_lm import ExactByteLM
+from kernels.exact_quantise import quantise_byte_lm
 from schemas.batches import Documents
 from schemas.byte_lm_files import write_byte_lm
 from schemas.errors import ArtifactError, SettingsError
@@ -117,7 +120,13 @@ def train_byte_lm(
         if step % training.checkpoint_steps == 0 and step < training.steps:
             _checkpoint(model, optimizers, folder, identity, step)
         yield step, loss / math.log(2)
+    weights = {name: weight.detach().float().cpu().numpy() for name, weight in model.state_dict().items()}
+    arrays = quantise_byte_lm(model.config, weights)
     scored = min(training.held_out_bytes, sample.held_out.raw.size)
+
+    def held_out(scored_by: ByteModel) -> float | None:
+        return round(held_out_bits_per_byte(scored_by, sample.held_out, scored), 4) if scored else None
+
     described = {
         **asdict(training),
         "size": size,
@@ -125,10 +134,10 @@ def train_byte_lm(
         "threads": torch.get_num_threads(),
         "train_bytes": int(sample.train.raw.size),
         "held_out_scored_bytes": scored,
-        "held_out_bits_per_byte": round(held_out_bits_per_byte(model, sample.held_out, scored), 4) if scored else None,
+        "held_out_bits_per_byte": held_out(ExactByteLM(model.config, arrays, device=device)),
+        "held_out_bits_per_byte_before_quantising": held_out(model),
     }
-    weights = {name: weight.detach().float().cpu().numpy() for name, weight in model.state_dict().items()}
-    write_byte_lm(out, config=model.config.to_dict(), training=described, weights=weights)
+    write_byte_lm(out, config=model.config.to_dict(), training=described, arrays=arrays)
 
 
 def _optimizers(model: ByteLM, training: ByteLMTraining) -> dict[str, torch.optim.Optimizer]:
@@ -207,11 +216,11 @@ def _resume(model: ByteLM, optimizers: dict[str, torch.optim.Optimizer], folder:
     return int(names[-1].removeprefix("step-").removesuffix(".safetensors"))
 
 
-def held_out_bits_per_byte(model: ByteLM, documents: Documents, limit_bytes: int) -> float:
+def held_out_bits_per_byte(model: ByteModel, documents: Documents, limit_bytes: int) -> float:
     """Bits per byte over the first `limit_bytes` of the documents, each byte scored once (`kernels.byte_windows`)."""
     offsets = np.minimum(documents.offsets, limit_bytes)
-    nats = 0.0
-    for logits, places in scored_logits(model, documents.raw, offsets):
-        labels = torch.from_numpy(documents.raw[places].astype(np.int64)).to(logits.device)
-        nats += float(F.cross_entropy(logits.float(), labels, reduction="sum"))
-    return nats / math.log(2) / float(offsets[-1])
+    bits = 0.0
+    for outputs, places in scored_logits(model, documents.raw, offsets):
+        symbols = torch.from_numpy(documents.raw[places].astype(np.int64)).to(outputs.device)
+        bits += float(model.surprisals_bits(outputs, symbols).sum())
+    return bits / float(offsets[-1])

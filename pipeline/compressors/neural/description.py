@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pipeline.compressors.base import CompressorDescription
 from pipeline.compressors.neural.settings import NeuralSettings
 
-CODE_FORMAT = "neural-1"
-"""Changes when the same weights and text would give other symbols."""
+CODE_FORMAT = "neural-2"
+"""Changes when the same byte LM and text would give other symbols: neural-1 was computed in floating point."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +46,7 @@ class NeuralDescription(CompressorDescription):
     device: str
     """Where the codebook was made: device type, capability, torch version."""
     device_probe: str
-    """Digest of codes of fixed strings, equal where a device computes the same codes."""
+    """Digest of codes of fixed strings, the same on every machine: an alarm, see `neural.model.device_probe`."""
     codebook: CodebookStatistics
     """The codebook, in numbers."""
 

@@ -26,11 +26,7 @@ class NeuralFamily:
         from pipeline.compressors.neural.device import check_device
 
         check_device(loader.loading.device)
-        return load_neural(
-            loader.artifact(ARTIFACT),
-            device=loader.loading.device,
-            allow_other_device=loader.loading.allow_other_device,
-        )
+        return load_neural(loader.artifact(ARTIFACT), device=loader.loading.device)
 
     def describe(self, loader: Loader) -> NeuralDescription:
         """What the artifact says about itself."""
@@ -39,11 +35,11 @@ class NeuralFamily:
         return read_described(loader.artifact(ARTIFACT))
 
 
-def load_neural(directory: str, *, device: str = "cpu", allow_other_device: bool = False) -> NeuralCompressor:
-    """Read an artifact; ArtifactError where it is missing or damaged, or this device computes other codes."""
+def load_neural(directory: str, *, device: str = "cpu") -> NeuralCompressor:
+    """Read an artifact; ArtifactError where it is missing or damaged, or this machine computes wrong codes."""
     from pipeline.compressors.neural.artifact import read_codebook, read_described, read_score_table
     from pipeline.compressors.neural.compressor import NeuralCompressor
-    from pipeline.compressors.neural.model import device_probe, load_model
+    from pipeline.compressors.neural.model import describe_device, device_probe, load_model
     from pipeline.compressors.neural.score import score_from_table
     from schemas.byte_lm_files import read_byte_lm
 
@@ -55,10 +51,10 @@ def load_neural(directory: str, *, device: str = "cpu", allow_other_device: bool
             "remove the directory and make it again"
         )
     model = load_model(files, device)
-    if not allow_other_device and device_probe(model) != description.device_probe:
+    if device_probe(model) != description.device_probe:
         raise ArtifactError(
-            f"{directory} was built on {description.device} and this {device} computes other codes; "
-            "use that device type and those versions, or give --allow-other-device (noted in the manifest)"
+            f"{describe_device(device)} computes other codes than {description.device}, where {directory} was made, "
+            "which must never happen: please report this with both descriptions; another machine will read it"
         )
     return NeuralCompressor(
         model,

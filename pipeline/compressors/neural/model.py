@@ -1,44 +1,38 @@
-"""The byte LM of an artifact on a device, and how to tell whether devices compute the same codes."""
+"""The byte LM of an artifact on a device, and the alarm that tells whether it computes what every machine computes."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import ByteLMConfig
 from kernels.byte_model import ByteModel
 from kernels.byte_spans import ByteSpans
+from kernels.exact_lm import ExactByteLM
 from kernels.prefix_coding import PrefixCoder
 from schemas.byte_lm_files import ByteLMFiles
 from schemas.errors import ArtifactError
 from schemas.files import sha256_hex
 
-READ_DTYPES = {"cpu": torch.float32, "cuda": torch.bfloat16}
-"""A CPU without instructions for bfloat16 would read many times slower with it. A code costs the same bits in both."""
 
+def load_model(files: ByteLMFiles, device: str) -> ExactByteLM:
+    """The byte LM of an artifact, on a device, ready to read.
 
-def load_model(files: ByteLMFiles, device: str) -> ByteLM:
-    """The byte LM of an artifact, on a device, ready to read in the dtype of its type.
-
-    A matrix product over several CPU threads adds in another order than over one, and codes would differ; so a read
-    runs on one thread, in this whole process, and parallelism comes from threads that read different prefixes.
-    ArtifactError where the weights are not those of one of our models.
+    A read runs on one thread, in this whole process: parallelism comes from threads that read different prefixes.
+    ArtifactError where the arrays are not those of an exact byte LM.
     """
     torch.set_num_threads(1)
     try:
-        model = ByteLM(ByteLMConfig(**files.config))
-        model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in files.weights.items()})
-    except (TypeError, ValueError, RuntimeError) as error:
+        return ExactByteLM(ByteLMConfig(**files.config), files.arrays, device=device)
+    except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
             f"byte LM {files.digest[:12]} is not one of ours ({reason}); train one with `make lm`"
         ) from error
-    return model.eval().requires_grad_(False).to(device, READ_DTYPES[torch.device(device).type])
 
 
 def device_probe(model: ByteModel) -> str:
-    """Digest of the intervals of fixed strings: equal where a device computes the same codes for them."""
+    """Digest of the intervals of fixed strings: the same on every machine, or something is broken."""
     values = np.arange(4096, dtype=np.uint64)
     noise = ((values * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(56)).astype(np.uint8)
     text = np.where(values % np.uint64(3) == 0, noise, noise % 95 + 32).astype(np.uint8)

@@ -42,7 +42,7 @@ OPTIONS = {
             "--shards",
         ),
         *("--unit-bytes", "--compression", "--write-entropy", "--max-reject-fraction", "--workers", "--device"),
-        *("--allow-other-device", "--runner"),
+        "--runner",
     ],
     "sample": [*READ, "--sample-bytes", "--out"],
     "tokenizer": [*READ, "--sample-bytes", "--vocabulary", "--out"],

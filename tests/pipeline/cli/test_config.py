@@ -58,7 +58,6 @@ NO_DEFAULTS = PreprocessSettings(
     max_reject_fraction=0.5,
     workers=97,
     device="cuda",
-    allow_other_device=True,
     runner="DataflowRunner",
     beam_options=("--project", "p"),
 )

@@ -9,6 +9,7 @@ from pipeline.compressors.neural.build import build_neural
 from pipeline.compressors.neural.settings import NeuralSettings, ThetaTarget
 from schemas.batches import Documents
 from schemas.byte_lm_files import write_byte_lm
+from tests.kernels.exact_models import quantised
 from tests.kernels.micro_lm import micro_lm
 
 PAIRS, DOCUMENT = "pairs", "document"
@@ -26,9 +27,8 @@ def neural_settings(score: int | str = PAIRS, *, theta: str = "quantile=0.7", **
 def save_lm(directory: Path, seed: int = 0, **config: object) -> str:
     """A micro LM on disk, with a changed config where one is given."""
     model = micro_lm(seed)
-    weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
     described = {**model.config.to_dict(), **config}
-    write_byte_lm(str(directory), config=described, training={"size": "micro"}, weights=weights)
+    write_byte_lm(str(directory), config=described, training={"size": "micro"}, arrays=quantised(model))
     return str(directory)
 
 

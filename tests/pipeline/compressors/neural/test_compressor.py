@@ -15,10 +15,10 @@ from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.neural.score import score_of_sample
 from schemas.batches import Documents, Encoding
 from schemas.errors import VerificationError
-from tests.kernels.micro_lm import micro_lm
+from tests.kernels.exact_models import micro_exact
 from tests.pipeline.compressors.neural.making import DOCUMENT, neural_settings
 
-MODEL = micro_lm()
+MODEL = micro_exact()
 SAMPLE = Documents.from_bytes([b"a"])
 TEXTS = [
     b"def f(x):\n    return x\n" * 4,

@@ -23,9 +23,10 @@ from pipeline.compressors.neural.score import score_of_sample
 from pipeline.compressors.neural.settings import NeuralSettings
 from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError, VerificationError
-from tests.kernels.micro_lm import micro_lm
+from tests.kernels.exact_models import micro_exact
 from tests.pipeline.compressors.neural.making import DOCUMENT, PAIRS, neural_settings
 
+MODEL = micro_exact()
 MODES = [(size, context) for size in (PAIRS, 1, 2, 4, DOCUMENT) for context in ("segment", "document")]
 NAMES = ("symbols", "raw_ends", "symbol_ends", "window_ends")
 TEXTS = [
@@ -45,14 +46,14 @@ TEXTS = [
 def table(size: int) -> tuple[list[bytes], np.ndarray]:
     """Contexts and entropies that a score starts with."""
     contexts = dense_contexts(size) if size <= 2 else [b"", b"a", b"aaaa"]
-    return contexts, PrefixCoder(micro_lm()).entropies(ByteSpans.from_bytes(contexts))
+    return contexts, PrefixCoder(MODEL).entropies(ByteSpans.from_bytes(contexts))
 
 
 def score(kind: int | str) -> BoundaryScore:
     """By the texts' own pairs, a table or cache of entropies, or whole documents."""
     if isinstance(kind, int):
-        return ContextEntropy(kind, *table(kind), PrefixCoder(micro_lm()))
-    return score_of_sample(neural_settings(kind), micro_lm(), Documents.from_bytes(TEXTS))
+        return ContextEntropy(kind, *table(kind), PrefixCoder(MODEL))
+    return score_of_sample(neural_settings(kind), MODEL, Documents.from_bytes(TEXTS))
 
 
 def compressor(
@@ -60,7 +61,7 @@ def compressor(
 ) -> NeuralCompressor:
     """A compressor with segments of up to 40 bytes, on a book of its own unless one is given."""
     settings = neural_settings(kind, context=context, max_segment_bytes=40)
-    return NeuralCompressor(micro_lm(), score(kind), settings, 4.2, book=book, **options)
+    return NeuralCompressor(MODEL, score(kind), settings, 4.2, book=book, **options)
 
 
 def by_document(encoding: Encoding) -> list[tuple[list[int], ...]]:
@@ -213,7 +214,7 @@ def test_torn_encodings_are_refused(damage: Callable[[Encoding], Encoding], cont
 
 
 def test_a_window_across_two_blocks_is_refused() -> None:
-    made, block = compressor(1, "document"), micro_lm().config.attention_bytes
+    made, block = compressor(1, "document"), MODEL.config.attention_bytes
     encoding = made.compress(Documents.from_bytes([b"a" * (3 * block)]))
     assert encoding.window_ends is not None
     window, part = (np.flatnonzero(ends == block) for ends in (encoding.window_ends, encoding.raw_ends))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load, save
 
 from kernels.segmentation import segment
 from pipeline.compressors.neural.artifact import CODEBOOK_NAME, COMPRESSOR_NAME, SCORE_TABLE_NAME, read_described
@@ -18,9 +19,10 @@ from pipeline.compressors.neural.family import load_neural
 from pipeline.compressors.neural.model import device_probe
 from pipeline.compressors.neural.settings import ThetaTarget
 from schemas.batches import Documents
-from schemas.byte_lm_files import CONFIG_NAME, WEIGHTS_NAME, read_byte_lm
+from schemas.byte_lm_files import CONFIG_NAME, WEIGHTS_NAME, read_byte_lm, write_byte_lm
 from schemas.errors import ArtifactError, SettingsError
 from schemas.files import file_sha256
+from tests.kernels.exact_models import micro_exact, quantised
 from tests.kernels.micro_lm import CONFIG, micro_lm
 from tests.pipeline.compressors.neural.making import DOCUMENT, build, save_lm
 
@@ -112,9 +114,40 @@ def test_an_lm_of_another_shape_is_refused(config: dict[str, object], tmp_path: 
     assert "\n" not in str(caught.value)
 
 
+def test_a_byte_lm_of_floating_point_is_refused_with_the_way_out(lm: str, tmp_path: Path) -> None:
+    old = Path(shutil.copytree(lm, tmp_path / "lm"))
+    described = json.loads((old / CONFIG_NAME).read_bytes())
+    del described["format"], described["arrays"]
+    (old / CONFIG_NAME).write_text(json.dumps(described))
+    with pytest.raises(ArtifactError, match=r"has format 1, this release reads 2; train it again with `make lm`"):
+        read_byte_lm(str(old))
+
+
+@pytest.mark.parametrize("name", ["exp2", "blocks.1.down.weight", "head.scale"])
+def test_a_damaged_table_or_weight_is_named_with_its_digest(name: str, lm: str, tmp_path: Path) -> None:
+    old = Path(shutil.copytree(lm, tmp_path / "lm"))
+    arrays = load((old / WEIGHTS_NAME).read_bytes())
+    arrays[name].flat[3] += 1
+    (old / WEIGHTS_NAME).write_bytes(save(arrays))
+    with pytest.raises(ArtifactError, match=rf"array {name} is [0-9a-f]{{12}}, lm\.json says [0-9a-f]{{12}}"):
+        read_byte_lm(str(old))
+    del arrays[name]
+    (old / WEIGHTS_NAME).write_bytes(save(arrays))
+    with pytest.raises(ArtifactError, match=rf"array {name} is missing, lm\.json says"):
+        read_byte_lm(str(old))
+
+
+def test_arrays_that_would_make_a_sum_inexact_are_refused(tmp_path: Path) -> None:
+    arrays = quantised(micro_lm())
+    arrays["head.weight"][0, 0] = 64
+    write_byte_lm(str(tmp_path / "lm"), config=CONFIG.to_dict(), training={}, arrays=arrays)
+    with pytest.raises(ArtifactError, match=r"is not one of ours .array head\.weight has values beyond 63"):
+        build(tmp_path / "neural", str(tmp_path / "lm"), DOCUMENTS, 1)
+
+
 def test_the_probe_tells_other_weights_apart(lm: str) -> None:
-    assert device_probe(micro_lm(0)) == device_probe(micro_lm(0))
-    assert device_probe(micro_lm(0)) != device_probe(micro_lm(1))
+    assert device_probe(micro_exact(0)) == device_probe(micro_exact(0))
+    assert device_probe(micro_exact(0)) != device_probe(micro_exact(1))
     assert read_byte_lm(lm).config == CONFIG.to_dict()
 
 
