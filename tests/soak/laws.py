@@ -15,7 +15,9 @@ from schemas.errors import DatasetError
 from schemas.manifest import Manifest, read_manifest
 from tests.pipeline.runs import content
 
-VISIBLE = re.compile(r"\.lock|manifest\.json|report\.json|shard-\d{5}-of-\d{5}\.arrow|rejects/shard-[^/]*\.jsonl")
+VISIBLE = re.compile(
+    r"\.lock|manifest\.json|report\.json|settings\.json|shard-\d{5}-of-\d{5}\.arrow|rejects/shard-[^/]*\.jsonl"
+)
 TEMPORARY = re.compile(r"\.(tmp|part)\w*$")
 
 
