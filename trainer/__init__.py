@@ -1,6 +1,7 @@
 """The training half: shards become a model. Imports `schemas` and `kernels`, never `pipeline`.
 
     shards ── data ──► batches ── training ──► checkpoints of a model ──► generation, evaluation, model.hf_export
+    sample ── byte_lm ──► the byte LM of the neural compressor
 
 `reproduction` runs all of it at a small scale, `cli` is what is typed.
 

@@ -1,6 +1,7 @@
 """What is typed: `python -m trainer COMMAND`, whose options are the fields of settings dataclasses.
 
-    parser      the commands; `lm` trains the byte LM
+    parser      the commands
+    lm          ByteLMSettings (`trainer.byte_lm.settings`), the byte LM of the neural compressor
     train       TrainSettings (`trainer.training.settings`), with --config for the settings.json of a run
     generate    GenerateSettings (`trainer.generation.settings`)
     evaluate    one class for each measure (`trainer.evaluation.settings`)

@@ -1,11 +1,12 @@
 """One run, from settings to checkpoints, on any number of ranks.
 
     settings, sizes ──► preflight: arithmetic, memory, what cannot fit ──► parallel: the model on all ranks
-    loop: loader ─► step: micro-batches ─► gradients ─► finite? ─► optim ─► metrics
+    loop: loader ─► step: micro-batches ─► gradients ─► finite? ─► optim, schedule ─► metrics
            └─ checkpoint: weights, moments, loader state; upgrade reads those of version 1
     load_model: a run, a checkpoint or an export ──► a model to evaluate
 
-`byte_lm` trains the small language model of the neural compressor, on one device.
+The small language model of the neural compressor has a loop of its own, `trainer.byte_lm`, with these checkpoints and
+this schedule.
 
 RUN/settings.json        every setting; `--config` reads it back
 RUN/metrics.jsonl        one line per logged step

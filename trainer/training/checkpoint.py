@@ -11,6 +11,7 @@ continue from any other, sharded or not. A checkpoint is written as `step-N.tmp`
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import warnings
@@ -26,26 +27,33 @@ from schemas.files import canonical_json, replace_file
 from trainer.training.parallel import Distributed
 from trainer.training.upgrade import from_version_1
 
+logger = logging.getLogger(__name__)
+
 STATE_NAME = "state.json"
 CHECKPOINT_VERSION = 2
 
 
-def tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """All tensors of the run's state by name: weights, both moments."""
+def tensors(model: nn.Module, *optimizers: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """All tensors of a training's state by name: weights, and what the optimizers keep of each, but its step."""
     named: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         name = name.removeprefix("module.")
-        state = optimizer.state[parameter]
         named[f"model.{name}"] = parameter.data
-        named[f"exp_avg.{name}"] = state["exp_avg"]
-        named[f"exp_avg_sq.{name}"] = state["exp_avg_sq"]
+        for optimizer in optimizers:
+            kept = optimizer.state.get(parameter, {})
+            named |= {f"{field}.{name}": tensor for field, tensor in kept.items() if field != "step"}
     return named
 
 
 def save(
-    run: str, model: nn.Module, optimizer: torch.optim.Optimizer, dist: Distributed, *, state: dict[str, Any], keep: int
+    run: str,
+    model: nn.Module,
+    *optimizers: torch.optim.Optimizer,
+    dist: Distributed,
+    state: dict[str, Any],
+    keep: int,
 ) -> str:
-    """Write the checkpoint of `state["step"]`, then remove all but the last `keep`."""
+    """Write the checkpoint of `state["step"]` into RUN/checkpoints, then remove all but the last `keep`."""
     folder = os.path.join(run, "checkpoints")
     path = os.path.join(folder, f"step-{state['step']:08d}")
     temporary = f"{path}.tmp"
@@ -56,7 +64,7 @@ def save(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         dcp.save(
-            tensors(model, optimizer), storage_writer=HuggingFaceStorageWriter(path=temporary, save_distributed=True)
+            tensors(model, *optimizers), storage_writer=HuggingFaceStorageWriter(path=temporary, save_distributed=True)
         )
     dist.barrier()
     if dist.is_first:
@@ -106,8 +114,31 @@ def load(path: str, named: dict[str, Tensor]) -> None:
         raise ArtifactError(f"the tensors in {path} cannot be read ({text}); take an earlier checkpoint") from error
 
 
-def restore(path: str, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Weights and moments of a checkpoint into a fresh model and optimizer."""
-    load(path, tensors(model, optimizer))
-    for parameter in model.parameters():
-        optimizer.state[parameter]["step"].fill_(step)
+def resume(
+    run: str, model: nn.Module, *optimizers: torch.optim.Optimizer, content: dict[str, Any], free: tuple[str, ...] = ()
+) -> dict[str, Any] | None:
+    """Restore the last checkpoint of a run and return its state, None where the run has none.
+
+    content: the settings, as JSON values, that the checkpoint's `settings` must agree with, but those named in `free`;
+    ArtifactError where they do not.
+    """
+    saved = checkpoints(run)
+    if not saved:
+        return None
+    state = read_state(saved[-1])
+    for name, value in content.items():
+        if name not in free and state["settings"].get(name) != value:
+            raise ArtifactError(
+                f"{saved[-1]} was made with {name}={state['settings'].get(name)}, this run has {value}; "
+                "choose another --out, or the settings of that one"
+            )
+    restore(saved[-1], model, *optimizers, step=state["step"])
+    logger.info("resumed at step %d from %s", state["step"], saved[-1])
+    return state
+
+
+def restore(path: str, model: nn.Module, *optimizers: torch.optim.Optimizer, step: int) -> None:
+    """Weights and optimizers' state of a checkpoint into a fresh model and fresh optimizers."""
+    load(path, tensors(model, *optimizers))
+    for kept in (kept for optimizer in optimizers for kept in optimizer.state.values()):
+        kept["step"].fill_(step)

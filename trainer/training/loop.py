@@ -16,10 +16,6 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-import torch
-from torch import nn
-
-from schemas.errors import ArtifactError
 from schemas.files import canonical_json, replace_file
 from schemas.options import to_json
 from schemas.vocabulary import vocabulary_size
@@ -54,7 +50,8 @@ def train(settings: TrainSettings, dist: Distributed) -> None:
         bare.compile_blocks()
     model = parallelize(bare, dist, sharding=settings.sharding, seed=settings.seed)
     optimizer = make_optimizer(model, settings)
-    state = _resume(settings, model, optimizer)
+    # More steps may be asked for than before.
+    state = checkpoint.resume(settings.run_dir, model, optimizer, content=settings.content(), free=("steps",))
     if dist.is_first:
         os.makedirs(settings.run_dir, exist_ok=True)
         replace_file(os.path.join(settings.run_dir, SETTINGS_NAME), canonical_json(to_json(settings)))
@@ -102,23 +99,6 @@ def loader_settings(settings: TrainSettings) -> LoaderSettings:
         lookahead=settings.symbol_heads + settings.raw_heads,
         prefetch=settings.prefetch,
     )
-
-
-def _resume(settings: TrainSettings, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Restore the run's last checkpoint, if it has one; ArtifactError where it is another configuration's."""
-    saved = checkpoint.checkpoints(settings.run_dir)
-    if not saved:
-        return None
-    state = checkpoint.read_state(saved[-1])
-    for name, value in settings.content().items():
-        if name != "steps" and state["settings"].get(name) != value:
-            raise ArtifactError(
-                f"{saved[-1]} was made with {name}={state['settings'].get(name)}, this run has {value}; "
-                "choose another --out, or the settings of that one"
-            )
-    checkpoint.restore(saved[-1], model, optimizer, state["step"])
-    logger.info("resumed at step %d from %s", state["step"], saved[-1])
-    return state
 
 
 class _Run:
@@ -201,7 +181,7 @@ class _Run:
             self.settings.run_dir,
             train_step.model,
             train_step.optimizer,
-            self.dist,
+            dist=self.dist,
             state=state,
             keep=self.settings.keep_checkpoints,
         )

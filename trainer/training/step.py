@@ -22,8 +22,9 @@ from schemas.errors import TrainingError
 from trainer.data.loader import PackedBatch
 from trainer.model.config import EvaByteConfig
 from trainer.model.heads import HeadLosses, targets
-from trainer.training.optim import learning_rate, set_learning_rate
+from trainer.training.optim import learning_rate
 from trainer.training.parallel import Distributed, loss_scale, synchronised
+from trainer.training.schedule import set_learning_rate
 from trainer.training.settings import TrainSettings
 
 DOCUMENTS_NAMED = 5

@@ -34,9 +34,9 @@ def trained(steps: int, seed: int = 0) -> tuple[torch.nn.Module, torch.optim.Opt
 
 def test_a_restored_run_takes_the_same_next_step(tmp_path: Path) -> None:
     model, optimizer = trained(3)
-    path = checkpoint.save(str(tmp_path), model, optimizer, ALONE, state={"step": 3}, keep=2)
+    path = checkpoint.save(str(tmp_path), model, optimizer, dist=ALONE, state={"step": 3}, keep=2)
     other, other_optimizer = trained(0, seed=1)
-    checkpoint.restore(path, other, other_optimizer, 3)
+    checkpoint.restore(path, other, other_optimizer, step=3)
     for each, own in ((model, optimizer), (other, other_optimizer)):
         torch.manual_seed(9)
         losses = each(torch.randint(64, 320, (2, 16)))
@@ -55,23 +55,23 @@ class Bomb:
 
 def test_no_pickle_is_written_or_read(tmp_path: Path) -> None:
     model, optimizer = trained(1)
-    path = Path(checkpoint.save(str(tmp_path), model, optimizer, ALONE, state={"step": 1}, keep=2))
+    path = Path(checkpoint.save(str(tmp_path), model, optimizer, dist=ALONE, state={"step": 1}, keep=2))
     assert {file.suffix for file in path.iterdir()} == {".safetensors", ".json"}
     (path / ".metadata").write_bytes(pickle.dumps(Bomb()))
     (path / "__0_0.distcp").write_bytes(pickle.dumps(Bomb()))
-    checkpoint.restore(str(path), model, optimizer, 1)
+    checkpoint.restore(str(path), model, optimizer, step=1)
 
 
 def test_half_written_checkpoints_do_not_count(tmp_path: Path) -> None:
     model, optimizer = trained(1)
-    whole = checkpoint.save(str(tmp_path), model, optimizer, ALONE, state={"step": 1}, keep=2)
+    whole = checkpoint.save(str(tmp_path), model, optimizer, dist=ALONE, state={"step": 1}, keep=2)
     (tmp_path / "checkpoints" / "step-00000002.tmp").mkdir()
     assert checkpoint.checkpoints(str(tmp_path)) == [whole]
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
     model, optimizer = trained(1)
-    path = Path(checkpoint.save(str(tmp_path), model, optimizer, ALONE, state={"step": 1}, keep=2))
+    path = Path(checkpoint.save(str(tmp_path), model, optimizer, dist=ALONE, state={"step": 1}, keep=2))
     with pytest.raises(ArtifactError, match="is no checkpoint"):
         checkpoint.read_state(str(tmp_path))
     (path / "state.json").write_text('{"version": 99}')
@@ -80,7 +80,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     tensors = next(path.glob("*.safetensors"))
     tensors.write_bytes(tensors.read_bytes()[:100])
     with pytest.raises(ArtifactError, match="cannot be read"):
-        checkpoint.restore(str(path), model, optimizer, 1)
+        checkpoint.restore(str(path), model, optimizer, step=1)
 
 
 def test_the_schedule_rises_and_falls() -> None:

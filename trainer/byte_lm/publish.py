@@ -1,0 +1,49 @@
+"""A trained byte LM becomes an artifact: quantised, scored on held-out text, written as two files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from kernels.byte_lm import ByteLM
+from kernels.byte_model import ByteModel
+from kernels.byte_windows import scored_logits
+from kernels.exact_lm import ExactByteLM
+from kernels.exact_quantise import quantise_byte_lm
+from schemas.batches import Documents
+from schemas.byte_lm_files import write_byte_lm
+from schemas.sample import Sample
+from trainer.byte_lm.settings import ByteLMTraining
+
+
+def publish(model: ByteLM, sample: Sample, training: ByteLMTraining, out: str) -> None:
+    """Round the weights to those of the exact byte LM, score both on the held-out text, and write it into `out`."""
+    weights = {name: weight.detach().float().cpu().numpy() for name, weight in model.state_dict().items()}
+    arrays = quantise_byte_lm(model.config, weights)
+    scored = min(training.held_out_bytes, sample.held_out.raw.size)
+
+    def held_out(scored_by: ByteModel) -> float | None:
+        return round(held_out_bits_per_byte(scored_by, sample.held_out, scored), 4) if scored else None
+
+    described = {
+        **asdict(training),
+        "device": model.device.type,
+        "threads": torch.get_num_threads(),
+        "train_bytes": int(sample.train.raw.size),
+        "held_out_scored_bytes": scored,
+        "held_out_bits_per_byte": held_out(ExactByteLM(model.config, arrays, device=str(model.device))),
+        "held_out_bits_per_byte_before_quantising": held_out(model),
+    }
+    write_byte_lm(out, config=model.config.to_dict(), training=described, arrays=arrays)
+
+
+def held_out_bits_per_byte(model: ByteModel, documents: Documents, limit_bytes: int) -> float:
+    """Bits per byte over the first `limit_bytes` of the documents, each byte scored once (`kernels.byte_windows`)."""
+    offsets = np.minimum(documents.offsets, limit_bytes)
+    bits = 0.0
+    for outputs, places in scored_logits(model, documents.raw, offsets):
+        symbols = torch.from_numpy(documents.raw[places].astype(np.int64)).to(outputs.device)
+        bits += float(model.surprisals_bits(outputs, symbols).sum())
+    return bits / float(offsets[-1])

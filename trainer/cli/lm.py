@@ -1,0 +1,59 @@
+"""The command `python -m trainer lm`: its options are the fields of ByteLMSettings."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+
+from schemas.options import add_config_option, add_options, config_value, from_options
+from trainer.byte_lm.settings import ByteLMSettings, ByteLMTraining, SizedTraining
+
+
+def add(options: argparse.ArgumentParser) -> None:
+    """Add the options of `lm` to its parser."""
+    add_config_option(options)
+    add_options(options, ByteLMSettings, omit=["training"])
+    by_size = [field.name for field in fields(SizedTraining)]
+    others = [field.name for field in fields(ByteLMTraining) if field.name not in by_size]
+    base = ByteLMTraining.for_size("tiny")
+    add_options(options, ByteLMTraining, base=base, omit=by_size)
+    sized = options.add_argument_group("the course of training")
+    add_options(sized, ByteLMTraining, base=base, omit=others)
+    options.set_defaults(run=_run)
+
+
+def read_settings(options: argparse.Namespace) -> ByteLMSettings:
+    """The training that a command line asks for: its options, then its --config, then the defaults of its size."""
+    config = config_value(options, "training", {})
+    size = getattr(options, "size", config.get("size", "tiny") if isinstance(config, dict) else "tiny")
+    base = ByteLMSettings(sample="", out="", training=ByteLMTraining.for_size(size))
+    return from_options(ByteLMSettings, options, base=base)
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = read_settings(options)
+    import torch
+    from tqdm import tqdm
+
+    from schemas.byte_lm_files import read_byte_lm
+    from schemas.sample import read_sample
+    from trainer.byte_lm.training import train_byte_lm
+    from trainer.training.parallel import init_distributed
+
+    torch.set_num_threads(settings.threads)
+    training = settings.training
+    with init_distributed(settings.device) as dist:
+        progress = train_byte_lm(read_sample(settings.sample), training, out=settings.out, dist=dist)
+        with tqdm(total=training.steps, desc="byte LM", disable=not sys.stderr.isatty() or not dist.is_first) as bar:
+            for step, bits in progress:
+                bar.n = step
+                bar.set_postfix_str(f"{bits:.3f} bits per byte")
+                if bar.disable and dist.is_first and step % max(1, training.steps // 5) == 0:
+                    print(f"step {step} of {training.steps}: {bits:.3f} bits per byte", file=sys.stderr)
+        if not dist.is_first:
+            return 0
+    found = read_byte_lm(settings.out).training["held_out_bits_per_byte"]
+    quality = f"{found:.3f} bits per byte on held-out text" if found else "no held-out text in the sample"
+    print(f"{settings.out}: {quality}", file=sys.stderr)
+    return 0
