@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from kernels.boundary_score import CachedScores
+from kernels.boundary_score import BoundaryScore, CachedScores, DocumentEntropy
 from kernels.byte_spans import ByteSpans, starts_of
 from kernels.codebook import Codebook
+from kernels.prefix_coding import PrefixCoder
 from kernels.string_table import distinct
+from kernels.window_coder import encode_windows
 from pipeline.analysis.edits import edited
 from pipeline.analysis.findings import FrontierRow
 from pipeline.analysis.stability import distances, median_interval, symbols_of
 from pipeline.analysis.texts import Texts
+from pipeline.compressors.neural.coder import SegmentCoder, block_ends
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.neural.score import score_of_sample
 from pipeline.compressors.neural.settings import NeuralSettings
@@ -44,9 +48,10 @@ def frontier_rows(compressor: NeuralCompressor, texts: Texts, *, seed: int = 0) 
     changed = [edited(text, kind="delete", share=FRONTIER_SHARE, seed=seed, name=name) for name, text in chosen]
     both = Documents.from_bytes([text.encode() for text in [*(text for _, text in chosen), *changed]])
     raw_bytes = int(both.offsets[len(chosen)])
+    variants = Variants(compressor, both, raw_bytes)
     rows = []
     for context in CONTEXTS:
-        for quantile, variant in neural_variants(compressor, context, both, raw_bytes):
+        for quantile, variant in variants.of(context):
             encoding = symbols_of(variant, both)
             found = distances(encoding[: len(chosen)], encoding[len(chosen) :])
             low, high = median_interval(found, seed)
@@ -64,25 +69,82 @@ def frontier_rows(compressor: NeuralCompressor, texts: Texts, *, seed: int = 0) 
     return rows
 
 
-def neural_variants(
-    compressor: NeuralCompressor, context: str, documents: Documents, raw_bytes: int
-) -> Iterator[tuple[float, NeuralCompressor]]:
-    """(quantile, compressor) with the byte LM of `compressor`; θ from the scores of the first `raw_bytes` bytes.
+class Variants:
+    """Compressors with the byte LM of one, all for the same documents; what they have in common is computed once.
 
-    None for pairs where the compressor has no table of them.
+    In common are the scores of a context, the codes of segments that depend on the segment alone, and the intervals of
+    bytes that depend on the document alone.
     """
-    settings = _settings(compressor.settings, context)
-    score = compressor.score
-    if context != PAIRS:
-        score = score_of_sample(settings, compressor.model, documents)
-    elif compressor.settings.boundary_score != "pair_surprisal":
-        return
-    cached = CachedScores(score, documents.raw, documents.offsets)
-    base = NeuralCompressor(compressor.model, cached, settings, 0.0, threads=compressor.coder.threads)
-    thetas_bits = _thetas(cached.bits[:raw_bytes])
-    book = _shared_book(base, thetas_bits, documents)
-    for quantile, theta_bits in zip(QUANTILES, thetas_bits, strict=True):
-        yield quantile, base.variant(theta_bits=theta_bits, book=book)
+
+    def __init__(self, compressor: NeuralCompressor, documents: Documents, raw_bytes: int) -> None:
+        """documents: the only ones that are compressed. raw_bytes: of them, the first, whose scores θ comes from."""
+        self.compressor, self.documents, self.raw_bytes = compressor, documents, raw_bytes
+        self._book = Codebook()
+
+    def of(self, context: str) -> Iterator[tuple[float, NeuralCompressor]]:
+        """(quantile, compressor) for each of QUANTILES; none for pairs where the compressor has no table of them."""
+        settings = _settings(self.compressor.settings, context)
+        scores = self._scores(context, settings)
+        if scores is None:
+            return
+        threads = self.compressor.coder.threads
+        base = NeuralCompressor(self.compressor.model, scores, settings, 0.0, threads=threads)
+        thetas_bits = _thetas(scores.bits[: self.raw_bytes])
+        whole = settings.context == "document"
+        # Where pairs of bytes decide, codes know which bytes a θ allows, and nothing can be shared.
+        shared = not whole and scores.forbidden_pairs(0.0) is None
+        if shared:
+            self._learn(base, thetas_bits)
+        for quantile, theta_bits in zip(QUANTILES, thetas_bits, strict=True):
+            variant = base.variant(theta_bits=theta_bits, book=self._book if shared else None)
+            if whole:
+                variant.coder = self._whole_documents
+            yield quantile, variant
+
+    def _scores(self, context: str, settings: NeuralSettings) -> CachedScores | None:
+        if context == PAIRS:
+            has_pairs = self.compressor.settings.boundary_score == "pair_surprisal"
+            return self._cached(self.compressor.score) if has_pairs else None
+        if context in (DOCUMENT, DOCUMENT_CODES):
+            return self._document_scores
+        return self._cached(score_of_sample(settings, self.compressor.model, self.documents))
+
+    def _cached(self, score: BoundaryScore) -> CachedScores:
+        return CachedScores(score, self.documents.raw, self.documents.offsets)
+
+    @cached_property
+    def _document_scores(self) -> CachedScores:
+        return self._cached(DocumentEntropy(self.compressor.model))
+
+    @cached_property
+    def _whole_documents(self) -> _WholeDocuments:
+        return _WholeDocuments(self.compressor, self.documents)
+
+    def _learn(self, base: NeuralCompressor, thetas_bits: Sequence[float]) -> None:
+        """Code the segments of all θ at once: those of one place begin alike, so that the model reads them together."""
+        ends = [base.variant(theta_bits=theta_bits).segments(self.documents)[0] for theta_bits in thetas_bits]
+        starts = np.concatenate([starts_of(own) for own in ends])
+        segments = ByteSpans(self.documents.raw, starts, np.concatenate(ends))
+        segments = segments.take(distinct(segments)[0])
+        segments = segments.take(self._book.find(segments)[0] < 0)
+        if len(segments):
+            self._book.insert(segments, base.coder.codes(segments))
+
+
+class _WholeDocuments(SegmentCoder):
+    """A coder of one set of whole documents. Their bytes' intervals do not depend on segments and are computed once."""
+
+    def __init__(self, compressor: NeuralCompressor, documents: Documents) -> None:
+        model, threads, window_bits = compressor.model, compressor.coder.threads, compressor.settings.window_bits
+        super().__init__(model, window_bits=window_bits, threads=threads)
+        blocks = ByteSpans.from_ends(documents.raw, block_ends(documents.offsets, self.block_bytes))
+        self._intervals = PrefixCoder(model, threads=threads, window_bits=window_bits).intervals(blocks)
+        self._documents, self._bits = documents, window_bits
+
+    def block_codes(self, documents: Documents, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As SegmentCoder, for the documents that this was made with."""
+        assert documents is self._documents, "intervals of other documents"
+        return encode_windows(*self._intervals, ends, window_bits=self._bits)
 
 
 def _settings(settings: NeuralSettings, context: str) -> NeuralSettings:
@@ -102,20 +164,3 @@ def _thetas(bits: np.ndarray) -> list[float]:
     """θ at each of QUANTILES of some scores [n], n ≥ 1."""
     ordered = np.sort(bits)
     return [float(ordered[min(int(quantile * ordered.size), ordered.size - 1)]) for quantile in QUANTILES]
-
-
-def _shared_book(base: NeuralCompressor, thetas_bits: Sequence[float], documents: Documents) -> Codebook | None:
-    """The codes of the segments of all θ: those of one place begin alike, so that the model reads them together.
-
-    None where codes depend on θ or on the document, and nothing can be shared.
-    """
-    if base.settings.context == "document" or base.score.forbidden_pairs(thetas_bits[0]) is not None:
-        return None
-    ends = [base.variant(theta_bits=theta_bits).segments(documents)[0] for theta_bits in thetas_bits]
-    starts = np.concatenate([starts_of(own) for own in ends])
-    segments = ByteSpans(documents.raw, starts, np.concatenate(ends))
-    segments = segments.take(distinct(segments)[0])
-    book = Codebook()
-    if len(segments):
-        book.insert(segments, base.coder.codes(segments))
-    return book

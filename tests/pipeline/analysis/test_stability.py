@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernels.boundary_score import DocumentEntropy
-from pipeline.analysis.frontier import CONTEXTS, QUANTILES, frontier_rows, neural_variants
+from pipeline.analysis.frontier import CONTEXTS, QUANTILES, Variants, frontier_rows
 from pipeline.analysis.stability import distances, median_interval, stability_rows, symbols_of, symbols_of_texts
 from pipeline.analysis.texts import head
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.compressors.neural.compressor import NeuralCompressor
+from pipeline.compressors.neural.score import score_of_sample
 from pipeline.compressors.registry import dataset_compressors
 from pipeline.corpus.sample import HELD_OUT_SHARE
 from schemas.batches import Documents
@@ -110,9 +110,10 @@ def test_a_variant_encodes_as_a_compressor_of_its_own(preprocess: Preprocess, co
     neural = dataset_compressors(dataset, read_manifest(dataset))["neural"]
     assert isinstance(neural, NeuralCompressor)
     documents = Documents.from_bytes([text.encode() for _, text in TEXTS])
-    for context in ("document", "document-codes"):
-        for _, variant in neural_variants(neural, context, documents, documents.raw.size):
-            score = DocumentEntropy(neural.model)
+    variants = Variants(neural, documents, documents.raw.size)
+    for context in CONTEXTS[1:]:
+        for _, variant in variants.of(context):
+            score = score_of_sample(variant.settings, neural.model, documents)
             alone = NeuralCompressor(neural.model, score, variant.settings, variant.theta_bits)
             assert symbols_of(variant, documents) == symbols_of(alone, documents)
 
