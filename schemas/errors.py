@@ -15,6 +15,12 @@ class InputError(UserError):
     """The corpus cannot be found or holds nothing that can be read."""
 
 
+class UnreachableError(UserError):
+    """A server or store did not answer, or broke off, however often it was asked."""
+
+    exit_code = 1
+
+
 class DatasetError(UserError):
     """A directory is not a finished dataset, or is another run's."""
 

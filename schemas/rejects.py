@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
 EXCERPT_BYTES = 80
 
@@ -34,8 +35,19 @@ class Reject:
     excerpt: str
     """The first bytes of the offending data, at most `EXCERPT_BYTES`, undecodable ones as \\xNN."""
 
+    lost_bytes: int | None = 0
+    """Stored bytes of the source that hold documents nobody has seen: all of an unreadable file, what lies behind the
+    break of a truncated one. None: unknown."""
+
     def __post_init__(self) -> None:
         assert self.reason in REASONS, self.reason
+
+    def to_line(self) -> str:
+        """One line of JSON with a newline; `lost_bytes` stands in it only where something is lost."""
+        values = asdict(self)
+        if self.lost_bytes == 0:
+            del values["lost_bytes"]
+        return json.dumps(values, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def excerpt(data: bytes) -> str:

@@ -9,23 +9,24 @@ Reading is a stream: at most one block, one line or a few MiB of rows are in mem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from pipeline.corpus.readers.arrow import arrow_rows
-from pipeline.corpus.readers.compressed import decompressed_blocks, plain_blocks
+from pipeline.corpus.readers.compressed import ByteSource, decompressed_blocks, plain_blocks
 from pipeline.corpus.readers.lines import split_lines
 from pipeline.corpus.readers.parquet import parquet_rows
 from pipeline.corpus.records import Checker, Record
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import ARROW, JSONL, PARQUET, TEXT, Piece
 from pipeline.corpus.splitting import split_records
-from pipeline.storage.open import BrokenInputError, one_line, open_binary, raise_if_transient
+from pipeline.storage.open import BrokenInputError, one_line, open_binary, raise_if_transient, size_of
 from schemas.rejects import Reject
 
 
 def read_documents(pieces: Sequence[Piece], settings: ReadSettings) -> Iterator[Record | Reject]:
     """The documents of `pieces` in their order, and a Reject for each item that is none.
 
-    Connection and time-out errors are raised, so that the runner tries the unit again.
+    UnreachableError where a server or store does not answer: that says nothing about the data.
     """
     seen: set[str] = set()
     for piece in pieces:
@@ -34,20 +35,28 @@ def read_documents(pieces: Sequence[Piece], settings: ReadSettings) -> Iterator[
         try:
             yield from split_records(items, settings.split_bytes) if settings.split_bytes else items
         except BrokenInputError as error:
-            yield checker.reject(0, error.reason, error.detail, b"")
+            yield checker.broken(0, error)
         except OSError as error:
             raise_if_transient(error)
-            yield checker.reject(0, "unreadable", one_line(error), b"")
+            yield checker.broken(0, BrokenInputError("unreadable", _words(error)))
+
+
+def _words(error: OSError) -> str:
+    """What the system says; the path is in the reject already, and differs from machine to machine."""
+    return error.strerror if error.strerror and error.filename else one_line(error)
 
 
 def _read_jsonl(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
     settings = checker.settings
-    with open_binary(piece.path, at=max(piece.start - 1, 0)) as file:
+    begin = max(piece.start - 1, 0)
+    with open_binary(piece.path, at=begin) as file:
+        size_bytes = size_of(file)
+        source = ByteSource(file, size_bytes=piece.size_bytes)
         if piece.format == JSONL:
-            blocks = plain_blocks(file)
+            blocks = plain_blocks(source)
         else:
             blocks = decompressed_blocks(
-                file,
+                source,
                 piece.format.rpartition(".")[2],
                 max_expansion=settings.max_expansion,
                 harmless_bytes=settings.max_line_bytes,
@@ -56,6 +65,22 @@ def _read_jsonl(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
             item = checker.line(line)
             if item is not None:
                 yield item
+        if piece.end is not None:
+            yield from _changed(piece, checker, begin + source.read_bytes if source.has_ended else size_bytes)
+
+
+def _changed(piece: Piece, checker: Checker, size_bytes: int | None) -> Iterator[Reject]:
+    """A reject where a file that was cut by bytes has another size than when it was planned, and bytes are not read."""
+    assert piece.end is not None
+    if size_bytes is None:
+        return
+    planned = f"the file has {size_bytes} bytes, and had {piece.file_bytes} when the run was planned"
+    missing = piece.end - max(piece.start, size_bytes)
+    if missing > 0:
+        yield replace(checker.reject(size_bytes, "truncated", planned, b""), lost_bytes=missing)
+    elif piece.end == piece.file_bytes and size_bytes > piece.end:
+        lost_bytes = size_bytes - piece.end
+        yield replace(checker.reject(piece.end, "truncated", planned, b""), lost_bytes=lost_bytes)
 
 
 def _read_parquet(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
@@ -71,11 +96,11 @@ def _read_text(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
     blocks: list[bytes] = []
     size_bytes = 0
     with open_binary(piece.path) as file:
-        for block in plain_blocks(file):
+        for block in plain_blocks(ByteSource(file, size_bytes=piece.size_bytes)):
             blocks.append(block)
             size_bytes += len(block)
             if size_bytes > limit_bytes:
-                detail = f"a file of {max(piece.size_bytes, size_bytes)} bytes, the limit is {limit_bytes}"
+                detail = f"a file of {max(piece.size_bytes or 0, size_bytes)} bytes, the limit is {limit_bytes}"
                 yield checker.reject(0, "too_long", detail, blocks[0])
                 return
     text = b"".join(blocks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.corpus.languages import language_of
@@ -13,7 +13,7 @@ from pipeline.corpus.readers.columns import Row
 from pipeline.corpus.readers.lines import Line
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import TEXT, Piece
-from pipeline.storage.open import one_line
+from pipeline.storage.open import BrokenInputError, one_line
 from schemas.rejects import Reject, excerpt
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -59,11 +59,17 @@ class Checker:
         detail = " ".join(detail[:MAX_DETAIL_CHARACTERS].encode(errors="backslashreplace").decode().split())
         return Reject(source=self._piece.source, position=position, reason=reason, detail=detail, excerpt=excerpt(data))
 
+    def broken(self, position: int, error: BrokenInputError, data: bytes = b"") -> Reject:
+        """What cannot be read from `position` on, with the bytes of the piece that are lost by it."""
+        size_bytes = self._piece.size_bytes
+        lost_bytes = None if size_bytes is None else round(error.lost_share * size_bytes)
+        return replace(self.reject(position, error.reason, error.detail, data), lost_bytes=lost_bytes)
+
     def line(self, line: Line) -> Record | Reject | None:
         """One line of JSON; None if it is blank."""
         position, data, size_bytes, broken = line
         if broken is not None:
-            return self.reject(position, broken.reason, broken.detail, data)
+            return self.broken(position, broken, data)
         if size_bytes > self.settings.max_line_bytes:
             detail = f"a line of {size_bytes} bytes, the limit is {self.settings.max_line_bytes}"
             return self.reject(position, "too_long", detail, data)
@@ -80,7 +86,7 @@ class Checker:
     def row(self, row: Row) -> Record | Reject:
         """One row of a table."""
         if row.broken is not None:
-            return self.reject(row.position, row.broken.reason, row.broken.detail, b"")
+            return self.broken(row.position, row.broken)
         texts = [row.fields[name] for name in self.settings.text_fields if name in row.fields]
         data = texts[0] if texts and isinstance(texts[0], bytes) else b""
         return self.record(row.position, row.fields, row.names, data)

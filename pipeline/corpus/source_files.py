@@ -50,8 +50,10 @@ class Piece:
     """First byte (jsonl), row group (parquet) or record batch (arrow); 0 otherwise."""
     end: int | None
     """One past the last byte, row group or record batch; None: to the end of the file."""
-    size_bytes: int
-    """Stored bytes, compressed as they are."""
+    size_bytes: int | None
+    """Stored bytes, compressed as they are; None where the store does not tell, and the piece is the whole file."""
+    file_bytes: int | None = None
+    """Stored bytes of the whole file when the run was planned; None: unknown."""
 
     def __post_init__(self) -> None:
         assert self.format in FORMATS, self.format
@@ -67,6 +69,18 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NotRead:
+    """A name that an input matches and that is no file of the corpus."""
+
+    path: str
+    """Absolute local path or URL; bytes that are not UTF-8 as \\xNN."""
+    reason: str
+    """Why it is not read, in words."""
+    size_bytes: int | None
+    """Stored bytes; None where they are unknown, as those of a directory are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFile:
     """A whole file of the corpus."""
 
@@ -76,27 +90,32 @@ class SourceFile:
     """Its name in the corpus, see `Piece.source`."""
     format: str
     """One of `FORMATS`."""
-    size_bytes: int
-    """Stored bytes, compressed as they are."""
+    size_bytes: int | None
+    """Stored bytes, compressed as they are; None where the store does not tell, and the file stays whole."""
     part_bytes: tuple[int, ...] | None = None
     """Share of each row group or record batch in the stored bytes; None where nobody has looked, and the file stays
     whole."""
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it is known to hold nothing."""
+        return self.size_bytes == 0
+
+    @property
     def splittable_parts(self) -> int:
         """Into how many pieces the file can be split at most: bytes of JSON lines, row groups, record batches, or 1."""
-        if self.format == JSONL:
+        if self.format == JSONL and self.size_bytes is not None:
             return max(self.size_bytes, 1)
         return len(self.part_bytes or (0,))
 
-    def nearest_split(self, start: int, target_bytes: int, max_parts: int) -> int:
+    def nearest_split(self, start: int, target_bytes: int, max_parts: int, assumed_bytes: int) -> int:
         """End of the piece that begins at part `start`, has at most `max_parts` and comes nearest to `target_bytes`.
 
-        It is `start` itself where no piece at all comes nearer.
+        It is `start` itself where no piece at all comes nearer. `assumed_bytes`: what a file of unknown size counts.
         """
-        if self.format == JSONL:
+        if self.format == JSONL and self.size_bytes is not None:
             return min(self.size_bytes, start + max(0, min(target_bytes, max_parts)))
-        parts = self.part_bytes or (self.size_bytes,)
+        parts = self.part_bytes or (assumed_bytes if self.size_bytes is None else self.size_bytes,)
         end, taken_bytes = start, 0
         while end < min(len(parts), start + max_parts) and 2 * taken_bytes + parts[end] <= 2 * target_bytes:
             taken_bytes += parts[end]
@@ -106,10 +125,16 @@ class SourceFile:
     def piece(self, start: int, end: int) -> Piece:
         """The parts [start, end) as a piece."""
         size_bytes, last = self.size_bytes, None
-        if self.format == JSONL:
+        if self.format == JSONL and self.size_bytes is not None:
             size_bytes, last = end - start, end
         elif self.part_bytes is not None:
             size_bytes, last = sum(self.part_bytes[start:end]), end
         return Piece(
-            path=self.path, source=self.source, format=self.format, start=start, end=last, size_bytes=size_bytes
+            path=self.path,
+            source=self.source,
+            format=self.format,
+            start=start,
+            end=last,
+            size_bytes=size_bytes,
+            file_bytes=self.size_bytes,
         )

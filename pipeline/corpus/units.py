@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
-from pipeline.corpus.discover import Listing, list_inputs
+from pipeline.corpus.discover import list_inputs
 from pipeline.corpus.readers.arrow import record_batch_bytes
 from pipeline.corpus.readers.parquet import row_group_bytes
-from pipeline.corpus.source_files import ARROW, PARQUET, Piece, SourceFile
+from pipeline.corpus.source_files import ARROW, PARQUET, NotRead, Piece, SourceFile
 from schemas.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ class WorkUnit:
 
     @property
     def size_bytes(self) -> int:
-        """Stored bytes of all its pieces."""
-        return sum(piece.size_bytes for piece in self.pieces)
+        """Stored bytes of its pieces, as far as they are known."""
+        return sum(piece.size_bytes for piece in self.pieces if piece.size_bytes is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """The unit as JSON values; `from_dict` reads them."""
@@ -52,34 +52,55 @@ class WorkUnit:
         return cls(**{**values, "pieces": tuple(Piece.from_dict(piece) for piece in values["pieces"])})
 
 
-def plan_units(inputs: Sequence[str], *, shards: int | None, unit_bytes: int, report: bool = True) -> list[WorkUnit]:
-    """The work units of a corpus: exactly `shards` where the files can be split so, else units of about `unit_bytes`.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusPlan:
+    """A corpus, cut, and the names that are no part of it."""
 
-    A pure function of the files: the order of `inputs` does not matter. InputError if an input matches nothing.
-    `report`: log how many files were left out.
+    units: list[WorkUnit]
+    not_read: tuple[NotRead, ...]
+    """Sorted by path."""
+
+
+def plan_units(inputs: Sequence[str], *, shards: int | None, unit_bytes: int, report: bool = True) -> list[WorkUnit]:
+    """The work units of `plan_corpus`. `report`: log how many names of the inputs are left out."""
+    plan = plan_corpus(inputs, shards=shards, unit_bytes=unit_bytes)
+    if report:
+        log_not_read(plan.not_read)
+    return plan.units
+
+
+def plan_corpus(inputs: Sequence[str], *, shards: int | None, unit_bytes: int) -> CorpusPlan:
+    """A corpus in work units: exactly `shards` where the files can be split so, else units of about `unit_bytes`.
+
+    A pure function of the files: the order of `inputs` does not matter. InputError if an input matches nothing,
+    UnreachableError if a server does not answer.
     """
     if shards is not None and shards < 1:
         raise SettingsError(f"shards is {shards}, at least 1 is needed; leave it out to cut by size")
     if unit_bytes < 1:
         raise SettingsError(f"unit size is {unit_bytes} bytes, at least 1 is needed")
     listing = list_inputs(inputs)
-    if report:
-        _log_ignored(listing)
     few = shards is not None and len(listing.files) < shards
-    total_bytes = sum(file.size_bytes for file in listing.files)
+    total_bytes = sum(unit_bytes if file.size_bytes is None else file.size_bytes for file in listing.files)
     part_bytes = total_bytes // shards if shards else unit_bytes
-    files = [_with_parts(file) if few or file.size_bytes > part_bytes else file for file in listing.files]
-    return cut_units(files, shards=shards, unit_bytes=unit_bytes)
+    files = [
+        _with_parts(file) if file.size_bytes is not None and (few or file.size_bytes > part_bytes) else file
+        for file in listing.files
+    ]
+    return CorpusPlan(units=cut_units(files, shards=shards, unit_bytes=unit_bytes), not_read=listing.not_read)
 
 
-def _log_ignored(listing: Listing) -> None:
-    """Say how many files of the input directories are not read, by the commonest suffixes."""
-    if not listing.ignored:
+def log_not_read(not_read: Sequence[NotRead]) -> None:
+    """Say how many names are not read and why, by the commonest suffixes."""
+    if not not_read:
         return
-    kinds = Counter(os.path.splitext(path)[1] or os.path.basename(path) for path in listing.ignored)
+    kinds = Counter(os.path.splitext(name.path)[1] or os.path.basename(name.path) for name in not_read)
     common = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(KINDS_IN_LOG))
     more = ", …" if len(kinds) > KINDS_IN_LOG else ""
-    logger.info("not read: %d files that hold no records or text (%s%s)", len(listing.ignored), common, more)
+    size_bytes = sum(name.size_bytes or 0 for name in not_read)
+    logger.info(
+        "not read: %d files or directories (%s%s), %.1f MB where known", len(not_read), common, more, size_bytes / 1e6
+    )
 
 
 def _with_parts(file: SourceFile) -> SourceFile:
@@ -91,6 +112,7 @@ def _with_parts(file: SourceFile) -> SourceFile:
     if not weights or min(weights) <= 0:
         return file
     # Shares of the stored bytes that sum to them exactly.
+    assert file.size_bytes is not None
     ends = [file.size_bytes * end // sum(weights) for end in accumulate(weights)]
     return replace(file, part_bytes=tuple(end - start for start, end in pairwise([0, *ends])))
 
@@ -99,9 +121,9 @@ def cut_units(files: Sequence[SourceFile], *, shards: int | None, unit_bytes: in
     """Cut `files`, in their order, into units of near-equal bytes.
 
     Exactly `shards` units if the files have so many splittable parts, else one unit per part; without `shards`, units
-    of about `unit_bytes`. No unit is without pieces, no byte is in two.
+    of about `unit_bytes`. No unit is without pieces, no byte is in two. A file of unknown size counts `unit_bytes`.
     """
-    cutter = _Cutter(files)
+    cutter = _Cutter(files, unit_bytes)
     units: list[tuple[Piece, ...]] = []
     while cutter.parts_left:
         units_left = shards - len(units) if shards else max(1, round(cutter.bytes_left / unit_bytes))
@@ -114,31 +136,38 @@ def cut_units(files: Sequence[SourceFile], *, shards: int | None, unit_bytes: in
 class _Cutter:
     """A position in the corpus, and how much lies behind it."""
 
-    def __init__(self, files: Sequence[SourceFile]) -> None:
+    def __init__(self, files: Sequence[SourceFile], assumed_bytes: int) -> None:
         self._files = files
+        self._assumed_bytes = assumed_bytes
         self._index = 0
         self._start = 0
-        self.bytes_left = sum(file.size_bytes for file in files)
+        self.bytes_left = sum(self._known(file.size_bytes) for file in files)
         self.parts_left = sum(file.splittable_parts for file in files)
+
+    def _known(self, size_bytes: int | None) -> int:
+        return self._assumed_bytes if size_bytes is None else size_bytes
 
     def take(self, target_bytes: int, max_parts: int, *, everything: bool) -> tuple[Piece, ...]:
         """The next unit: at least one piece, about `target_bytes`, at most `max_parts` splittable parts."""
         pieces: list[Piece] = []
         while self._index < len(self._files) and max_parts > 0:
             file = self._files[self._index]
-            end = file.splittable_parts if everything else file.nearest_split(self._start, target_bytes, max_parts)
-            if end == self._start and file.size_bytes > 0:
+            end = file.splittable_parts
+            if not everything:
+                end = file.nearest_split(self._start, target_bytes, max_parts, self._assumed_bytes)
+            if end == self._start and not file.is_empty:
                 if pieces:
                     break
                 end += 1
             parts = max(end - self._start, 1)
-            piece = file.piece(self._start, end if file.size_bytes else 0)
+            piece = file.piece(self._start, 0 if file.is_empty else end)
             pieces.append(piece)
-            target_bytes -= piece.size_bytes
+            piece_bytes = self._known(piece.size_bytes)
+            target_bytes -= piece_bytes
             max_parts -= parts
-            self.bytes_left -= piece.size_bytes
+            self.bytes_left -= piece_bytes
             self.parts_left -= parts
             self._start = end
-            if end >= file.splittable_parts or not file.size_bytes:
+            if end >= file.splittable_parts or file.is_empty:
                 self._index, self._start = self._index + 1, 0
         return tuple(pieces)

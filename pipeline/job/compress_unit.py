@@ -25,6 +25,7 @@ from pipeline.corpus.units import WorkUnit
 from pipeline.dataset.shard_writer import ShardWriter
 from pipeline.job.job import Job
 from pipeline.storage import files
+from pipeline.storage.patience import patiently
 from pipeline.timing import Clock
 from schemas.batches import Documents, Encoding
 from schemas.files import canonical_json
@@ -50,6 +51,10 @@ class Commit:
     """Name of the staged shard, see `Job.staged_path`."""
     staged_rejects: str
     """Name of the staged rejects, empty where there are none."""
+    stored_bytes: int = 0
+    """Of the unit's input; a file of unknown size counts `unit_bytes`."""
+    lost_bytes: int = 0
+    """Of these, what could not be read."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage to its seconds, for the report only."""
 
@@ -84,7 +89,13 @@ class UnitCompressor:
         self._scored = next(scored) if job.settings.write_entropy else None
 
     def process(self, unit: WorkUnit) -> Commit:
-        """Compress a unit, or find that it is done. SettingsError where the disk is full."""
+        """Compress a unit, or find that it is done.
+
+        SettingsError where the disk is full, UnreachableError where a server or store fails again and again.
+        """
+        return patiently(lambda: self._process(unit), f"unit {unit.index} of {unit.total}")
+
+    def _process(self, unit: WorkUnit) -> Commit:
         done = finished_commit(self.job, unit)
         if done is not None:
             return done
@@ -125,16 +136,21 @@ class UnitCompressor:
             shard=asdict(entry),
             staged=staged,
             staged_rejects=self._write_rejects(attempt, rejects),
+            stored_bytes=sum(self._bytes(piece.size_bytes) for piece in unit.pieces),
+            lost_bytes=sum(self._bytes(reject.lost_bytes) for reject in rejects),
             seconds=clock.seconds,
         )
+
+    def _bytes(self, size_bytes: int | None) -> int:
+        """A number of stored bytes; an unknown one counts as the plan has counted it."""
+        return self.job.settings.unit_bytes if size_bytes is None else size_bytes
 
     def _write_rejects(self, attempt: str, rejects: Sequence[Reject]) -> str:
         """Stage rejects as JSON lines; the name of the file, empty where there are none."""
         if not rejects:
             return ""
         staged = f"{attempt}.rejects.jsonl"
-        lines = [json.dumps(asdict(reject), sort_keys=True, ensure_ascii=False) + "\n" for reject in rejects]
-        files.write_bytes(self.job.staged_path(staged), "".join(lines).encode())
+        files.write_bytes(self.job.staged_path(staged), "".join(reject.to_line() for reject in rejects).encode())
         return staged
 
     def _batches(self, unit: WorkUnit, rejects: list[Reject]) -> Iterator[list[Record]]:

@@ -10,10 +10,13 @@ import json
 import logging
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from pipeline.compressors.neural.device import check_device
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
-from pipeline.corpus.units import WorkUnit, plan_units
+from pipeline.corpus.source_files import NotRead
+from pipeline.corpus.units import WorkUnit, log_not_read, plan_corpus
 from pipeline.job.artifacts import artifacts_of, ensure
 from pipeline.job.compress_unit import finished_commit
 from pipeline.job.job import WORK_DIRECTORY, Job, identity, plan_job
@@ -28,6 +31,8 @@ from schemas.options import to_json
 
 logger = logging.getLogger(__name__)
 
+NOT_READ_NAME = "not_read.jsonl"
+"""What of the inputs is no part of the corpus, and why: a row of path, reason and size_bytes for each name."""
 MAX_SHARDS = 99_999
 """Shard names have five digits."""
 
@@ -40,7 +45,8 @@ def preprocess(settings: PreprocessSettings) -> bool:
 
         runners.check(settings)
     credentials.check(settings.output, settings.beam_options)
-    units = plan_units(settings.corpus.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
+    plan = plan_corpus(settings.corpus.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
+    units = plan.units
     if len(units) > MAX_SHARDS:
         raise SettingsError(f"{len(units)} shards are more than {MAX_SHARDS}; give fewer --shards or more --unit-bytes")
     _refuse_output_in_input(settings, units)
@@ -50,6 +56,7 @@ def preprocess(settings: PreprocessSettings) -> bool:
             check_same_run(settings, units)
             files.remove(files.join(settings.output, WORK_DIRECTORY))
             return False
+        _tell_not_read(settings.output, plan.not_read)
         clock = Clock()
         _prepare(settings, clock)
         job = plan_job(settings, units)
@@ -65,6 +72,17 @@ def preprocess(settings: PreprocessSettings) -> bool:
         add_to_report(job, measured)
         files.remove(job.path(WORK_DIRECTORY))
     return True
+
+
+def _tell_not_read(output: str, not_read: Sequence[NotRead]) -> None:
+    """Name every file and directory of the inputs that is not read, in the log by kinds and in a file one by one."""
+    path = files.join(output, NOT_READ_NAME)
+    if not not_read:
+        files.remove(path)
+        return
+    log_not_read(not_read)
+    lines = [json.dumps(asdict(name), sort_keys=True, ensure_ascii=False) + "\n" for name in not_read]
+    files.write_bytes(path, "".join(lines).encode())
 
 
 def _prepare(settings: PreprocessSettings, clock: Clock) -> None:
@@ -107,10 +125,12 @@ def _raise_if_refused(job: Job) -> None:
     if files.exists(path):
         refused = json.loads(files.read_bytes(path))
         reasons = ", ".join(f"{reason} {count}" for reason, count in refused["rejected_by_reason"].items())
+        what = f"{refused['rejected']} of {refused['read']} documents were rejected ({reasons})"
+        if refused["lost_bytes"]:
+            what += f", {refused['lost_bytes']:,} of {refused['stored_bytes']:,} bytes of input could not be read"
         raise TooManyRejects(
-            f"{refused['rejected']} of {refused['read']} documents were rejected ({reasons}), more than "
-            f"--max-reject-fraction {job.settings.max_reject_fraction:g}; look at {refused['example']}, "
-            "then fix the input or raise the limit: finished units are kept"
+            f"{what}, more than --max-reject-fraction {job.settings.max_reject_fraction:g}; "
+            f"look at {refused['example']}, then fix the input or raise the limit: finished units are kept"
         )
 
 

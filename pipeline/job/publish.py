@@ -22,7 +22,8 @@ REFUSED_NAME = "too_many_rejects.json"
 def publish(commits: Sequence[Commit], job: Job) -> None:
     """Make the dataset visible. Doing it again, after a crash at any point, ends in the same bytes.
 
-    Where more documents were rejected than the run allows, nothing becomes visible, and the work directory says so.
+    Where more documents were rejected than the run allows, or more bytes could not be read, nothing becomes visible,
+    and the work directory says so.
     SettingsError where the disk is full.
     """
     commits = sorted(commits, key=lambda commit: commit.unit)
@@ -30,7 +31,9 @@ def publish(commits: Sequence[Commit], job: Job) -> None:
     entries = tuple(ShardEntry(**commit.shard) for commit in commits)
     totals = Totals.of(entries, read=sum(commit.read for commit in commits), compressors=job.compressors)
     with files.explain_no_room(job.output):
-        if totals.rejected > job.settings.max_reject_fraction * totals.read:
+        stored_bytes, lost_bytes = _bytes(commits)
+        most = job.settings.max_reject_fraction
+        if totals.rejected > most * totals.read or lost_bytes > most * stored_bytes:
             _refuse(commits, totals, job)
             return
         _finalize_all(commits, entries, job)
@@ -46,10 +49,23 @@ def publish(commits: Sequence[Commit], job: Job) -> None:
         files.write_bytes(job.path(MANIFEST_NAME), manifest.to_bytes())
 
 
+def _bytes(commits: Sequence[Commit]) -> tuple[int, int]:
+    """(stored bytes of the corpus, those of them that could not be read)."""
+    return sum(commit.stored_bytes for commit in commits), sum(commit.lost_bytes for commit in commits)
+
+
 def _refuse(commits: Sequence[Commit], totals: Totals, job: Job) -> None:
     """Write down for the launcher that there are too many rejects."""
-    refused = {"rejected_by_reason": totals.rejected_by_reason, "read": totals.read, "rejected": totals.rejected}
-    first = next(commit.staged_rejects for commit in commits if commit.staged_rejects)
+    stored_bytes, lost_bytes = _bytes(commits)
+    refused = {
+        "rejected_by_reason": totals.rejected_by_reason,
+        "read": totals.read,
+        "rejected": totals.rejected,
+        "stored_bytes": stored_bytes,
+        "lost_bytes": lost_bytes,
+    }
+    by_loss = sorted(commits, key=lambda commit: (-commit.lost_bytes, commit.unit))
+    first = next(commit.staged_rejects for commit in by_loss if commit.staged_rejects)
     files.write_bytes(
         job.path(WORK_DIRECTORY, REFUSED_NAME), canonical_json({**refused, "example": job.staged_path(first)})
     )

@@ -6,7 +6,6 @@ readers therefore trust the manifest alone, which is written last.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -16,10 +15,9 @@ from typing import IO
 
 from pipeline.storage import beam
 from pipeline.storage.open import open_binary
+from pipeline.storage.patience import NO_ROOM, patiently
 from schemas.errors import SettingsError
 from schemas.files import is_remote, replace_file
-
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 
 def is_local(path: str) -> bool:
@@ -45,7 +43,7 @@ def make_directory(path: str) -> None:
 
 def exists(path: str) -> bool:
     """Whether there is a file or directory at the path."""
-    return os.path.exists(path) if is_local(path) else beam.file_systems().exists(path)
+    return os.path.exists(path) if is_local(path) else patiently(lambda: beam.file_systems().exists(path), path)
 
 
 def read_bytes(path: str) -> bytes:
@@ -59,8 +57,12 @@ def write_bytes(path: str, data: bytes) -> None:
     if is_local(path):
         replace_file(path, data)
         return
-    with create(path) as file:
-        file.write(data)
+
+    def write() -> None:
+        with create(path) as file:
+            file.write(data)
+
+    patiently(write, path)
 
 
 @contextmanager
@@ -104,11 +106,27 @@ def rename(source: str, destination: str) -> None:
     if is_local(source):
         os.replace(source, destination)
     else:
-        beam.file_systems().rename([source], [destination])
+        _rename_remote(source, destination)
 
 
-def list_files(directory: str) -> dict[str, int]:
-    """Names and sizes in bytes of the files directly in a directory, sorted by name; empty if there is none."""
+def _rename_remote(source: str, destination: str) -> None:
+    """Move an object. A store copies and then deletes, and an earlier attempt may have been cut off behind that."""
+    attempts = 0
+
+    def move() -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1 or beam.file_systems().exists(source) or not beam.file_systems().exists(destination):
+            beam.file_systems().rename([source], [destination])
+
+    patiently(move, destination)
+
+
+def list_files(directory: str) -> dict[str, int | None]:
+    """Names and sizes in bytes of the files directly in a directory, sorted by name; empty if there is none.
+
+    A size that a store does not tell is None.
+    """
     if is_local(directory):
         if not os.path.isdir(directory):
             return {}
@@ -124,12 +142,16 @@ def remove(path: str) -> None:
     """Delete a file or a directory with all it holds; nothing happens if there is none."""
     if not is_local(path):
         # Object stores have no directories: what is in one is what its name begins.
-        below = beam.file_systems().match([join(path, "**")])[0].metadata_list
-        beam.file_systems().delete([path] * exists(path) + [match.path for match in below])
+        patiently(lambda: _remove_remote(path), path)
     elif os.path.isdir(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):
         os.remove(path)
+
+
+def _remove_remote(path: str) -> None:
+    below = beam.file_systems().match([join(path, "**")])[0].metadata_list
+    beam.file_systems().delete([path] * exists(path) + [match.path for match in below])
 
 
 def local_copy(directory: str) -> str:

@@ -16,7 +16,7 @@ from schemas.manifest import Manifest, read_manifest
 from tests.pipeline.runs import content
 
 VISIBLE = re.compile(
-    r"\.lock|manifest\.json|report\.json|settings\.json|shard-\d{5}-of-\d{5}\.arrow|rejects/shard-[^/]*\.jsonl"
+    r"\.lock|(manifest|report|settings)\.json|not_read\.jsonl|shard-\d{5}-of-\d{5}\.arrow|rejects/shard-[^/]*\.jsonl"
 )
 TEMPORARY = re.compile(r"\.(tmp|part)\w*$")
 

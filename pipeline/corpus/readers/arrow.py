@@ -86,8 +86,10 @@ def _options(names: Sequence[str], wanted: Sequence[str]) -> Any:
 def _file_rows(source: Any, file: _File, start: int, end: int | None) -> Iterator[Row]:
     reader, names, wanted, blocks = file
     position = sum(_num_rows(source, block) for block in blocks[:start])
-    for i in range(len(blocks))[start:end]:
-        rows = _num_rows(source, blocks[i])
+    numbers = range(len(blocks))[start:end]
+    counts = {i: _num_rows(source, blocks[i]) for i in numbers}
+    for i in numbers:
+        rows = counts[i]
         done = 0
         try:
             batch = reader.get_batch(i)
@@ -99,28 +101,32 @@ def _file_rows(source: Any, file: _File, start: int, end: int | None) -> Iterato
         except DAMAGE as error:
             raise_if_transient(error)
             lost = f"record batch {i}: {rows - done} of {rows} rows lost: {one_line(error)}"
-            yield Row(position + done, {}, names, BrokenInputError("truncated", lost))
+            # A batch whose header is lost may hold anything.
+            share = (rows - done) / sum(counts.values()) if rows else 1 / len(numbers)
+            yield Row(position + done, {}, names, BrokenInputError("truncated", lost, share))
         position += rows
 
 
 def _stream_rows(source: Any, choose: Choose, *, lost_footer: bool) -> Iterator[Row]:
     names: Sequence[str] = ()
-    position = 0
+    position = begin = 0
     try:
         names = pa.ipc.open_stream(source).schema.names
         wanted = choose(names)
         source.seek(STREAM_START_BYTES if lost_footer else 0)
         for batch in pa.ipc.open_stream(source, options=_options(names, wanted)):
+            begin = source.tell()
             for row in batch_rows(batch, position, wanted, names):
                 yield row
                 position += 1
     except DAMAGE as error:
         raise_if_transient(error)
         known = lost_footer or names
-        yield Row(position, {}, names, BrokenInputError("truncated" if known else "unreadable", one_line(error)))
+        share = 1 - begin / source.size() if position else 1.0
+        yield Row(position, {}, names, BrokenInputError("truncated" if known else "unreadable", one_line(error), share))
         return
     if lost_footer:
-        yield Row(position, {}, names, BrokenInputError("truncated", "the file ends before its footer"))
+        yield Row(position, {}, names, BrokenInputError("truncated", "the file ends before its footer", 0.0))
 
 
 def _blocks(source: Any) -> list[_Block]:

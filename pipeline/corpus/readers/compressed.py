@@ -23,17 +23,24 @@ ZSTD_LONGEST_WINDOW_BYTES = 1 << 27
 """The window that `zstd --long` makes by default; a longer one would be held in memory by every worker."""
 
 
-class _Source:
+class ByteSource:
     """A binary file that counts what was read from it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, *, size_bytes: int | None = None) -> None:
         self._file = file
+        self._size_bytes = size_bytes
         self.read_bytes = 0
+        self.has_ended = False
+        """Whether a read has met the end of the file."""
 
     def read(self, size: int) -> bytes:
         """Exactly `size` bytes, or fewer at the end of the file."""
         parts: list[bytes] = []
-        while size > 0 and (part := self._read(size)):
+        while size > 0:
+            part = self._read(size)
+            if not part:
+                self.has_ended = True
+                break
             parts.append(part)
             size -= len(part)
             self.read_bytes += len(part)
@@ -44,42 +51,47 @@ class _Source:
             return self._file.read(size)
         except OSError as error:
             raise_if_transient(error)
-            raise BrokenInputError("truncated", one_line(error)) from error
+            raise self.broken("truncated", one_line(error)) from error
+
+    def broken(self, reason: str, detail: str, *, unused_bytes: int = 0) -> BrokenInputError:
+        """The error for a file that breaks here, `unused_bytes` before what was read; what lies behind is lost."""
+        used_bytes = self.read_bytes - unused_bytes
+        if not used_bytes or not self._size_bytes:
+            return BrokenInputError(reason, detail)
+        return BrokenInputError(reason, detail, max(0.0, 1 - used_bytes / self._size_bytes))
 
 
-def plain_blocks(file: BinaryIO) -> Iterator[bytes]:
+def plain_blocks(source: ByteSource) -> Iterator[bytes]:
     """The bytes of an open file from its current position, in blocks of at most `BLOCK_BYTES`."""
-    source = _Source(file)
     while block := source.read(BLOCK_BYTES):
         yield block
 
 
 def decompressed_blocks(
-    file: BinaryIO, compression: str, *, max_expansion: int, harmless_bytes: int
+    source: ByteSource, compression: str, *, max_expansion: int, harmless_bytes: int
 ) -> Iterator[bytes]:
     """The decompressed bytes of a `gz` or `zst` file, then BrokenInputError if it does not end well.
 
     A file that expands to more than `harmless_bytes` and more than `max_expansion` times its size is a bomb, and
     breaks there.
     """
-    decoders: dict[str, Callable[[_Source], Iterator[bytes]]] = {"gz": _gzip_blocks, "zst": _zstd_blocks}
-    source = _Source(file)
+    decoders: dict[str, Callable[[ByteSource], Iterator[bytes]]] = {"gz": _gzip_blocks, "zst": _zstd_blocks}
     delivered_bytes = 0
     for block in decoders[compression](source):
         delivered_bytes += len(block)
         yield block
         if delivered_bytes > harmless_bytes and delivered_bytes > max_expansion * source.read_bytes:
             detail = f"expands more than {max_expansion}-fold ({source.read_bytes} to {delivered_bytes} bytes)"
-            raise BrokenInputError("truncated", detail)
+            raise source.broken("truncated", detail)
 
 
-def _gzip_blocks(source: _Source) -> Iterator[bytes]:
+def _gzip_blocks(source: ByteSource) -> Iterator[bytes]:
     data = source.read(COMPRESSED_BLOCK_BYTES)
     if data and not data.startswith(GZIP_MAGIC):
         raise BrokenInputError("unreadable", "not a gzip file")
     member = zlib.decompressobj(wbits=31)
     while data:
-        yield from _inflate(member, data)
+        yield from _inflate(source, member, data)
         if member.eof:
             # Zeros between and after members are padding, as from tapes.
             data = member.unused_data.lstrip(b"\0")
@@ -90,10 +102,10 @@ def _gzip_blocks(source: _Source) -> Iterator[bytes]:
             member = zlib.decompressobj(wbits=31)
         else:
             data = source.read(COMPRESSED_BLOCK_BYTES)
-    raise BrokenInputError("truncated", f"the file ends inside a gzip member, after {source.read_bytes} bytes")
+    raise source.broken("truncated", f"the file ends inside a gzip member, after {source.read_bytes} bytes")
 
 
-def _inflate(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+def _inflate(source: ByteSource, member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
     """What `data` adds to a gzip member, in blocks of at most BLOCK_BYTES."""
     more = True
     while more:
@@ -102,7 +114,7 @@ def _inflate(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
             block = member.decompress(data, BLOCK_BYTES)
         except zlib.error as error:
             yield from _inflate_to_break(before, data)
-            raise BrokenInputError("truncated", one_line(error)) from error
+            raise source.broken("truncated", one_line(error), unused_bytes=len(data)) from error
         if block:
             yield block
         data = member.unconsumed_tail
@@ -119,7 +131,7 @@ def _inflate_to_break(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
-def _zstd_blocks(source: _Source) -> Iterator[bytes]:
+def _zstd_blocks(source: ByteSource) -> Iterator[bytes]:
     frames = 0
     while head := source.read(4):
         magic = int.from_bytes(head, "little")
@@ -128,7 +140,7 @@ def _zstd_blocks(source: _Source) -> Iterator[bytes]:
         elif magic & ~0xF == ZSTD_SKIPPABLE_MAGIC:
             _skip(source, int.from_bytes(_exactly(source, 4), "little"))
         elif len(head) == 4:
-            raise BrokenInputError("truncated" if frames else "unreadable", "not a zstd frame")
+            raise source.broken("truncated" if frames else "unreadable", "not a zstd frame")
         else:
             raise _zstd_end(source)
         frames += 1
@@ -136,7 +148,7 @@ def _zstd_blocks(source: _Source) -> Iterator[bytes]:
         raise _zstd_end(source)
 
 
-def _zstd_frame(source: _Source, magic: bytes) -> Iterator[bytes]:
+def _zstd_frame(source: ByteSource, magic: bytes) -> Iterator[bytes]:
     """One frame, fed block by block: a block gives at most 128 KiB, and a broken one spoils no other.
 
     A block's header is 3 bytes (RFC 8878, section 3.1.1.2): whether it is the last one, its type, its size.
@@ -164,20 +176,20 @@ def _zstd_frame(source: _Source, magic: bytes) -> Iterator[bytes]:
         if parameters.has_checksum:
             decompressor.decompress(_exactly(source, 4))
     except zstandard.ZstdError as error:
-        raise BrokenInputError("truncated", one_line(error)) from error
+        raise source.broken("truncated", one_line(error)) from error
 
 
-def _exactly(source: _Source, size_bytes: int) -> bytes:
+def _exactly(source: ByteSource, size_bytes: int) -> bytes:
     data = source.read(size_bytes)
     if len(data) < size_bytes:
         raise _zstd_end(source)
     return data
 
 
-def _skip(source: _Source, size_bytes: int) -> None:
+def _skip(source: ByteSource, size_bytes: int) -> None:
     while size_bytes > 0:
         size_bytes -= len(_exactly(source, min(size_bytes, BLOCK_BYTES)))
 
 
-def _zstd_end(source: _Source) -> BrokenInputError:
-    return BrokenInputError("truncated", f"the file ends inside a zstd frame, after {source.read_bytes} bytes")
+def _zstd_end(source: ByteSource) -> BrokenInputError:
+    return source.broken("truncated", f"the file ends inside a zstd frame, after {source.read_bytes} bytes")

@@ -42,8 +42,9 @@ def parquet_rows(
         wanted = choose(names)
         groups = range(file.num_row_groups)[start:end]
         position = sum(file.metadata.row_group(i).num_rows for i in range(groups.start))
+        all_rows = sum(file.metadata.row_group(i).num_rows for i in groups)
         for group in groups:
-            yield from _group_rows(file, group, position, wanted, names)
+            yield from _group_rows(file, group, position, wanted, names, all_rows)
             position += file.metadata.row_group(group).num_rows
 
 
@@ -59,9 +60,9 @@ def _open(source: Any) -> pq.ParquetFile:
 
 
 def _group_rows(
-    file: pq.ParquetFile, group: int, first: int, wanted: Sequence[str], names: Sequence[str]
+    file: pq.ParquetFile, group: int, first: int, wanted: Sequence[str], names: Sequence[str], all_rows: int
 ) -> Iterator[Row]:
-    """The rows of one row group, whose first one is row `first` of the file."""
+    """The rows of one row group, whose first one is row `first` of the file; `all_rows` are read with it."""
     metadata = file.metadata.row_group(group)
     done = 0
     # Rows that share a batch with a broken page are read again one by one.
@@ -75,8 +76,9 @@ def _group_rows(
             return
         except DAMAGE as error:
             raise_if_transient(error)
-            lost = f"row group {group}: {metadata.num_rows - done} of {metadata.num_rows} rows lost: {one_line(error)}"
-            broken = BrokenInputError("truncated", lost)
+            lost_rows = metadata.num_rows - done
+            lost = f"row group {group}: {lost_rows} of {metadata.num_rows} rows lost: {one_line(error)}"
+            broken = BrokenInputError("truncated", lost, lost_rows / max(all_rows, 1))
     yield Row(first + done, {}, names, broken)
 
 

@@ -22,7 +22,7 @@ from pipeline.corpus.languages import NAME_LANGUAGES, SUFFIX_LANGUAGES, language
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
-from pipeline.corpus.source_files import JSONL, SourceFile, format_of
+from pipeline.corpus.source_files import JSONL, NotRead, SourceFile, format_of
 from pipeline.corpus.units import WorkUnit, cut_units, plan_units
 from schemas.errors import InputError, SettingsError
 from tests.pipeline.corpora import MemoryFileSystem, jsonl, table, write_arrow, write_parquet
@@ -62,7 +62,16 @@ def test_a_tree_of_source_code(tmp_path: Path) -> None:
     listing = list_inputs([str(tmp_path)])
     assert [file.source for file in listing.files] == ["a/Makefile", "a/z.c", "b.py", "package.json"]
     assert {file.format for file in listing.files} == {"text"}
-    assert listing.ignored == (str(tmp_path / "a/logo.png"),)
+    assert {name.path.removeprefix(f"{tmp_path}/"): name.reason for name in listing.not_read} == {
+        ".git": "a directory that is not looked into",
+        "__pycache__": "a directory that is not looked into",
+        "a/.hidden": "a directory that is not looked into",
+        "a/logo.png": "no text known by its suffix",
+        "a/node_modules": "a directory that is not looked into",
+        "lib/site-packages": "a directory that is not looked into",
+        "link.py": f"the same file as {tmp_path}/b.py",
+        "linked": f"the same directory as {tmp_path}/a",
+    }
 
 
 def test_a_directory_with_records_gives_only_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -236,7 +245,9 @@ def test_names_that_are_not_utf8_are_left_out_and_told(tmp_path: Path) -> None:
         file.write(b"x")
     listing = list_inputs([str(tmp_path)])
     assert [file.source for file in listing.files] == ["a.py"]
-    assert listing.ignored == (str(tmp_path) + "/\\xff.py",)
+    assert listing.not_read == (
+        NotRead(path=str(tmp_path) + "/\\xff.py", reason="its name is not UTF-8", size_bytes=1),
+    )
 
 
 def test_formats_by_suffix() -> None:

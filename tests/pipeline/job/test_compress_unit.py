@@ -14,11 +14,15 @@ import pytest
 
 import pipeline.job.compress_unit
 from pipeline.compressors.gzip import GzipCompressor
+from pipeline.corpus.read import read_documents
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job.compress_unit import Commit, UnitCompressor, finished_commit
 from pipeline.job.job import Job
+from pipeline.storage import patience
+from pipeline.storage.patience import Patience
 from schemas.batches import Documents, Encoding
+from schemas.errors import UnreachableError
 from schemas.manifest import ShardEntry
 from tests.pipeline.corpora import jsonl, texts, whole
 from tests.pipeline.job.jobs import gzip_job
@@ -138,16 +142,31 @@ def test_a_crash_inside_leaves_no_commit_record(job: Job, unit: WorkUnit) -> Non
     assert compressor(job).process(unit).shard["rows"] == 12
 
 
-def test_a_connection_that_breaks_is_no_reject(job: Job, unit: WorkUnit, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> Iterator[Any]:
-        raise ConnectionResetError("peer")
-        yield
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_a_connection_that_breaks_is_no_reject(
+    failures: int, job: Job, unit: WorkUnit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = 0
 
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.job.compress_unit, "read_documents", broken)
-        with pytest.raises(ConnectionResetError):
+    def broken(*arguments: Any) -> Iterator[Any]:
+        nonlocal attempts
+        attempts += 1
+        for number, item in enumerate(read_documents(*arguments)):
+            if attempts <= failures and number == 3:
+                raise ConnectionResetError("peer")
+            yield item
+
+    monkeypatch.setattr(patience, "PATIENCE", Patience(waits_s=(0.0, 0.0)))
+    monkeypatch.setattr(pipeline.job.compress_unit, "read_documents", broken)
+    if failures < 3:
+        commit = compressor(job).process(unit)
+        assert (commit.read, commit.shard["rows"]) == (16, 12)
+        assert attempts == failures + 1
+        assert {path.name for path in Path(job.staged_path("")).iterdir()} == {commit.staged, commit.staged_rejects}
+    else:
+        with pytest.raises(UnreachableError, match=r"unit 2 of 5 failed 3 times .*peer"):
             compressor(job).process(unit)
-    assert finished_commit(job, unit) is None
+        assert finished_commit(job, unit) is None
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "text", "jsonl.gz"])
