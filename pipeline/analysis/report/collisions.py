@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from pipeline.analysis.findings import LONG_PREFIX_SHARE, CollisionTable, PrefixShares
+from pipeline.analysis.findings import LONG_PREFIX_SHARE, CollisionTable, Findings, PrefixShares
 from pipeline.analysis.report.figures import categories
 from pipeline.analysis.report.markup import Column, count, decimal, element, percent, table, text
 from pipeline.analysis.report.sample_cells import faces
@@ -18,8 +18,9 @@ INTRODUCTION = (
 )
 
 
-def collision_section(tables: Sequence[CollisionTable]) -> str:
+def section(findings: Findings) -> str:
     """Numbers of all levels side by side, prefixes, figures and examples; empty where nothing was counted."""
+    tables = findings.collisions
     if not tables:
         return ""
     return "".join(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from pipeline.analysis.findings import Excerpt
+from pipeline.analysis.findings import Excerpt, Findings
 from pipeline.analysis.report.markup import count, element, text
 from pipeline.analysis.report.sample_cells import SHADES, THETA_SHADE, cells, data, step_bits
 
 
-def section(excerpts: Sequence[Excerpt]) -> str:
+def section(findings: Findings) -> str:
     """Excerpts of documents; empty where there are none."""
+    excerpts = findings.excerpts
     if not excerpts:
         return ""
     return _legend(excerpts[0]) + "".join(_excerpt(i, excerpt) for i, excerpt in enumerate(excerpts))

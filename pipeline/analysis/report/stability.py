@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.analysis.findings import FrontierRow, StabilityRow
+from pipeline.analysis.findings import Findings, FrontierRow, StabilityRow
 from pipeline.analysis.report.distance_figures import KINDS, context_words, edits, frontier
 from pipeline.analysis.report.markup import Column, decimal, element, interval, percent, table, text
 
@@ -26,10 +26,9 @@ def main_edit(rows: Sequence[StabilityRow]) -> str:
     return f"{_share(main[0].share)} of the characters were {KINDS.get(main[0].kind, main[0].kind)}" if main else ""
 
 
-def section(
-    stability: Sequence[StabilityRow], frontier_rows: Sequence[FrontierRow], texts_note: str, frontier_note: str
-) -> str:
+def section(findings: Findings) -> str:
     """Figures and tables; empty where nothing was measured."""
+    stability, frontier_rows = findings.stability, findings.frontier
     main = main_rows(stability)
     if not main:
         return ""
@@ -41,9 +40,9 @@ def section(
     )
     caption = (
         "Up and down: the median distance over texts with its 95 % interval. Left to right: how short the encoding is. "
-        f"Points: {texts_note}. Lines: neural encodings by the same byte LM along rising θ, one for each score that "
-        f"boundaries are cut at, on {frontier_note}: the surprisal of a byte after the byte before it, or its entropy "
-        "given so much before it. Dotted: what an edit of this share does to runs of B characters."
+        f"Points: {findings.texts_note}. Lines: neural encodings by the same byte LM along rising θ, one for each score "
+        f"that boundaries are cut at, on {findings.frontier_note}: the surprisal of a byte after the byte before it, "
+        "or its entropy given so much before it. Dotted: what an edit of this share does to runs of B characters."
     )
     main_figure = element("figure", frontier(frontier_rows, main, main[0].share) + element("figcaption", text(caption)))
     parts = [element("p", text(words)), main_figure, _frontier_table(frontier_rows)]
