@@ -56,7 +56,9 @@ class Problem:
     """`HumanEval/0` or `Mbpp/2`, as evalplus has them."""
     prompt: str
     tests: dict[str, str]
-    """Suite to Python source, which runs in the namespace of the solution and raises where it is wrong."""
+    """Suite to Python source, which finds the names that the solution defines and raises where it is wrong."""
+    entry_point: str = ""
+    """Name of the function that the tests call."""
     canonical: str = ""
     """What to put behind the prompt, by those who wrote the problem; empty for ReCode's variants."""
     variant: str = ""
@@ -191,6 +193,7 @@ def _recode(files: _Files, plus: bool) -> list[Problem]:
                 task_id=record.text("task_id"),
                 prompt=record.text("prompt"),
                 tests={BASE: f"{original.text('test')}\ncheck({record.text('entry_point')})\n"},
+                entry_point=record.text("entry_point"),
                 canonical=original.text("canonical_solution") if category == "nominal_full" else "",
                 variant=variant,
                 broken=bool(broken),
@@ -204,6 +207,7 @@ def _problem(record: JsonRecord, tests: dict[str, str]) -> Problem:
         task_id=record.text("task_id"),
         prompt=record.text("prompt"),
         tests=tests,
+        entry_point=record.text("entry_point"),
         canonical=record.text("canonical_solution"),
     )
 

@@ -1,20 +1,32 @@
-"""Running code that nobody has read: every sample in a process of its own, shut in as far as the system allows.
+"""Running code that nobody has read: every sample in processes of its own, shut in as far as the system allows.
 
-    Sandbox.run(solution, test) ──► confinement.py (keeper) ──► candidate.py (solution, test, word) ──► Outcome
+    Sandbox.run(solution, test) ──► confinement/ (keeper) ──► candidate/ (judge ◄──► solution) ──► Outcome
 
-| what | namespace | rlimits |
+| what a sample wants | namespace | rlimits |
 |---|---|---|
-| network, localhost too | none | open |
-| writing and deleting outside its directory | refused | open |
+| forge a pass | tests, expected values and verdict are in another process | the same on Linux, unless root |
+| read files | Python and libraries only, in a root of its own | all that the user can read |
+| write or delete files | 64 MB of its own, in memory | all that the user can write |
+| devices | null, zero, full, random, urandom | all that the user may open |
+| terminals | none has a name | the user's own |
+| network, localhost too | none | no socket, on Linux |
+| sockets of the machine by path or name | none has a name | no socket, on Linux |
+| signals to other processes | cannot see them | to the user's own, its keeper too |
+| look into other processes | cannot see them | refused on Linux, unless root |
 | processes that outlive the sample | killed by the kernel | adopted and killed, on Linux |
-| signals to other processes | cannot see them | to the user's own |
-| memory, file size, open files, CPU seconds, wall time | limited | limited |
+| number of processes: 64 | limited | limited together with the user's own, not for root |
+| memory of one process: 4 GB | limited | limited |
+| memory of the whole sample: 4 GB | looked at every 25 ms | the same, unless it hides |
+| file size, open files, wall time | limited | limited |
 | environment, stdin, open descriptors | a short list, empty, none | the same |
+| new namespaces, mounts, tracing, BPF, io_uring, keys | refused | refused on Linux |
 
-Number of processes: 64, which the system does not enforce for root; there a fork bomb lives until the wall time is over
-(with namespaces and Linux 6.14 it stays below 400). Not defended in either mode: reading files that the user can read,
-a solution that searches its own process for the word or tampers with what the tests import. This is a seat belt for
-code of language models, not a wall against an adversary; for that, run it all in a machine of its own.
+"On Linux" of calls that are refused means x86-64 and 64-bit ARM. Root runs samples as nobody where everyone can read
+Python's files. Not defended: faults of the kernel, what can be learned from time and load, memory that the kernel holds
+for a sample's pipes and sockets (64 open files bound it), what a sample takes before its limits, and tests that trust
+more of the solution than its answers (three of HumanEval's call a helper that the prompt defines, and a solution may
+define it anew).
+This is a seat belt for code of language models; for an adversary, run it all in a machine of its own.
 """
 
 from __future__ import annotations
@@ -25,9 +37,11 @@ import math
 import os
 import secrets
 import select
+import site
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -40,12 +54,29 @@ KINDS = ("auto", "namespace", "rlimits")
 PASSED = "passed"
 STATUSES = (PASSED, "wrong", "error", "syntax", "memory", "timeout", "exited", "killed")
 """exited: ended on its own before the tests had passed. killed: by a signal, as after a segmentation fault."""
-SAID = ("wrong", "error", "syntax", "memory")
+SAID = ("wrong", "error", "syntax", "memory", "exited", "killed")
 OUTPUT_BYTES = 2048
 ADDRESS_BYTES = 4 << 30
+MEMORY_BYTES = 4 << 30
 FILE_BYTES = 16 << 20
 DIRECTORY_BYTES = 64 << 20
 OPEN_FILES, PROCESSES = 64, 64
+INSIDE = "/tmp"
+"""Where a sample works in the root of its own."""
+ROOMS = "trainer.evaluation.code"
+HERE = str(Path(__file__).resolve().parent)
+ROOT = str(Path(__file__).resolve().parents[ROOMS.count(".") + 1])
+LAUNCH = (
+    "import importlib, sys; sys.path.insert(0, sys.argv[1]); "
+    "program = importlib.import_module(sys.argv[2]); del sys.path[0]; program.main()"
+)
+"""How a module of ours becomes a program that has ROOT on its path no longer than it takes to import it."""
+LIBRARIES = (
+    *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/nix/store", "/gnu/store", "/usr/share/zoneinfo"),
+    *("/etc/ld.so.cache", "/etc/ld-musl-x86_64.path", "/etc/ld-musl-aarch64.path", "/etc/alternatives"),
+    "/etc/localtime",
+)
+"""What Python and NumPy may need of the system, where it is there."""
 GRACE_SECONDS = 15.0
 """How long the keeper may take beyond the limit before it is killed itself."""
 
@@ -76,19 +107,21 @@ class Sandbox:
         """`namespace` or `rlimits`."""
         return "namespace" if self.namespaces else "rlimits"
 
-    def run(self, solution: str, test: str, *, limit_seconds: float) -> Outcome:
+    def run(self, solution: str, test: str, *, limit_seconds: float, entry_point: str = "") -> Outcome:
         """Run a solution and then its tests, both Python source, in at most `limit_seconds` of wall time.
 
+        The tests find the names that the solution defines; of those that Python itself has, `entry_point` only.
         Safe to call from several threads. SettingsError where the sandbox cannot be built.
         """
-        # Unpredictable on purpose, the only thing here that is: a solution must not know the word.
+        # Unpredictable on purpose, the only thing here that is.
         word = secrets.token_hex(16)
-        with (
-            tempfile.TemporaryDirectory(prefix="candidate-", ignore_cleanup_errors=True) as directory,
-            tempfile.TemporaryFile() as job,
-            tempfile.TemporaryFile() as output,
-        ):
-            job.write(json.dumps({"solution": solution, "test": test, "word": word}).encode())
+        with ExitStack() as stack:
+            directory, job, output = INSIDE, *(stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+            if not self.namespaces:
+                temporary = tempfile.TemporaryDirectory(prefix="candidate-", ignore_cleanup_errors=True)
+                directory = stack.enter_context(temporary)
+            words = {"solution": solution, "test": test, "entry_point": entry_point, "word": word}
+            job.write(json.dumps(words).encode())
             job.flush()
             report, said = self._keep(directory, job, output, limit_seconds)
             if report["setup"]:
@@ -101,12 +134,22 @@ class Sandbox:
     def _keep(
         self, directory: str, job: IO[bytes], output: IO[bytes], limit_seconds: float
     ) -> tuple[dict[str, Any], str]:
-        """The keeper's report, and what the candidate wrote as its verdict."""
+        """The keeper's report, and what the judge wrote as its verdict."""
         verdict, say = os.pipe()
         try:
             orders = self._orders(directory, job.fileno(), output.fileno(), say, limit_seconds)
             keeper = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", str(_file("confinement.py")), json.dumps(orders)],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    "-B",
+                    "-c",
+                    LAUNCH,
+                    ROOT,
+                    f"{ROOMS}.confinement.keeper",
+                    json.dumps(orders),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -127,11 +170,12 @@ class Sandbox:
         return report, said.decode("ascii", errors="replace")
 
     def _orders(self, directory: str, job: int, output: int, say: int, limit_seconds: float) -> dict[str, Any]:
-        candidate = [sys.executable, "-P", "-s", "-B", str(_file("candidate.py")), str(job), str(say)]
+        judge = [sys.executable, "-P", "-s", "-B", "-c", LAUNCH, ROOT, f"{ROOMS}.candidate.judge", str(job), str(say)]
         return {
-            "command": candidate,
+            "command": judge,
             "directory": directory,
             "namespaces": self.namespaces,
+            "shown": _shown() if self.namespaces else [],
             "limit_seconds": limit_seconds,
             "limits": {
                 "CPU": math.ceil(limit_seconds) + 1,
@@ -141,6 +185,7 @@ class Sandbox:
                 "NPROC": PROCESSES,
                 "CORE": 0,
             },
+            "memory_bytes": MEMORY_BYTES,
             "directory_bytes": DIRECTORY_BYTES,
             "output": output,
             "keep": [job, say],
@@ -185,8 +230,14 @@ def _environment(directory: str) -> dict[str, str]:
     }
 
 
-def _file(name: str) -> Path:
-    return Path(__file__).resolve().with_name(name)
+def _shown() -> list[str]:
+    """The paths of this machine that a fresh Python with NumPy needs, and the candidate's program."""
+    prefixes = (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)
+    parts = ("lib", "lib64", "pyvenv.cfg")
+    folders = [os.path.join(ROOT, *ROOMS.split(".")[:depth]) for depth in range(1, ROOMS.count(".") + 2)]
+    own = [sys.executable, f"{HERE}/candidate", *site.getsitepackages(), *(f"{path}/__init__.py" for path in folders)]
+    paths = [*LIBRARIES, *own, *(os.path.join(prefix, part) for prefix in prefixes for part in parts)]
+    return sorted(set(map(os.path.abspath, paths)))
 
 
 def _report(keeper: subprocess.Popen[bytes], limit_seconds: float) -> dict[str, Any]:
@@ -197,12 +248,14 @@ def _report(keeper: subprocess.Popen[bytes], limit_seconds: float) -> dict[str, 
         if line:
             return json.loads(line)
     keeper.kill()
-    return {"setup": "", "code": 0, "signal": 0, "timeout": True}
+    return {"setup": "", "code": 0, "signal": 0, "timeout": True, "memory": False}
 
 
 def _status(report: dict[str, Any], said: str, word: str) -> str:
     if report["timeout"]:
         return "timeout"
+    if report["memory"]:
+        return "memory"
     if report["signal"]:
         return "killed"
     if report["code"] == 0 and said == word:

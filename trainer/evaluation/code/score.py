@@ -36,6 +36,7 @@ class Run:
     solution: str
     test: str
     limit_seconds: float
+    entry_point: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +100,7 @@ class Scorer:
                     solution=sample.solution,
                     test=by_key[sample.key].tests[suite],
                     limit_seconds=limits[sample.key[0], suite],
+                    entry_point=by_key[sample.key].entry_point,
                 )
                 for number, sample in enumerate(samples)
                 if all(status == PASSED for status in statuses[number].values())
@@ -112,12 +114,19 @@ class Scorer:
         return [Verdict(sample=sample, statuses=own) for sample, own in zip(samples, statuses, strict=True)]
 
     def _timed(self, problem: Problem, suite: str) -> tuple[str, float]:
-        run = Run(solution=problem.prompt + problem.canonical, test=problem.tests[suite], limit_seconds=MAX_SECONDS)
+        run = Run(
+            solution=problem.prompt + problem.canonical,
+            test=problem.tests[suite],
+            limit_seconds=MAX_SECONDS,
+            entry_point=problem.entry_point,
+        )
         begun = time.monotonic()
         return self._status(run), time.monotonic() - begun
 
     def _status(self, run: Run) -> str:
-        return self.sandbox.run(run.solution, run.test, limit_seconds=run.limit_seconds).status
+        return self.sandbox.run(
+            run.solution, run.test, limit_seconds=run.limit_seconds, entry_point=run.entry_point
+        ).status
 
     def _all(self, phase: str, tasks: list[Callable[[], Result]]) -> list[Result]:
         """The results of all tasks, in order."""

@@ -177,10 +177,11 @@ def test_a_fork_bomb_is_cleared_away(sandbox: Sandbox) -> None:
 
 
 @each
-def test_many_forked_winners_are_one_failure(sandbox: Sandbox) -> None:
-    """Two processes that both say the word have not said the word."""
-    code, tag = tagged(f"pid = os.fork()\nif pid: os.waitpid(pid, 0)\n{RIGHT}")
-    assert not run(sandbox, code).passed
+@pytest.mark.parametrize(("body", "passed"), [("return 1", True), ("return 2", False)])
+def test_a_forked_twin_answers_for_nobody(sandbox: Sandbox, body: str, passed: bool) -> None:
+    """It ends where it would answer, and the answers of the first process count."""
+    code, tag = tagged(f"pid = os.fork()\nif pid: os.waitpid(pid, 0)\ndef one():\n    {body}\n")
+    assert run(sandbox, code).passed == passed
     assert alive(tag) == []
 
 
@@ -199,16 +200,20 @@ def test_no_environment_of_another_process_can_be_read(monkeypatch: pytest.Monke
     with subprocess.Popen(["sleep", "30"], env={**os.environ, "HF_TOKEN": "hf_secret"}) as other:
         code = f"""
 import glob, os
-for path in glob.glob("/proc/[0-9]*/environ"):
-    assert b"secret" not in open(path, "rb").read()
-assert os.getppid() == 0
+found = sorted(glob.glob("/proc/[0-9]*"))
+assert found == ["/proc/1", f"/proc/{{os.getpid()}}"], found
+assert b"secret" not in open("/proc/self/environ", "rb").read()
+try:
+    open("/proc/1/environ", "rb")
+except PermissionError:
+    print("cannot be read")
 try:
     os.kill({other.pid}, 9)
 except ProcessLookupError:
     print("cannot be seen")
 {RIGHT}"""
         outcome = run(WALLED[0], code)
-        assert (outcome.status, outcome.output) == ("passed", "cannot be seen\n")
+        assert (outcome.status, outcome.output) == ("passed", "cannot be read\ncannot be seen\n")
         assert other.poll() is None
         other.kill()
 
@@ -228,20 +233,24 @@ def test_there_is_no_network_not_even_to_this_machine() -> None:
 def test_nothing_outside_can_be_written_or_deleted(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.write_text("as it was")
-    for attempt in (
-        f"import os\nos.remove({str(kept)!r})",
-        f"open({str(kept)!r}, 'w').write('other')",
-        f"open({str(tmp_path / 'new')!r}, 'w')",
-        f"import os\nos.chmod({str(kept)!r}, 0)",
-        f"import os\nos.rename({str(kept)!r}, {str(tmp_path / 'moved')!r})",
-        f"import shutil\nshutil.rmtree({str(tmp_path)!r})",
-        "open('/dev/shm/new', 'w')",
-        "import os\nos.makedirs(os.path.join(os.path.dirname(os.getcwd()), 'new'))",
-        "open('/proc/sys/kernel/hostname', 'w').write('other')",
+    nowhere, fixed = "No such file or directory", "Read-only file system"
+    for attempt, says in (
+        (f"import os\nos.remove({str(kept)!r})", nowhere),
+        (f"open({str(kept)!r}, 'w').write('other')", nowhere),
+        (f"open({str(tmp_path / 'new')!r}, 'w')", nowhere),
+        (f"import os\nos.chmod({str(kept)!r}, 0)", nowhere),
+        (f"import os\nos.rename({str(kept)!r}, {str(tmp_path / 'moved')!r})", nowhere),
+        (f"import shutil\nshutil.rmtree({str(tmp_path)!r})", nowhere),
+        ("open('/proc/sys/kernel/hostname', 'w').write('other')", nowhere),
+        ("open('/new', 'w')", fixed),
+        ("import os\nos.mkdir('/dev/new')", fixed),
+        ("import os\nos.unlink('/dev/null')", fixed),
+        ("import os\nopen(os.path.dirname(os.__file__) + '/new', 'w')", ""),
+        ("import os\nopen(os.__file__, 'a')", ""),
     ):
         outcome = run(WALLED[0], f"{attempt}\n{RIGHT}")
         assert outcome.status == "error", attempt
-        assert "Read-only file system" in outcome.output, attempt
+        assert says in outcome.output, attempt
     assert kept.read_text() == "as it was"
     assert os.listdir(tmp_path) == ["kept"]
 

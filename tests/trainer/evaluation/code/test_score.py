@@ -22,9 +22,9 @@ class Counting(Sandbox):
 
     runs: list[str]
 
-    def run(self, solution: str, test: str, *, limit_seconds: float) -> Outcome:
+    def run(self, solution: str, test: str, *, limit_seconds: float, entry_point: str = "") -> Outcome:
         Counting.runs.append(solution)
-        return super().run(solution, test, limit_seconds=limit_seconds)
+        return super().run(solution, test, limit_seconds=limit_seconds, entry_point=entry_point)
 
 
 @pytest.fixture
