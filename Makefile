@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -c .ci/constraints.txt
+# Without --quiet: an installation takes a minute or more, and says what it does.
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --only-binary=:all: -c .ci/constraints.txt
 
 .PHONY: help setup preprocess verify lm tokenizer train generate evaluate-bpb analyze reproduce plan \
 	test bench soak check fmt clean

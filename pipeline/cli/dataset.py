@@ -4,7 +4,6 @@ whose fields are its options, and a function."""
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +12,7 @@ from pipeline.analysis.settings import AnalyzeSettings
 from pipeline.cli.options import make_room
 from schemas.errors import SettingsError
 from schemas.options import from_options, option
+from schemas.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,9 +33,10 @@ def run_verify(options: argparse.Namespace, extra: Sequence[str]) -> int:
 
     settings = from_options(VerifySettings, options)
     result = None
-    for result in verify(settings.dataset, device=settings.device, by_model=settings.by_model):
-        if sys.stderr.isatty():
-            print(f"\r{result.shards} shards, {result.raw_bytes / 1e6:.1f} MB", end="", file=sys.stderr, flush=True)
+    with Progress("verify", unit="B") as progress:
+        progress.to(0)
+        for result in verify(settings.dataset, device=settings.device, by_model=settings.by_model):
+            progress.to(result.raw_bytes, f"{result.shards} shards")
     if result is None:
         raise SettingsError(f"{settings.dataset} has no shards; there is nothing to verify")
     print(
@@ -97,7 +98,10 @@ def run_analyze(options: argparse.Namespace, extra: Sequence[str]) -> int:
     """Write tables and a page about a dataset; the exit status."""
     from pipeline.analysis.analyze import analyze
 
-    for path in analyze(from_options(AnalyzeSettings, options)):
+    settings = from_options(AnalyzeSettings, options)
+    with Progress("analyze"):
+        paths = analyze(settings)
+    for path in paths:
         print(path)
     return 0
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pipeline.cli.options import make_room
 from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings
 from schemas.options import from_options, option
+from schemas.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +62,8 @@ def run_tokenizer(options: argparse.Namespace, extra: Sequence[str]) -> int:
     settings = from_options(TokenizerSettings, options)
     rows = draw_sample(settings.corpus, settings.sample_bytes)
     make_room(settings.out)
-    train_tokenizer((text for _, text, held in rows if not held), settings.vocabulary, settings.out)
+    with Progress("tokenizer training"):
+        train_tokenizer((text for _, text, held in rows if not held), settings.vocabulary, settings.out)
     print(
         f"{settings.out}: {TokenizerCompressor.load(settings.out).alphabet_size:,} pieces; "
         f"use it with TOKENIZER={settings.out}"

@@ -13,6 +13,7 @@ from pipeline.corpus.settings import CorpusSettings
 from pipeline.corpus.units import WorkUnit, plan_units
 from schemas.errors import InputError
 from schemas.held_out import hash_share, is_held_out
+from schemas.progress import Progress
 
 HELD_OUT_SHARE = 0.05
 SAMPLE_UNIT_BYTES = 4 << 20
@@ -22,15 +23,7 @@ OVERSAMPLING = 4
 def draw_sample(corpus: CorpusSettings, sample_bytes: int) -> list[tuple[str, bytes, bool]]:
     """(doc_id, text, held out) of the sample's documents, at most about `sample_bytes` of text, in hash order."""
     units = plan_units(corpus.inputs, shards=None, unit_bytes=SAMPLE_UNIT_BYTES, report=False)
-    documents: list[tuple[float, str, bytes]] = []
-    held_bytes = 0
-    for unit in sorted(units, key=_unit_rank):
-        if held_bytes >= OVERSAMPLING * sample_bytes:
-            break
-        for record in read_documents(unit.pieces, corpus.read):
-            if isinstance(record, Record):
-                documents.append((hash_share("sample", record.doc_id), record.doc_id, record.text))
-                held_bytes += len(record.text)
+    documents = _read(units, corpus, OVERSAMPLING * sample_bytes)
     if not documents:
         raise InputError(
             f"no document could be read from {', '.join(corpus.inputs)}; check the input and its text field"
@@ -44,6 +37,22 @@ def draw_sample(corpus: CorpusSettings, sample_bytes: int) -> list[tuple[str, by
         rows.append((doc_id, text, is_held_out(doc_id, HELD_OUT_SHARE)))
         kept_bytes += len(text)
     return rows
+
+
+def _read(units: list[WorkUnit], corpus: CorpusSettings, enough_bytes: int) -> list[tuple[float, str, bytes]]:
+    """(hash, doc_id, text) of the documents of the units in the order of their rank, until there is enough text."""
+    documents: list[tuple[float, str, bytes]] = []
+    read_bytes = 0
+    with Progress("sample", total=min(enough_bytes, sum(unit.size_bytes for unit in units)), unit="B") as progress:
+        for unit in sorted(units, key=_unit_rank):
+            if read_bytes >= enough_bytes:
+                break
+            for record in read_documents(unit.pieces, corpus.read):
+                if isinstance(record, Record):
+                    documents.append((hash_share("sample", record.doc_id), record.doc_id, record.text))
+                    read_bytes += len(record.text)
+                    progress.to(read_bytes)
+    return documents
 
 
 def _unit_rank(unit: WorkUnit) -> tuple[float, int]:

@@ -31,6 +31,7 @@ from schemas.byte_lm_files import CONFIG_NAME, read_byte_lm
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, sha256_hex
 from schemas.options import to_json
+from schemas.progress import Progress
 from schemas.sample import read_sample, write_sample
 
 logger = logging.getLogger(__name__)
@@ -237,15 +238,16 @@ class Neural(Artifact):
         parts = (sample.train, sample.held_out)
         documents = Documents.from_bytes([part.text(i) for part in parts for i in range(len(part))])
         logger.info("building the codebook from %.1f MB", documents.raw.size / 1e6)
-        build_neural(
-            self.place,
-            lm_directory=self._byte_lm.directory,
-            documents=documents,
-            settings=self._settings.models.neural,
-            device=self._settings.device,
-            threads=self._settings.workers,
-            request=self.request,
-        )
+        with Progress(self.stage):
+            build_neural(
+                self.place,
+                lm_directory=self._byte_lm.directory,
+                documents=documents,
+                settings=self._settings.models.neural,
+                device=self._settings.device,
+                threads=self._settings.workers,
+                request=self.request,
+            )
 
 
 class Tokenizer(Artifact):
@@ -292,7 +294,8 @@ class TrainedTokenizer(Tokenizer):
 
         logger.info("training a tokenizer of %d pieces", self._vocabulary)
         train = read_sample(self._sample.path).train
-        train_tokenizer((train.text(i) for i in range(len(train))), self._vocabulary, self.path)
+        with Progress(self.stage):
+            train_tokenizer((train.text(i) for i in range(len(train))), self._vocabulary, self.path)
 
 
 class GivenTokenizer(Tokenizer):

@@ -106,11 +106,11 @@ def _compress(job: Job, units: list[WorkUnit], settings: PreprocessSettings) -> 
         publish([commit for commit in commits if commit], job)
     else:
         from pipeline.job import graph, runners
-        from pipeline.job.progress import progress_bar
+        from pipeline.job.progress import shown_progress
 
         logger.info("%d units, %d of them done before", len(units), sum(commit is not None for commit in commits))
         beam_options = runners.pipeline_options(settings)
-        with progress_bar(job, units):
+        with shown_progress(job, units):
             graph.run(job, units, beam_options)
     _raise_if_refused(job)
     if not files.exists(job.path(MANIFEST_NAME)):

@@ -1,42 +1,39 @@
-"""A progress bar that works on every runner: it counts commit records in the output directory."""
+"""Progress of the shards on every runner: it counts commit records in the output directory."""
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from tqdm import tqdm
-
 from pipeline.corpus.units import WorkUnit
 from pipeline.job.job import WORK_DIRECTORY, Job, commit_name
 from pipeline.storage import files
+from schemas.progress import Progress
 
 LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 10.0
 
 
 @contextmanager
-def progress_bar(job: Job, units: Sequence[WorkUnit]) -> Iterator[None]:
-    """Show input bytes done over all input bytes while the body runs; nothing where stderr is no terminal."""
+def shown_progress(job: Job, units: Sequence[WorkUnit]) -> Iterator[None]:
+    """Show input bytes done over all input bytes while the body runs."""
     sizes = {commit_name(unit.index): unit.size_bytes for unit in units}
     done = job.path(WORK_DIRECTORY, "done")
     stop = threading.Event()
-    bar = tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="shards", disable=not sys.stderr.isatty())
 
-    def poll() -> None:
+    def poll(progress: Progress) -> None:
         period = LOCAL_POLL_SECONDS if files.is_local(job.output) else REMOTE_POLL_SECONDS
         while not stop.wait(period):
-            bar.n = sum(sizes.get(name, 0) for name in files.list_files(done))
-            bar.refresh()
+            progress.to(sum(sizes.get(name, 0) for name in files.list_files(done)))
 
-    thread = threading.Thread(target=poll, daemon=True)
-    thread.start()
-    try:
-        yield
-        bar.n = bar.total
-    finally:
-        stop.set()
-        thread.join()
-        bar.close()
+    with Progress("shards", total=sum(sizes.values()), unit="B") as progress:
+        progress.to(sum(sizes.get(name, 0) for name in files.list_files(done)))
+        thread = threading.Thread(target=poll, args=(progress,), daemon=True)
+        thread.start()
+        try:
+            yield
+            progress.to(sum(sizes.values()))
+        finally:
+            stop.set()
+            thread.join()

@@ -5,6 +5,7 @@
     held-out rows ──► bits per byte ──► publish: lm.json and weights
 
     settings    ByteLMSettings: a place, a device, and ByteLMTraining, whose defaults go by size
+    estimate    how long it will take on a CPU, before it starts
     start       first weights: attention heads that look 0, 1, 2 … bytes back
     training    the loop, on one process or on the ranks of torchrun
 

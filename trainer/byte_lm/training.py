@@ -6,7 +6,6 @@ windows of a step, this rank's rows ─► bits per byte ─► gradients, summe
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator
 
@@ -18,7 +17,9 @@ from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import PRESETS
 from schemas.errors import ArtifactError, TrainingError
 from schemas.files import sha256_hex
+from schemas.progress import Progress
 from schemas.sample import Sample
+from trainer.byte_lm.estimate import announce
 from trainer.byte_lm.muon import Muon
 from trainer.byte_lm.publish import publish
 from trainer.byte_lm.settings import ByteLMTraining
@@ -29,18 +30,17 @@ from trainer.training.optim import adamw
 from trainer.training.parallel import Distributed
 from trainer.training.schedule import lr_share, set_learning_rate
 
-logger = logging.getLogger(__name__)
-
 PARTS = {"qkv": 3, "gate_up": 2}
 """Matrices that are several in one: queries, keys and values; gate and input of the feed-forward layer."""
 
 
 def train_byte_lm(
-    sample: Sample, training: ByteLMTraining, *, out: str, dist: Distributed
+    sample: Sample, training: ByteLMTraining, *, out: str, dist: Distributed, progress: Progress | None = None
 ) -> Iterator[tuple[int, float]]:
     """Train into directory `out`, continuing from its last checkpoint; yields (steps done, loss in bits per byte).
 
-    ArtifactError where the sample has no text or `out` holds another training, TrainingError where it diverges.
+    progress: is told the steps done and the loss. ArtifactError where the sample has no text or `out` holds another
+    training, TrainingError where it diverges.
     """
     if not sample.train.raw.size:
         raise ArtifactError("the sample holds no training text; give more input than the held-out share")
@@ -54,9 +54,15 @@ def train_byte_lm(
     content = {**training.content(), "text": text}
     state = checkpoint.resume(out, model, *steps.optimizers, content=content)
     step = state["step"] if state else 0
+    if step < training.steps and dist.is_first:
+        announce(model, training, training.steps - step)
+    if progress:
+        progress.to(step)
     while step < training.steps:
         bits = steps.take(step)
         step += 1
+        if progress:
+            progress.to(step, f"{bits:.3f} bits per byte")
         if step % training.checkpoint_steps == 0 and step < training.steps:
             state = {"step": step, "settings": content}
             checkpoint.save(out, model, *steps.optimizers, dist=dist, state=state, keep=1)
@@ -97,6 +103,7 @@ class _Steps:
             steps=training.steps,
             warmup_steps=training.lr_warmup_steps,
             final_share=training.final_lr_share,
+            fall="linear",
         )
         for optimizer, peak in ((self.muon, training.matrix_lr), (self.adamw, training.other_lr)):
             set_learning_rate(optimizer, peak * share)

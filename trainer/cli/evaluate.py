@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schemas.errors import SettingsError
 from schemas.options import add_options, from_options
@@ -136,16 +135,17 @@ def _score(samples_path: str, settings: ScoreSettings, sandbox: Sandbox) -> int:
 
 
 def _progress() -> Callable[[str, int, int], None]:
-    """What shows a bar for each phase, on a terminal only."""
-    from tqdm import tqdm
+    """What shows how far each phase is."""
+    from schemas.progress import Progress
 
-    bars: dict[str, Any] = {}
+    shown: dict[str, Progress] = {}
 
     def advance(phase: str, done: int, total: int) -> None:
-        if phase not in bars:
-            bars[phase] = tqdm(total=total, desc=phase, disable=not sys.stderr.isatty())
-        bars[phase].update(done - bars[phase].n)
+        if phase not in shown:
+            shown[phase] = Progress(phase, total=total).__enter__()
+            shown[phase].to(0)
+        shown[phase].to(done)
         if done == total:
-            bars[phase].close()
+            shown[phase].__exit__(None, None, None)
 
     return advance

@@ -34,9 +34,9 @@ def read_settings(options: argparse.Namespace) -> ByteLMSettings:
 def _run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
     import torch
-    from tqdm import tqdm
 
     from schemas.byte_lm_files import read_byte_lm
+    from schemas.progress import Progress
     from schemas.sample import read_sample
     from trainer.byte_lm.training import train_byte_lm
     from trainer.training.parallel import init_distributed
@@ -44,13 +44,10 @@ def _run(options: argparse.Namespace) -> int:
     torch.set_num_threads(settings.threads)
     training = settings.training
     with init_distributed(settings.device) as dist:
-        progress = train_byte_lm(read_sample(settings.sample), training, out=settings.out, dist=dist)
-        with tqdm(total=training.steps, desc="byte LM", disable=not sys.stderr.isatty() or not dist.is_first) as bar:
-            for step, bits in progress:
-                bar.n = step
-                bar.set_postfix_str(f"{bits:.3f} bits per byte")
-                if bar.disable and dist.is_first and step % max(1, training.steps // 5) == 0:
-                    print(f"step {step} of {training.steps}: {bits:.3f} bits per byte", file=sys.stderr)
+        sample = read_sample(settings.sample)
+        with Progress("byte LM", total=training.steps, unit="steps", show=dist.is_first) as progress:
+            for _ in train_byte_lm(sample, training, out=settings.out, dist=dist, progress=progress):
+                pass
         if not dist.is_first:
             return 0
     found = read_byte_lm(settings.out).training["held_out_bits_per_byte"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,10 +23,9 @@ def add(options: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from schemas.errors import SettingsError
     from schemas.files import replace_file
+    from schemas.progress import Progress
     from trainer.reproduction.arms import SCALES, check_arms, jobs
     from trainer.reproduction.findings import read_findings
     from trainer.reproduction.report import markdown
@@ -48,14 +46,11 @@ def _run(options: argparse.Namespace) -> int:
     os.makedirs(out, exist_ok=True)
     processes = settings.processes or os.cpu_count() or 1
     results = []
-    with tqdm(total=len(chosen), desc="runs", disable=not sys.stderr.isatty()) as bar:
+    with Progress("reproduce", total=len(chosen), unit="runs") as progress:
+        progress.to(0)
         for result in reproduce(chosen, data=settings.data, out=out, processes=processes):
             results.append(result)
-            bar.update()
-            if bar.disable:
-                print(
-                    f"{len(results)} of {len(chosen)}: {result.arm} {result.size} seed {result.seed}", file=sys.stderr
-                )
+            progress.to(len(results), f"last {result.arm} {result.size} seed {result.seed}")
     if settings.formats:
         by_name = {job.name: job for job in chosen}
         results = [_with_formats(result, by_name, settings, out) for result in results]
