@@ -1,7 +1,7 @@
 """What is on disk, and what both halves of the program share. Imports nothing of the other packages.
 
     a dataset     dataset: open it ── manifest ── shards (columns) ── views (one row per document, segment or window)
-                  batches: the same content as flat arrays   rejects: documents that were left out
+                  encodings: a compressor's column ◄──► batches: flat arrays   rejects: documents that were left out
     model ids     vocabulary: special ids, 256 bytes, the compressor's alphabet
     other files   byte_lm_files, sample, formats: what the two halves hand each other   held_out: never trained on
     programs      options: settings dataclasses as options and JSON   files: digests, atomic replacement   errors

@@ -1,7 +1,7 @@
 """Views of a shard: the same buffers, other rows.
 
     raw_view      one row per document   doc_id  source  language  raw
-    comp_view     one row per document   doc_id  symbols  raw_ends  symbol_ends  [window_ends]
+    comp_view     one row per document   doc_id  symbols  raw_ends  symbol_ends  [window_ends]    ends are computed
     paired_view   one row per segment    doc_id  segment  raw  symbols
     window_view   one row per window     doc_id  segment  window  raw  symbol
 
@@ -20,24 +20,14 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.batches import Documents, Encoding
+from schemas.encodings import SYMBOLS, WINDOW_BYTES, encoding_of, list_array
 from schemas.errors import DatasetError
-from schemas.shards import (
-    DOC_ID,
-    DOCUMENT_COLUMNS,
-    RAW,
-    SYMBOLS,
-    WINDOW_ENDS,
-    compressor_names,
-    compressor_type,
-    documents_array,
-    documents_from_array,
-    encoding_from_array,
-    list_array,
-)
+from schemas.shards import DOC_ID, DOCUMENT_COLUMNS, RAW, compressor_names, documents_array, documents_from_array
 
 SEGMENT, WINDOW, SYMBOL = "segment", "window", "symbol"
+RAW_ENDS, SYMBOL_ENDS, WINDOW_ENDS = "raw_ends", "symbol_ends", "window_ends"
 REPEATED_DOC_ID = pa.dictionary(pa.int32(), pa.string())
-SYMBOL_DTYPES = (np.dtype(np.uint16), np.dtype(np.uint32))
+ENDS = pa.list_(pa.uint32())
 
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
@@ -50,12 +40,25 @@ def raw_view(rows: Rows) -> Rows:
 
 
 def comp_view(rows: Rows, compressor: str) -> Rows:
-    """The documents in the encoding of `compressor`, one column per field of its struct."""
-    fields: list[pa.Field] = list(_compressor_field(rows.schema, compressor).type)
-    schema = pa.schema([(DOC_ID, pa.string()), *((field.name, field.type) for field in fields)])
+    """The documents in the encoding of `compressor`: symbols, and where segments and windows end.
+
+    `raw_ends` and `symbol_ends` are the cumulative ends of the segments in raw bytes and in symbols, `window_ends`, for
+    compressors with windows, those of the symbols in raw bytes. All count from the beginning of their document.
+    """
+    struct = _compressor_field(rows.schema, compressor).type
+    names: list[str] = [RAW_ENDS, SYMBOL_ENDS] + [WINDOW_ENDS] * (struct.get_field_index(WINDOW_BYTES) >= 0)
+    fields = [(DOC_ID, pa.string()), (SYMBOLS, struct.field(SYMBOLS).type), *((name, ENDS) for name in names)]
+    schema = pa.schema(fields)
 
     def view(batch: pa.RecordBatch) -> pa.RecordBatch:
-        columns = [batch.column(DOC_ID), *(batch.column(compressor).field(field.name) for field in fields)]
+        encoding = encoding_of(batch, compressor, documents_from_array(batch.column(RAW)))
+        ends: list[tuple[np.ndarray, np.ndarray]] = [
+            (encoding.raw_ends, encoding.segment_offsets),
+            (encoding.symbol_ends, encoding.segment_offsets),
+        ]
+        if encoding.window_ends is not None:
+            ends.append((encoding.window_ends, encoding.symbol_offsets))
+        columns = [batch.column(DOC_ID), batch.column(compressor).field(SYMBOLS), *(list_array(*each) for each in ends)]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
     return view(rows) if isinstance(rows, pa.RecordBatch) else _per_batch(rows, schema, view)
@@ -64,14 +67,13 @@ def comp_view(rows: Rows, compressor: str) -> Rows:
 def paired_view(rows: pa.Table | pa.RecordBatch, compressor: str) -> pa.Table:
     """One row per segment: its document, its index there (uint32), its bytes and its symbols."""
     symbols = _compressor_field(rows.schema, compressor).type.field(SYMBOLS).type
-    _refuse_missing(rows.schema, RAW)
     schema = pa.schema(
         [(DOC_ID, REPEATED_DOC_ID), (SEGMENT, pa.uint32()), (RAW, pa.large_binary()), (SYMBOLS, symbols)]
     )
 
     def view(batch: pa.RecordBatch) -> pa.RecordBatch:
         documents = documents_from_array(batch.column(RAW))
-        encoding = encoding_from_array(batch.column(compressor))
+        encoding = encoding_of(batch, compressor, documents)
         counts = np.diff(encoding.segment_offsets)
         columns = [
             _repeated(batch.column(DOC_ID), counts),
@@ -87,8 +89,7 @@ def paired_view(rows: pa.Table | pa.RecordBatch, compressor: str) -> pa.Table:
 def window_view(rows: pa.Table | pa.RecordBatch, compressor: str = "neural") -> pa.Table:
     """One row per window: document, segment in it, index in the segment (uint32), bytes, symbol."""
     struct = _compressor_field(rows.schema, compressor).type
-    _refuse_missing(rows.schema, RAW)
-    if struct.get_field_index(WINDOW_ENDS) < 0:
+    if struct.get_field_index(WINDOW_BYTES) < 0:
         present = windowed_names(rows.schema)
         raise DatasetError(f"compressor {compressor!r} has no windows; those of this shard that have: {present}")
     symbol = struct.field(SYMBOLS).type.value_type
@@ -99,7 +100,7 @@ def window_view(rows: pa.Table | pa.RecordBatch, compressor: str = "neural") -> 
 
     def view(batch: pa.RecordBatch) -> pa.RecordBatch:
         documents = documents_from_array(batch.column(RAW))
-        encoding = encoding_from_array(batch.column(compressor))
+        encoding = encoding_of(batch, compressor, documents)
         assert encoding.window_ends is not None, compressor
         windows = np.diff(_symbol_bounds(encoding))
         segments = _indices_within(np.diff(encoding.segment_offsets)).astype(np.uint32)
@@ -116,8 +117,8 @@ def window_view(rows: pa.Table | pa.RecordBatch, compressor: str = "neural") -> 
 
 
 def windowed_names(schema: pa.Schema) -> list[str]:
-    """The names of the compressors of a shard that keep their window ends."""
-    return [name for name in compressor_names(schema) if schema.field(name).type.get_field_index(WINDOW_ENDS) >= 0]
+    """The names of the compressors of a shard whose symbols are windows."""
+    return [name for name in compressor_names(schema) if schema.field(name).type.get_field_index(WINDOW_BYTES) >= 0]
 
 
 def _per_batch(
@@ -135,17 +136,15 @@ def _refuse_missing(schema: pa.Schema, name: str) -> None:
 def _compressor_field(schema: pa.Schema, compressor: str) -> pa.Field:
     """The field of `compressor`; DatasetError that names those present."""
     _refuse_missing(schema, DOC_ID)
+    _refuse_missing(schema, RAW)
     present = compressor_names(schema)
     if compressor not in present:
+        has_struct = compressor in schema.names and pa.types.is_struct(schema.field(compressor).type)
+        if has_struct and schema.field(compressor).type.get_field_index(SYMBOLS) >= 0:
+            kind = schema.field(compressor).type
+            raise DatasetError(f"column {compressor!r} is {kind}, which no shard holds: read it as it was written")
         raise DatasetError(f"no compressor {compressor!r} in this shard: choose one of {present}")
-    field = schema.field(compressor)
-    symbol = field.type.field(SYMBOLS).type.value_type
-    windows = field.type.get_field_index(WINDOW_ENDS) >= 0
-    # Not Arrow's own to_pandas_dtype, which wants pandas for it.
-    known = next((dtype for dtype in SYMBOL_DTYPES if pa.from_numpy_dtype(dtype) == symbol), None)
-    if known is None or field.type != compressor_type(known, windows):
-        raise DatasetError(f"column {compressor!r} is {field.type}, which no shard holds: read it as it was written")
-    return field
+    return schema.field(compressor)
 
 
 def _repeated(doc_ids: pa.StringArray, counts: np.ndarray) -> pa.DictionaryArray:

@@ -19,9 +19,10 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.batches import Documents, Encoding, lengths_within
+from schemas.encodings import encoding_of
 from schemas.errors import DatasetError
 from schemas.manifest import open_shards
-from schemas.shards import DOC_ID, LANGUAGE, RAW, documents_from_array, encoding_from_array
+from schemas.shards import DOC_ID, LANGUAGE, RAW, documents_from_array
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +63,7 @@ class DecodedBatch:
     def encoding(self, compressor: str) -> Encoding:
         """The documents as encoded by a compressor of the dataset."""
         if compressor not in self._encodings:
-            self._encodings[compressor] = encoding_from_array(self.rows[compressor])
+            self._encodings[compressor] = encoding_of(self.rows, compressor, self.documents)
         return self._encodings[compressor]
 
     def pieces(self, compressor: str) -> Pieces:

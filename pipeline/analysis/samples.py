@@ -22,6 +22,7 @@ from pipeline.analysis.one_pass import DecodedBatch
 from pipeline.analysis.seeds import Purpose
 from pipeline.analysis.statistics import ScoredBytes
 from schemas.batches import Documents
+from schemas.encodings import encoding_of, symbols_of
 from schemas.manifest import Manifest, read_batches
 from schemas.shards import (
     DOC_ID,
@@ -31,7 +32,6 @@ from schemas.shards import (
     SOURCE,
     compressor_names,
     documents_from_array,
-    encoding_from_array,
 )
 
 EXCERPT_BYTES = 1200
@@ -142,8 +142,8 @@ def read_excerpts(dataset: str, places: Sequence[Place], compressor: str, scored
 
 
 def _excerpt(row: pa.RecordBatch, compressor: str, scored: ScoredBytes | None) -> Excerpt:
-    raw = documents_from_array(row[RAW]).raw
-    encoding = encoding_from_array(row[compressor])
+    documents = documents_from_array(row[RAW])
+    raw, encoding = documents.raw, encoding_of(row, compressor, documents)
     ends, symbol_ends = encoding.raw_ends.astype(np.int64), encoding.symbol_ends.astype(np.int64)
     first, last = excerpt_segments(raw, ends)
     start, stop = _before(ends, first), _before(ends, last)
@@ -196,7 +196,7 @@ def _before(ends: np.ndarray, index: int) -> int:
 
 def _symbol_counts(row: pa.RecordBatch) -> Iterator[tuple[str, int]]:
     for name in sorted(compressor_names(row.schema)):
-        yield name, int(encoding_from_array(row[name]).symbols.size)
+        yield name, int(symbols_of(row, name)[0].size)
 
 
 def _score_bits(row: pa.RecordBatch, raw: np.ndarray, scored: ScoredBytes, start: int, stop: int) -> tuple[float, ...]:

@@ -19,9 +19,10 @@ from pipeline.analysis.findings import CompressorRow, Histogram, LanguageRow, St
 from pipeline.analysis.histograms import HistogramCounter
 from pipeline.analysis.one_pass import DecodedBatch
 from schemas.batches import Documents
+from schemas.encodings import list_parts
 from schemas.errors import DatasetError
 from schemas.manifest import Manifest
-from schemas.shards import ENTROPY, list_parts
+from schemas.shards import ENTROPY
 
 MAX_SCORE_BITS = 16.0
 SCORE_BIN_BITS = 0.25

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from schemas.batches import Documents, Encoding
+    from schemas.encodings import EncodingLayout, Unsigned
 
 
 class Compressor(Protocol):
@@ -30,10 +31,8 @@ class Compressor(Protocol):
     """The shard column it fills, and its name in the registry."""
     alphabet_size: int
     """Symbols are in [0, alphabet_size)."""
-    symbol_dtype: np.dtype
-    """uint16 or uint32."""
-    has_windows: bool
-    """Whether its encodings say how many raw bytes each symbol covers."""
+    layout: EncodingLayout
+    """The types of its symbols and lengths in a shard; `Encoding.symbols` has the type of `layout.symbols`."""
     digest: str
     """sha256 over everything that a code depends on; goes into the manifest."""
 
@@ -99,13 +98,8 @@ class CompressorDescription:
     """`Compressor.digest`."""
     alphabet_size: int
     """`Compressor.alphabet_size`."""
-    symbol_dtype: Literal["uint16", "uint32"]
-    """Name of `Compressor.symbol_dtype`."""
-
-    @property
-    def has_windows(self) -> bool:
-        """`Compressor.has_windows`."""
-        return False
+    symbol_dtype: Unsigned
+    """`Compressor.layout.symbols`."""
 
     @property
     def any_version_decodes(self) -> bool:

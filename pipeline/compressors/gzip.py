@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.compressors.base import CompressorDescription, Loader
 from schemas.batches import Documents, Encoding, offsets_of
+from schemas.encodings import EncodingLayout
 from schemas.errors import VerificationError
 from schemas.files import canonical_json, sha256_hex
 from schemas.vocabulary import BYTE_ALPHABET_SIZE
@@ -49,8 +50,7 @@ class GzipCompressor:
 
     name = "gzip"
     alphabet_size = BYTE_ALPHABET_SIZE
-    symbol_dtype = np.dtype(np.uint16)
-    has_windows = False
+    layout = EncodingLayout(symbols="uint8")
 
     def __init__(self) -> None:
         self.digest = sha256_hex(
@@ -62,7 +62,7 @@ class GzipCompressor:
         members = [self._member(documents.text(i)) for i in range(len(documents))]
         offsets = offsets_of([len(member) for member in members])
         return Encoding(
-            symbols=np.frombuffer(b"".join(members), np.uint8).astype(self.symbol_dtype),
+            symbols=np.frombuffer(b"".join(members), np.uint8),
             symbol_offsets=offsets,
             raw_ends=np.diff(documents.offsets).astype(np.uint32),
             symbol_ends=np.diff(offsets).astype(np.uint32),
@@ -124,7 +124,7 @@ class GzipFamily:
         return GzipDescription(
             digest=compressor.digest,
             alphabet_size=compressor.alphabet_size,
-            symbol_dtype="uint16",
+            symbol_dtype=compressor.layout.symbols,
             level=LEVEL,
             zlib_version=zlib.ZLIB_RUNTIME_VERSION,
         )

@@ -9,10 +9,11 @@ from pipeline.compressors.registry import dataset_compressors
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.records import DOC_ID_DIGITS
 from pipeline.corpus.source_files import TEXT, format_of
+from schemas.encodings import encoding_of
 from schemas.errors import DatasetError
 from schemas.files import sha256_hex
 from schemas.manifest import read_manifest
-from schemas.shards import DOC_ID, LANGUAGE, SOURCE, encoding_from_array, open_shard, record_batches
+from schemas.shards import DOC_ID, LANGUAGE, RAW, SOURCE, documents_from_array, open_shard, record_batches
 
 
 def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
@@ -32,7 +33,7 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
     for shard in manifest.shards:
         path = os.path.join(directory, shard.name)
         for batch in record_batches(open_shard(path), path):
-            decoded = compressors[name].decode(encoding_from_array(batch[name]))
+            decoded = compressors[name].decode(encoding_of(batch, name, documents_from_array(batch[RAW])))
             rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
             for i, (source, doc_id, language) in enumerate(rows):
                 _append(out, source, doc_id, decoded.text(i), whole=_is_whole_file(source, doc_id, language))

@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from pipeline.dataset.spill import Spill
 from schemas.batches import Documents, Encoding
+from schemas.encodings import encoding_array, list_array
 from schemas.errors import SettingsError
 from schemas.shards import (
     DICTIONARY_COLUMNS,
@@ -37,8 +38,6 @@ from schemas.shards import (
     SOURCE,
     compressor_names,
     documents_array,
-    encoding_array,
-    list_array,
 )
 
 BATCH_BYTES = 4 << 20
@@ -131,7 +130,7 @@ class ShardWriter:
                 RAW: documents_array(replace(documents, offsets=documents.offsets[start : stop + 1])),
             }
             for name, encoding in encodings.items():
-                columns[name] = encoding_array(_part(encoding, start, stop))
+                columns[name] = encoding_array(_part(encoding, start, stop), self._schema.field(name).type)
                 self._symbols[name] += int(encoding.symbol_offsets[stop] - encoding.symbol_offsets[start])
                 self._segments[name] += int(encoding.segment_offsets[stop] - encoding.segment_offsets[start])
             if entropy is not None:

@@ -12,14 +12,14 @@ import pyarrow as pa
 from pipeline.compressors.base import Compressor, SupportsModelDecode
 from pipeline.compressors.registry import dataset_compressors
 from schemas.batches import Documents, Encoding
-from schemas.errors import VerificationError
+from schemas.encodings import encoding_of
+from schemas.errors import DatasetError, VerificationError
 from schemas.files import file_sha256
 from schemas.manifest import ShardEntry, read_manifest
 from schemas.shards import (
     DOC_ID,
     RAW,
     documents_from_array,
-    encoding_from_array,
     open_shard,
     record_batches,
 )
@@ -86,10 +86,10 @@ def _check_batch(path: str, batch: pa.RecordBatch, decoders: dict[str, Decoder])
     raw = documents_from_array(batch[RAW])
     counts = {}
     for name, decode in decoders.items():
-        encoding = encoding_from_array(batch[name])
         try:
+            encoding = encoding_of(batch, name, raw)
             decoded = decode(encoding)
-        except VerificationError as error:
+        except (DatasetError, VerificationError) as error:
             raise VerificationError(f"{path}: {name} does not decode: {error}") from error
         if not (np.array_equal(decoded.offsets, raw.offsets - raw.offsets[0])) or not np.array_equal(
             decoded.raw, raw.raw[raw.offsets[0] : raw.offsets[-1]]

@@ -31,7 +31,7 @@ from schemas.batches import Documents, Encoding
 from schemas.files import canonical_json
 from schemas.manifest import ShardEntry
 from schemas.rejects import Reject
-from schemas.shards import compressor_type, shard_name, shard_schema
+from schemas.shards import shard_name, shard_schema
 
 BATCH_BYTES = 8 << 20
 """Text that is compressed at once: enough to fill the model's reads, small beside a worker's memory."""
@@ -83,8 +83,8 @@ class UnitCompressor:
 
     def __init__(self, job: Job, compressors: Mapping[str, Compressor]) -> None:
         self.job, self.compressors = job, compressors
-        types = {name: compressor_type(c.symbol_dtype, c.has_windows) for name, c in compressors.items()}
-        self.schema = shard_schema(types, job.settings.write_entropy)
+        layouts = {name: compressor.layout for name, compressor in compressors.items()}
+        self.schema = shard_schema(layouts, job.settings.write_entropy)
         scored = (compressor for compressor in compressors.values() if isinstance(compressor, SupportsScores))
         self._scored = next(scored) if job.settings.write_entropy else None
 

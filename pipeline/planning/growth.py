@@ -18,10 +18,11 @@ from kernels.byte_spans import ByteSpans
 from kernels.prefix_trie import build_trie, sort_strings
 from kernels.string_table import distinct
 from pipeline.job.compress_unit import BATCH_BYTES
+from schemas.encodings import encoding_of
 from schemas.errors import DatasetError
 from schemas.held_out import hash_share
 from schemas.manifest import Manifest, open_shards
-from schemas.shards import DOC_ID, RAW, documents_from_array, encoding_from_array
+from schemas.shards import DOC_ID, RAW, documents_from_array
 
 MAX_FIT_BYTES = 34 << 20
 """Text that the fit looks at, at most: about 30 bytes of memory for each."""
@@ -122,7 +123,8 @@ def _segments(directory: str, manifest: Manifest, most_bytes: int) -> tuple[Byte
     share = most_bytes / max(1, manifest.totals.raw_bytes)
     chosen: list[tuple[float, np.ndarray, np.ndarray]] = []
     for batch in open_shards(directory):
-        texts, encoding = documents_from_array(batch[RAW]), encoding_from_array(batch["neural"])
+        texts = documents_from_array(batch[RAW])
+        encoding = encoding_of(batch, "neural", texts)
         for i, doc_id in enumerate(batch[DOC_ID].to_pylist()):
             rank = hash_share("plan", doc_id)
             if rank <= share:

@@ -19,13 +19,12 @@ import numpy as np
 
 from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents, Encoding
+from schemas.encodings import EncodingLayout, encoding_of
 from schemas.files import atomic_file
 from schemas.manifest import Manifest, ShardEntry, Totals, open_shards, read_manifest, write_manifest_atomically
 from schemas.shards import (
     RAW,
-    compressor_type,
     documents_from_array,
-    encoding_from_array,
     open_shard,
     read_batch,
     shard_schema,
@@ -116,7 +115,7 @@ def with_numpy(raw: bytes, symbols: np.ndarray, comp: bool) -> np.ndarray:
 def cut_short(source: str, target: str) -> None:
     """The same dataset with its documents cut at the first window end behind every PIECE_BYTES bytes."""
     manifest = read_manifest(source)
-    schema = shard_schema({COMPRESSOR: compressor_type(np.dtype(np.uint16), False)}, entropy=False)
+    schema = shard_schema({COMPRESSOR: EncodingLayout(symbols="uint16")}, entropy=False)
     entries = []
     for shard in manifest.shards:
         reader = open_shard(Path(source, shard.name))
@@ -124,7 +123,7 @@ def cut_short(source: str, target: str) -> None:
             for index in range(reader.num_record_batches):
                 batch = read_batch(reader, index, shard.name)
                 documents = documents_from_array(batch.column(RAW))
-                encoding = encoding_from_array(batch.column(COMPRESSOR))
+                encoding = encoding_of(batch, COMPRESSOR, documents)
                 raw_offsets, symbol_offsets = pieces(documents, encoding)
                 count = len(raw_offsets) - 1
                 names = [f"{shard.name[6:11]}-{index}-{i}" for i in range(count)]

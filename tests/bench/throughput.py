@@ -21,7 +21,8 @@ import sentencepiece
 
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from schemas.batches import Documents
-from schemas.shards import documents_array, list_array
+from schemas.encodings import list_array
+from schemas.shards import documents_array
 from tests.bench.common import dataset
 from tests.bench.corpora import corpus, write_lines
 from tests.bench.scaling import Run, preprocess

@@ -266,12 +266,12 @@ def _windows_table(segments: list[list[Window]]) -> str:
 def _shard_row(row: object) -> str:
     (document,) = row.to_pylist()  # type: ignore[attr-defined]
     lines = [
-        f"doc_id       {document['doc_id']}",
-        f"source       {document['source']}",
-        f"raw          {document['raw']}",
+        f"doc_id                 {document['doc_id']}",
+        f"source                 {document['source']}",
+        f"raw                    {document['raw']}",
     ]
     for name, values in document["neural"].items():
-        lines.append(f"neural.{name:<12} {[int(value) for value in values]}")
+        lines.append(f"neural.{name:<15} {[int(value) for value in values]}")
     return "\n".join(lines)
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.dataset.shard_writer import ShardSummary, ShardWriter
 from schemas.batches import Documents, Encoding
+from schemas.encodings import EncodingLayout
 from schemas.files import atomic_file
-from schemas.shards import compressor_type, shard_schema
+from schemas.shards import shard_schema
 
 Window = tuple[bytes, int]
 Text = list[list[Window]]
@@ -27,13 +28,12 @@ SMALL: list[Text] = [
     [],
     [[("é日本".encode(), 9)], [(b"\x00\xff", 1)], [(b"'\\t'\t", 300)]],
 ]
-SCHEMA = shard_schema(
-    {
-        "neural": compressor_type(np.dtype(np.uint16), True),
-        "tokenizer": compressor_type(np.dtype(np.uint32), False),
-    },
-    entropy=False,
-)
+WINDOWED = EncodingLayout(symbols="uint16", window_bytes="uint8", segment_symbols="uint8")
+SEGMENTED = EncodingLayout(symbols="uint32", segment_bytes="uint16", segment_symbols="uint8")
+TOKENS = EncodingLayout(symbols="uint16", segment_bytes="uint8")
+WHOLE = EncodingLayout(symbols="uint8")
+LONG_WINDOWS = EncodingLayout(symbols="uint16", window_bytes="uint16", segment_symbols="uint8")
+SCHEMA = shard_schema({"neural": LONG_WINDOWS, "tokenizer": SEGMENTED}, entropy=False)
 
 
 def raw_of(text: Text) -> bytes:

@@ -168,9 +168,9 @@ def test_what_is_no_manifest_is_refused(data: bytes):
 
 
 def test_another_format_version_is_refused_before_its_keys_are_read(tmp_path: Path):
-    (tmp_path / "manifest.json").write_text('{"format_version": 2, "new": 1}')
+    (tmp_path / "manifest.json").write_text('{"format_version": 3, "new": 1}')
     with pytest.raises(
-        FormatVersionError, match="has format version 2, this program reads 1: read it with the release"
+        FormatVersionError, match="has format version 3, this program reads 2: read it with the release"
     ):
         read_manifest(tmp_path)
 

@@ -14,35 +14,36 @@ from schemas.batches import Documents
 from schemas.errors import DatasetError, FormatVersionError
 from schemas.shards import (
     compressor_names,
-    compressor_type,
     documents_array,
     documents_from_array,
-    encoding_array,
-    encoding_from_array,
-    list_array,
-    list_parts,
     open_shard,
     read_batch,
     shard_name,
     shard_schema,
 )
-from tests.schemas.shard_samples import CORPORA, SMALL, Text, documents_of, encoding_of, same_encoding, write_shard
+from tests.schemas.shard_samples import (
+    CORPORA,
+    SEGMENTED,
+    SMALL,
+    TOKENS,
+    WHOLE,
+    WINDOWED,
+    Text,
+    documents_of,
+    write_shard,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def test_the_schema_is_the_format():
     schema = shard_schema(
-        {
-            "neural": compressor_type(np.dtype(np.uint16), True),
-            "tokenizer": compressor_type(np.dtype(np.uint32), False),
-            "gzip": compressor_type(np.dtype(np.uint16), False),
-        },
+        {"neural": WINDOWED, "tokenizer": TOKENS, "other": SEGMENTED, "gzip": WHOLE},
         entropy=True,
     )
     text = "".join(f"{field.name}: {field.type}\n" for field in schema) + f"metadata: {schema.metadata}\n"
     assert text == (GOLDEN / "shard_schema.txt").read_text(), "another format: see schemas/CHANGES.md"
-    assert compressor_names(schema) == ["neural", "tokenizer", "gzip"]
+    assert compressor_names(schema) == ["neural", "tokenizer", "other", "gzip"]
 
 
 def test_without_entropy_there_is_no_such_column():
@@ -67,33 +68,11 @@ def test_documents_come_back_whole_and_sliced(texts: list[Text], data: st.DataOb
     assert back.offsets[0] == 0 and back.offsets[-1] == len(back.raw)
 
 
-@given(CORPORA, st.sampled_from([np.uint16, np.uint32]), st.booleans(), st.data())
-def test_encodings_come_back_whole_and_sliced(texts: list[Text], dtype: type, windows: bool, data: st.DataObject):
-    array = encoding_array(encoding_of(texts, dtype, windows))
-    array.validate(full=True)
-    assert array.type == compressor_type(np.dtype(dtype), windows)
-    start = data.draw(st.integers(0, len(texts)))
-    stop = data.draw(st.integers(start, len(texts)))
-    assert same_encoding(encoding_from_array(array[start:stop]), encoding_of(texts[start:stop], dtype, windows))
-
-
-@given(CORPORA)
-def test_arrays_hold_what_plain_python_says(texts: list[Text]):
-    rows = encoding_array(encoding_of(texts)).to_pylist()
-    for row, text in zip(rows, texts, strict=True):
-        assert row["symbols"] == [symbol for segment in text for _, symbol in segment]
-        lengths = [len(segment) for segment in text]
-        assert row["symbol_ends"] == [sum(lengths[: i + 1]) for i in range(len(text))]
-
-
-def test_values_stay_in_their_memory():
-    documents, encoding = documents_of(SMALL), encoding_of(SMALL)
-    array, struct = documents_array(documents), encoding_array(encoding)
+def test_texts_stay_in_their_memory():
+    documents = documents_of(SMALL)
+    array = documents_array(documents)
     assert np.shares_memory(documents_from_array(array).raw, documents.raw)
     assert np.shares_memory(documents_from_array(array[1:]).raw, documents.raw)
-    back = encoding_from_array(struct[1:])
-    assert np.shares_memory(back.symbols, encoding.symbols)
-    assert np.shares_memory(back.window_ends, encoding.window_ends)
 
 
 def test_documents_in_the_middle_of_a_run():
@@ -102,24 +81,9 @@ def test_documents_in_the_middle_of_a_run():
     assert documents_array(tail).to_pylist() == [documents.text(2)]
 
 
-@pytest.mark.parametrize("counts", [[], [0], [3], [2, 0, 0, 1]])
-def test_float_lists_come_back(counts: list[int]):
-    offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
-    values = np.arange(offsets[-1], dtype=np.float32)
-    back, back_offsets = list_parts(list_array(values, offsets), "entropy")
-    assert np.array_equal(back, values) and np.array_equal(back_offsets, offsets)
-
-
-def test_nulls_and_contradictions_are_refused():
+def test_nulls_are_refused():
     with pytest.raises(DatasetError, match="'raw' holds 1 nulls"):
         documents_from_array(pa.array([b"a", None], pa.large_binary()))
-    struct_type = compressor_type(np.dtype(np.uint16), True)
-    row = {"symbols": [1], "raw_ends": [1, 2], "symbol_ends": [1], "window_ends": [1]}
-    with pytest.raises(DatasetError, match="'raw_ends' and 'symbol_ends' differ in length"):
-        encoding_from_array(pa.array([row], struct_type))
-    row = {"symbols": [1], "raw_ends": [1], "symbol_ends": [1], "window_ends": []}
-    with pytest.raises(DatasetError, match="'symbols' and 'window_ends' differ in length"):
-        encoding_from_array(pa.array([row], struct_type))
 
 
 def test_what_is_no_shard_is_named(tmp_path: Path):
@@ -136,11 +100,12 @@ def test_what_is_no_shard_is_named(tmp_path: Path):
         open_shard(tmp_path / "foreign.arrow")
 
 
-def test_another_format_version_is_refused(tmp_path: Path):
-    schema = shard_schema({}, False).with_metadata({"format_version": "2"})
+@pytest.mark.parametrize("version", ["1", "3", "two"])
+def test_another_format_version_is_refused(version: str, tmp_path: Path):
+    schema = shard_schema({}, False).with_metadata({"format_version": version})
     with pa.ipc.new_file(tmp_path / "next.arrow", schema):
         pass
-    with pytest.raises(FormatVersionError, match="has format version 2, this program reads 1"):
+    with pytest.raises(FormatVersionError, match=f"has format version {version}, this program reads 2"):
         open_shard(tmp_path / "next.arrow")
 
 
@@ -156,3 +121,25 @@ def test_a_truncated_and_a_damaged_shard_are_named(tmp_path: Path):
     reader = open_shard(path)
     with pytest.raises(DatasetError, match=r"shard\.arrow is damaged in record batch 0"):
         read_batch(reader, 0, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("doc_id", pa.int64()),
+        ("raw", pa.binary()),
+        ("source", pa.string()),
+        ("language", pa.dictionary(pa.int8(), pa.string())),
+        ("entropy", pa.list_(pa.float64())),
+        ("neural", pa.struct([("symbols", pa.list_(pa.int16()))])),
+        ("neural", pa.struct([("symbols", pa.list_(pa.uint16())), ("raw_ends", pa.list_(pa.uint32()))])),
+        ("extra", pa.int32()),
+    ],
+)
+def test_a_column_of_another_type_is_named(name: str, kind: pa.DataType, tmp_path: Path):
+    schema = shard_schema({"neural": WINDOWED}, entropy=True)
+    fields = {field.name: field.type for field in schema} | {name: kind}
+    with pa.ipc.new_file(tmp_path / "other.arrow", pa.schema([*fields.items()], metadata=schema.metadata)):
+        pass
+    with pytest.raises(DatasetError, match=f"column '{name}' of .*other.arrow is .*, which no shard holds"):
+        open_shard(tmp_path / "other.arrow")

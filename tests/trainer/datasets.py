@@ -12,9 +12,10 @@ import numpy as np
 from pipeline.dataset import shard_writer
 from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents, Encoding
+from schemas.encodings import EncodingLayout
 from schemas.files import atomic_file
 from schemas.manifest import Manifest, ShardEntry, Totals, write_manifest_atomically
-from schemas.shards import compressor_type, shard_name, shard_schema
+from schemas.shards import shard_name, shard_schema
 
 COMPRESSOR = "neural"
 
@@ -45,7 +46,7 @@ def write_dataset(
 ) -> Path:
     """A dataset with a manifest; record batches of about `batch_bytes`."""
     directory.mkdir(parents=True, exist_ok=True)
-    schema = shard_schema({COMPRESSOR: compressor_type(np.dtype(dtype), False)}, entropy=False)
+    schema = shard_schema({COMPRESSOR: EncodingLayout(symbols=np.dtype(dtype).name)}, entropy=False)
     shards = max(text.shard for text in texts) + 1
     entries = []
     for shard in range(shards):

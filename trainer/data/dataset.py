@@ -22,11 +22,12 @@ import pyarrow as pa
 
 from kernels.counter_rng import hash_strings
 from schemas.batches import Documents
+from schemas.encodings import symbols_of
 from schemas.errors import DatasetError, SettingsError
 from schemas.files import canonical_json, is_remote, sha256_hex
 from schemas.held_out import is_held_out
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
-from schemas.shards import DOC_ID, RAW, documents_from_array, encoding_from_array
+from schemas.shards import DOC_ID, RAW, documents_from_array
 from schemas.vocabulary import vocabulary_size
 from trainer.data.shard_cache import ShardCache, read_remote
 from trainer.data.shard_reader import DecodedBatch, Reader, check_digest
@@ -177,8 +178,7 @@ class Dataset:
             documents = documents_from_array(rows.column(RAW))
         symbols, symbol_offsets = np.empty(0, np.uint16), nothing
         if self.compressor:
-            encoding = encoding_from_array(rows.column(self.compressor))
-            symbols, symbol_offsets = encoding.symbols, encoding.symbol_offsets
+            symbols, symbol_offsets = symbols_of(rows, self.compressor)
             if symbols.size and int(symbols.max()) >= self.alphabet_size:
                 raise DatasetError(
                     f"shard {reader.path} holds symbol {int(symbols.max())} of {self.compressor!r}, its alphabet has "

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from schemas.encodings import symbols_of
 from schemas.errors import DatasetError
 from schemas.formats import AS_IS, REST, split_part_id
 from schemas.manifest import open_shards
-from schemas.shards import DOC_ID, RAW, documents_from_array, encoding_from_array
+from schemas.shards import DOC_ID, RAW, documents_from_array
 from schemas.vocabulary import BOS, COMP_BASE, COMP_OPEN, RAW_BASE, RAW_OPEN
 from trainer.evaluation.translation import bits_per_symbol
 from trainer.model.evabyte import EvaByte
@@ -47,8 +48,8 @@ def read_reformatted(directory: str, compressor: str | None) -> Reformatted:
         if compressor is not None:
             if compressor not in batch.schema.names:
                 raise DatasetError(f"{directory} has no compressor {compressor!r}; preprocess it with that one")
-            encoding = encoding_from_array(batch[compressor])
-            values, offsets, base = encoding.symbols, encoding.symbol_offsets, COMP_BASE
+            values, offsets = symbols_of(batch, compressor)
+            base = COMP_BASE
         for i, name in enumerate(batch[DOC_ID].to_pylist()):
             document, part = split_part_id(name)
             ids = tuple((values[offsets[i] : offsets[i + 1]].astype(np.int64) + base).tolist())

@@ -40,9 +40,9 @@ def section(findings: Findings) -> str:
     )
     caption = (
         "Up and down: the median distance over texts with its 95 % interval. Left to right: how short the encoding is. "
-        f"Points: {findings.texts_note}. Lines: neural encodings by the same byte LM along rising θ, one for each score "
-        f"that boundaries are cut at, on {findings.frontier_note}: the surprisal of a byte after the byte before it, "
-        "or its entropy given so much before it. Dotted: what an edit of this share does to runs of B characters."
+        f"Points: {findings.texts_note}. Lines: neural encodings by the same byte LM along rising θ, one for each "
+        f"score that boundaries are cut at, on {findings.frontier_note}: the surprisal of a byte after the byte before "
+        "it, or its entropy given so much before it. Dotted: what an edit of this share does to runs of B characters."
     )
     main_figure = element("figure", frontier(frontier_rows, main, main[0].share) + element("figcaption", text(caption)))
     parts = [element("p", text(words)), main_figure, _frontier_table(frontier_rows)]

@@ -77,7 +77,7 @@ def build_neural(
     description = NeuralDescription(
         digest="",
         alphabet_size=compressor.alphabet_size,
-        symbol_dtype="uint16",
+        symbol_dtype=compressor.layout.symbols,
         settings=settings,
         theta_bits=theta_bits,
         boundaries=settings.boundary_rule,

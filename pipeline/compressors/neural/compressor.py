@@ -24,14 +24,14 @@ from pipeline.compressors.neural.coder import BYTE_LM, SegmentCoder
 from pipeline.compressors.neural.decoder import NeuralDecoder
 from pipeline.compressors.neural.settings import NeuralSettings
 from schemas.batches import Documents, Encoding
+from schemas.encodings import EncodingLayout
 
 
 class NeuralCompressor:
     """Text to symbols and back; see `pipeline.compressors.base.Compressor`."""
 
     name = "neural"
-    symbol_dtype = np.dtype(np.uint16)
-    has_windows = True
+    layout = EncodingLayout(symbols="uint16", window_bytes="uint8", segment_symbols="uint8")
 
     def __init__(
         self,

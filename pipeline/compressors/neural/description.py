@@ -51,11 +51,6 @@ class NeuralDescription(CompressorDescription):
     """The codebook, in numbers."""
 
     @property
-    def has_windows(self) -> bool:
-        """True: a symbol is a window, which covers one byte or more."""
-        return True
-
-    @property
     def score_quantity(self) -> Literal["surprisal", "entropy"]:
         """What the boundary score is."""
         return self.settings.score_quantity

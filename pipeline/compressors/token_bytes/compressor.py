@@ -13,6 +13,7 @@ from pipeline.compressors.token_bytes.settings import WIDTHS_BYTES, TokenBytesSe
 from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
 from pipeline.compressors.tokenizer.piece_table import PieceTable
 from schemas.batches import Documents, Encoding
+from schemas.encodings import EncodingLayout
 from schemas.errors import SettingsError, VerificationError
 from schemas.files import canonical_json, sha256_hex
 from schemas.vocabulary import BYTE_ALPHABET_SIZE
@@ -26,13 +27,12 @@ class TokenBytesCompressor:
 
     name = "token_bytes"
     alphabet_size = BYTE_ALPHABET_SIZE
-    symbol_dtype = np.dtype(np.uint16)
-    has_windows = False
 
     def __init__(self, tokenizer: TokenizerCompressor, settings: TokenBytesSettings | None = None) -> None:
         """None: a plain code of the smallest width that fits. SettingsError where the vocabulary needs more bytes."""
         settings = settings or TokenBytesSettings()
         self.source = tokenizer
+        self.layout = EncodingLayout(symbols="uint8", segment_bytes=tokenizer.layout.segment_bytes)
         self.width_bytes = width_bytes(settings, tokenizer.alphabet_size)
         self.code = settings.code
         n_tokens = tokenizer.alphabet_size
@@ -49,7 +49,7 @@ class TokenBytesCompressor:
     def derive(self, tokens: Encoding) -> Encoding:
         """The encoding whose tokens are those of the tokenizer's."""
         codes = self._codes[tokens.symbols]
-        symbols = np.empty((len(codes), self.width_bytes), self.symbol_dtype)
+        symbols = np.empty((len(codes), self.width_bytes), np.uint8)
         for column in range(self.width_bytes):
             symbols[:, column] = (codes >> self._shift(column)) & 0xFF
         return Encoding(

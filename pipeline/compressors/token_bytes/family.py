@@ -52,7 +52,7 @@ class TokenBytesFamily:
         return TokenBytesDescription(
             digest=token_bytes_digest(tokenizer.digest, width, settings.code),
             alphabet_size=BYTE_ALPHABET_SIZE,
-            symbol_dtype="uint16",
+            symbol_dtype="uint8",
             width_bytes=width,
             code=settings.code,
             tokenizer_digest=tokenizer.digest,

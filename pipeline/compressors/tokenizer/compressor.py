@@ -20,7 +20,7 @@ from functools import partial
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import sentencepiece
@@ -32,6 +32,7 @@ from kernels.words import cut_words, joined_pairs
 from pipeline.compressors.codebook_cache import CodebookCache
 from pipeline.compressors.tokenizer.piece_table import SPACE_MARK_BYTES, PieceTable, read_pieces
 from schemas.batches import Documents, Encoding, offsets_of
+from schemas.encodings import EncodingLayout, Unsigned, unsigned_for
 from schemas.errors import ArtifactError, VerificationError
 
 FORMAT = b"tokenizer 2\n"
@@ -42,7 +43,6 @@ SENTENCEPIECE = "sentencepiece"
 """The stage that counts its work on words that are new."""
 _SPACE_MARK = np.frombuffer(SPACE_MARK_BYTES, np.uint8)
 """A word of its own, so that no other word is encoded as bytes for its sake."""
-_LONGEST_UINT8_PIECE = 255
 _ERROR_LOG_LEVEL = 2
 
 _REMEDY = "train one with `make tokenizer`: identity normalisation, no dummy prefix, byte fallback"
@@ -66,21 +66,21 @@ class TokenizerCompressor:
     """SentencePiece tokens of any lossless `.model` file; see `pipeline.compressors.base.Compressor`."""
 
     name = "tokenizer"
-    has_windows = False
 
     def __init__(self, model: bytes, *, label: str = "tokenizer") -> None:
         """From the bytes of a `.model` file, which errors call `label`; ArtifactError unless it restores all PROBES."""
         self._model, self._label = model, label
         self._processor = open_processor(model, label)
         self.alphabet_size: int = self._processor.get_piece_size()
-        self.symbol_dtype = np.dtype(symbol_dtype(self.alphabet_size))
         self.digest = tokenizer_digest(model)
         pieces, self._byte_ids = read_pieces(self._processor)
         self.table = PieceTable.of(pieces)
         self.joined = joined_pairs(ByteSpans.from_bytes(pieces))
         """bool [256, 256]: pairs of bytes that words are not cut between."""
-        length_dtype = np.uint8 if self.table.lengths.max(initial=0) <= _LONGEST_UINT8_PIECE else np.uint32
-        self.words = CodebookCache(Codebook(self.symbol_dtype, length_dtype), self._code, stage=SENTENCEPIECE)
+        longest_bytes = int(self.table.lengths.max(initial=0))
+        self.layout = EncodingLayout(symbols=symbol_type(self.alphabet_size), segment_bytes=unsigned_for(longest_bytes))
+        self._symbol_dtype, length_dtype = np.dtype(self.layout.symbols), np.dtype(unsigned_for(longest_bytes))
+        self.words = CodebookCache(Codebook(self._symbol_dtype, length_dtype), self._code, stage=SENTENCEPIECE)
         probes = _without_marks(PROBES)
         self._refuse_if_lossy(probes)
         # By the fixed probes alone: ids are a function of the model.
@@ -154,7 +154,7 @@ class TokenizerCompressor:
         lost = self._lost(words, ids, offsets)
         if lost:
             ids, offsets = self._by_bytes(lost, words, ids, offsets)
-        return Codes(ids.astype(self.symbol_dtype), self.table.lengths[ids], offsets[1:])
+        return Codes(ids.astype(self._symbol_dtype), self.table.lengths[ids], offsets[1:])
 
     def _encode(self, texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """What SentencePiece makes of each text: int32 [n_tokens] ids and int64 [n + 1] offsets."""
@@ -218,8 +218,8 @@ def open_processor(model: bytes, label: str) -> sentencepiece.SentencePieceProce
     return processor
 
 
-def symbol_dtype(alphabet_size: int) -> Literal["uint16", "uint32"]:
-    """Name of the smallest dtype of symbols that holds all ids."""
+def symbol_type(alphabet_size: int) -> Unsigned:
+    """The type of symbols that holds all ids: uint16 where that suffices."""
     return "uint16" if alphabet_size <= UINT16_ALPHABET else "uint32"
 
 

@@ -42,7 +42,7 @@ class TokenizerFamily:
         """What the manifest says about it; the model is opened, but not tried on anything."""
         import sentencepiece
 
-        from pipeline.compressors.tokenizer.compressor import open_processor, read_model, symbol_dtype, tokenizer_digest
+        from pipeline.compressors.tokenizer.compressor import open_processor, read_model, symbol_type, tokenizer_digest
 
         path = os.path.join(loader.artifact(ARTIFACT), MODEL_NAME)
         model = read_model(Path(path))
@@ -50,7 +50,7 @@ class TokenizerFamily:
         return TokenizerDescription(
             digest=tokenizer_digest(model),
             alphabet_size=alphabet_size,
-            symbol_dtype=symbol_dtype(alphabet_size),
+            symbol_dtype=symbol_type(alphabet_size),
             sentencepiece_version=sentencepiece.__version__,
         )
 

@@ -24,7 +24,7 @@ from tests.rooms import MODULES, imported
 def test_every_column_is_decoded_once(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many collectors ask for it."""
     decoded: list[int] = []
-    for name in ("documents_from_array", "encoding_from_array", "_pieces"):
+    for name in ("documents_from_array", "encoding_of", "_pieces"):
         real = getattr(one_pass, name)
 
         def counted(*arrays: object, real=real):  # type: ignore[no-untyped-def]
@@ -56,8 +56,8 @@ def test_the_whole_analysis_passes_over_the_dataset_once(finished: Path, monkeyp
     assert passes == [str(finished / "out")]
 
 
-@pytest.mark.parametrize("field", ["raw_ends", "symbol_ends", "window_ends"])
-def test_pieces_that_do_not_tile_a_document_are_refused(field: str, finished: Path) -> None:
+@pytest.mark.parametrize("field", ["window_bytes", "segment_symbols"])
+def test_pieces_that_do_not_fill_a_document_are_refused(field: str, finished: Path) -> None:
     rows = next(iter(open_shards(finished / "out")))
     column = rows["neural"]
     lists = column.field(field)
@@ -70,7 +70,7 @@ def test_pieces_that_do_not_tile_a_document_are_refused(field: str, finished: Pa
         "neural",
         pa.StructArray.from_arrays(list(fields.values()), fields=list(column.type)),
     )
-    with pytest.raises(DatasetError, match="do not tile it"):
+    with pytest.raises(DatasetError, match=f"{field} do not add up to the document"):
         DecodedBatch(damaged).pieces("neural")
     pieces = DecodedBatch(rows).pieces("neural")
     assert pieces.segment_bytes.sum() == DecodedBatch(rows).documents.raw.size

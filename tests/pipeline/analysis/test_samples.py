@@ -17,6 +17,7 @@ from pipeline.analysis.samples import EXCERPT_BYTES, MIN_SAMPLE_BYTES, excerpt_s
 from pipeline.analysis.seeds import Purpose
 from schemas.batches import Documents
 from schemas.manifest import open_shards
+from schemas.views import comp_view
 from tests.pipeline.analysis.corpora import HOSTILE, hostile_dataset
 from tests.pipeline.analysis.measuring import chosen_places, excerpts_of, scored_by
 from tests.pipeline.runs import Preprocess, rows
@@ -42,19 +43,20 @@ def samples(hostile: Path) -> list[Excerpt]:
 
 def test_samples_are_what_the_shards_say(samples: list[Excerpt], hostile: Path) -> None:
     table = {row["doc_id"]: row for row in rows(hostile).to_pylist()}
+    ends_of = {row["doc_id"]: row for row in comp_view(rows(hostile), "neural").to_pylist()}
     assert sorted(sample.doc_id for sample in samples) == sorted(HOSTILE)
     for sample in samples:
-        row = table[sample.doc_id]
+        row, encoded = table[sample.doc_id], ends_of[sample.doc_id]
         stop = sample.start + len(sample.raw)
         assert sample.raw == row["raw"][sample.start : stop]
         ends = [sample.start + end for end in sample.segment_ends]
         first = sample.first_segment
-        assert ends == row["neural"]["raw_ends"][first : first + len(ends)]
-        before = row["neural"]["symbol_ends"][first - 1] if first else 0
+        assert ends == encoded["raw_ends"][first : first + len(ends)]
+        before = encoded["symbol_ends"][first - 1] if first else 0
         assert list(sample.symbols) == row["neural"]["symbols"][before : before + len(sample.symbols)]
         assert sample.window_ends is not None
         windows = [sample.start + end for end in sample.window_ends]
-        assert windows == row["neural"]["window_ends"][before : before + len(sample.symbols)]
+        assert windows == encoded["window_ends"][before : before + len(sample.symbols)]
         assert sample.window_ends[-1] == sample.segment_ends[-1] == len(sample.raw)
         assert sample.symbol_ends[-1] == len(sample.symbols)
         assert sample.document_symbols["gzip"] == len(row["gzip"]["symbols"])

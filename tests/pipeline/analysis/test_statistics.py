@@ -17,6 +17,7 @@ from pipeline.analysis.histograms import HistogramCounter
 from schemas.batches import Documents, lengths_within
 from schemas.errors import DatasetError
 from schemas.manifest import read_manifest
+from schemas.views import comp_view
 from tests.pipeline.analysis.measuring import scored_by, statistics_of
 from tests.pipeline.runs import ALL_COMPRESSORS, Preprocess, rows
 from tests.schemas.shard_samples import CORPORA, Text, encoding_of
@@ -52,7 +53,7 @@ def test_totals_are_the_manifests(counted: Statistics, finished: Path) -> None:
 
 @pytest.mark.parametrize("name", ALL_COMPRESSORS.split(","))
 def test_compressors_as_a_slow_count_finds_them(name: str, counted: Statistics, finished: Path) -> None:
-    encoded = rows(finished / "out")[name].to_pylist()
+    encoded = comp_view(rows(finished / "out"), name).to_pylist()
     symbols = Counter(symbol for value in encoded for symbol in value["symbols"])
     (row,) = [row for row in counted.compressors if row.compressor == name]
     assert row.alphabet_used == len(symbols)
@@ -64,7 +65,7 @@ def test_compressors_as_a_slow_count_finds_them(name: str, counted: Statistics, 
 
 
 def test_lengths_as_a_slow_count_finds_them(counted: Statistics, finished: Path) -> None:
-    encoded = rows(finished / "out")["neural"].to_pylist()
+    encoded = comp_view(rows(finished / "out"), "neural").to_pylist()
     for quantity, field in {
         "segment_bytes": "raw_ends",
         "segment_symbols": "symbol_ends",

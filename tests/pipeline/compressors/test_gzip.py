@@ -52,7 +52,7 @@ def test_a_document_does_not_see_its_batch(texts: list[bytes]) -> None:
 def test_shape_is_one_segment_per_document(n_documents: int) -> None:
     texts = [b"x" * (i + 1) for i in range(n_documents)]
     encoding = GzipCompressor().compress(Documents.from_bytes(texts))
-    assert encoding.symbols.dtype == np.uint16
+    assert encoding.symbols.dtype == np.uint8
     assert encoding.raw_ends.dtype == encoding.symbol_ends.dtype == np.uint32
     assert encoding.segment_offsets.tolist() == list(range(n_documents + 1))
     assert encoding.raw_ends.tolist() == [len(text) for text in texts]

@@ -34,6 +34,7 @@ from pipeline.compressors.registry import (
 from pipeline.compressors.token_bytes.settings import TokenBytesSettings
 from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
 from schemas.batches import Documents, Encoding
+from schemas.encodings import EncodingLayout
 from schemas.errors import DatasetError
 from schemas.manifest import read_manifest
 from schemas.vocabulary import BYTE_ALPHABET_SIZE
@@ -53,9 +54,11 @@ def test_a_family_describes_what_it_loads(name: str, loading: Loading) -> None:
     (compressor,) = load_compressors([name], loading).values()
     (described,) = describe_compressors([name], loading).values()
     assert family(name).name == compressor.name == name
-    found = (compressor.digest, compressor.alphabet_size, compressor.symbol_dtype.name, compressor.has_windows)
-    assert found == (described.digest, described.alphabet_size, described.symbol_dtype, described.has_windows)
-    assert (compressor.compress(TEXTS).window_ends is not None) == compressor.has_windows
+    found = (compressor.digest, compressor.alphabet_size, compressor.layout.symbols)
+    assert found == (described.digest, described.alphabet_size, described.symbol_dtype)
+    encoding = compressor.compress(TEXTS)
+    assert encoding.symbols.dtype == compressor.layout.symbols
+    assert (encoding.window_ends is not None) == compressor.layout.has_windows
     assert isinstance(compressor, SupportsScores) == (described.score_quantity is not None)
     assert (described.threshold_bits is not None) == (described.score_quantity is not None)
     assert read_description(family(name), described.to_json(), "here") == described
@@ -132,14 +135,13 @@ class Inverted:
 
     name = "inverted"
     alphabet_size = BYTE_ALPHABET_SIZE
-    symbol_dtype = np.dtype(np.uint16)
-    has_windows = False
+    layout = EncodingLayout(symbols="uint8")
     digest = "1" * 64
 
     def compress(self, documents: Documents) -> Encoding:
         lengths = np.diff(documents.offsets).astype(np.uint32)
         return Encoding(
-            symbols=(255 - documents.raw).astype(np.uint16),
+            symbols=255 - documents.raw,
             symbol_offsets=documents.offsets,
             raw_ends=lengths,
             symbol_ends=lengths,
@@ -147,7 +149,7 @@ class Inverted:
         )
 
     def decode(self, encoding: Encoding) -> Documents:
-        return Documents(raw=(255 - encoding.symbols).astype(np.uint8), offsets=encoding.symbol_offsets)
+        return Documents(raw=255 - encoding.symbols, offsets=encoding.symbol_offsets)
 
 
 class InvertedFamily:
@@ -158,9 +160,7 @@ class InvertedFamily:
         return Inverted()
 
     def describe(self, loader: Loader) -> CompressorDescription:
-        return CompressorDescription(
-            digest=Inverted.digest, alphabet_size=Inverted.alphabet_size, symbol_dtype="uint16"
-        )
+        return CompressorDescription(digest=Inverted.digest, alphabet_size=Inverted.alphabet_size, symbol_dtype="uint8")
 
 
 FAMILY = InvertedFamily()

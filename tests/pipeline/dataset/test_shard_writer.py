@@ -21,11 +21,12 @@ from pipeline.dataset.spill import Spill
 from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError
 from schemas.files import atomic_file
-from schemas.shards import compressor_type, open_shard, shard_schema
+from schemas.shards import open_shard, shard_schema
 from tests.schemas.shard_samples import (
     CORPORA,
     SCHEMA,
     SMALL,
+    WHOLE,
     Text,
     encodings_of,
     raw_of,
@@ -34,7 +35,7 @@ from tests.schemas.shard_samples import (
     write_texts,
 )
 
-GZIP_SCHEMA = shard_schema({"gzip": compressor_type(np.dtype(np.uint16), False)}, entropy=False)
+GZIP_SCHEMA = shard_schema({"gzip": WHOLE}, entropy=False)
 
 
 def one_symbol_each(sizes_bytes: list[int]) -> tuple[Documents, dict[str, Encoding]]:
@@ -42,7 +43,7 @@ def one_symbol_each(sizes_bytes: list[int]) -> tuple[Documents, dict[str, Encodi
     n = len(sizes_bytes)
     documents = Documents.from_bytes([bytes([97 + i % 26]) * size for i, size in enumerate(sizes_bytes)])
     encoding = Encoding(
-        symbols=np.arange(n).astype(np.uint16),
+        symbols=np.arange(n).astype(np.uint8),
         symbol_offsets=np.arange(n + 1),
         raw_ends=np.array(sizes_bytes, np.uint32),
         symbol_ends=np.ones(n, np.uint32),
@@ -158,7 +159,7 @@ def test_slices_of_a_longer_run_give_the_same_bytes(tmp_path: Path):
 
 def test_entropy_is_one_value_per_byte(tmp_path: Path):
     documents, encodings = one_symbol_each([2, 0, 3])
-    schema = shard_schema({"gzip": GZIP_SCHEMA.field("gzip").type}, entropy=True)
+    schema = shard_schema({"gzip": WHOLE}, entropy=True)
     with atomic_file(tmp_path / "a") as file, ShardWriter(file, schema) as writer:
         writer.write(["a", "b", "c"], ["x"] * 3, ["y"] * 3, documents, encodings, np.arange(5, dtype=np.float32) / 2)
     assert read_table(tmp_path / "a")["entropy"].to_pylist() == [[0.0, 0.5], [], [1.0, 1.5, 2.0]]

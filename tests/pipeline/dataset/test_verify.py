@@ -17,8 +17,9 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents
+from schemas.encodings import encoding_of
 from schemas.files import atomic_file, canonical_json
-from schemas.shards import compressor_names, documents_from_array, encoding_from_array
+from schemas.shards import compressor_names, documents_from_array
 from tests.pipeline.corpora import jsonl
 from tests.pipeline.runs import (
     MIXED_DOCUMENTS,
@@ -56,8 +57,9 @@ def rewrite(dataset: Path, name: str, change: Callable[[dict[str, Any], Any], An
     with atomic_file(dataset / name) as file, ShardWriter(file, reader.schema) as writer:
         for i in range(reader.num_record_batches):
             batch = reader.get_batch(i)
-            encodings = {name: encoding_from_array(batch[name]) for name in compressor_names(reader.schema)}
-            documents = change(encodings, documents_from_array(batch["raw"]))
+            documents = documents_from_array(batch["raw"])
+            encodings = {name: encoding_of(batch, name, documents) for name in compressor_names(reader.schema)}
+            documents = change(encodings, documents)
             columns = [batch[column].to_pylist() for column in ("doc_id", "source", "language")]
             writer.write(*columns, documents, encodings)
         summary = writer.close()

@@ -91,7 +91,7 @@ def test_everything_is_float32() -> None:
     seen = set()
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # noqa: ANN
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             found = function(*args, **(kwargs or {}))
             seen.update({found.dtype} if isinstance(found, Tensor) else set())
             return found

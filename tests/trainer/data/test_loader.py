@@ -314,8 +314,8 @@ def test_wrong_datasets_are_named(directory: Path, dataset: Dataset, tmp_path: P
         HeldOut(share=1.5)
     copied = write_dataset(tmp_path / "copy", TEXTS)
     manifest = copied / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 9'))
-    with pytest.raises(FormatVersionError, match="has format version 9, this program reads 1"):
+    manifest.write_text(manifest.read_text().replace('"format_version": 2', '"format_version": 9'))
+    with pytest.raises(FormatVersionError, match="has format version 9, this program reads 2"):
         Dataset(str(copied), compressor=COMPRESSOR)
 
 
