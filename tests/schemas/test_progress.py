@@ -32,7 +32,12 @@ def test_a_line_says_how_far_how_fast_and_how_long(line: str, expected: str) -> 
     assert line == expected
 
 
-@given(st.floats(0, 1e9), st.floats(1e-3, 1e9), st.floats(1e-3, 1e6), st.sampled_from(["B", "steps", ""]))
+@given(
+    st.just(0.0) | st.floats(1e-3, 1e9),
+    st.floats(1e-3, 1e9),
+    st.floats(1e-3, 1e6),
+    st.sampled_from(["B", "steps", ""]),
+)
 def test_the_time_left_is_what_is_left_over_the_rate(done: float, left: float, seconds: float, unit: str) -> None:
     line = one_line(done, done + left, done, seconds, unit)
     if done > 0:
