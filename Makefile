@@ -26,9 +26,12 @@ $(VENV)/.dev: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	$(PIP_INSTALL) $$($(BIN)/python .ci/requirements.py dev)
 	touch $@ $(VENV)/.runtime
 
+# RECIPE=paper takes what is not given here from docs/examples/paper (docs/paper-recipe.md).
+CONFIG = $(if $(RECIPE),--config docs/examples/$(RECIPE)/$(1).json)
+
 # Every variable below is an option of `python -m pipeline preprocess`; --help explains it with unit and default.
 OUTPUT ?= data/stdlib
-PREPROCESS_OPTIONS = --output $(OUTPUT) \
+PREPROCESS_OPTIONS = --output $(OUTPUT) $(call CONFIG,preprocess) \
 	$(if $(INPUT),--input $(INPUT)) $(if $(SHARDS),--shards $(SHARDS)) $(if $(COMPRESSORS),--compressors $(COMPRESSORS)) \
 	$(if $(LM),--lm $(LM)) $(if $(TOKENIZER),--tokenizer $(TOKENIZER)) $(if $(THETA),--theta $(THETA)) \
 	$(if $(BOUNDARY_SCORE),--boundary-score $(BOUNDARY_SCORE)) $(if $(CONTEXT),--context $(CONTEXT)) \
@@ -42,12 +45,12 @@ preprocess: $(VENV)/.runtime  ## a corpus (default: this Python's standard libra
 verify: $(VENV)/.runtime  ## decode every document of OUTPUT and compare it with raw
 	$(BIN)/python -m pipeline verify $(OUTPUT) $(ARGS)
 
-SIZE ?= tiny
+NAME = $(or $(SIZE),$(RECIPE),tiny)
 lm: $(VENV)/.runtime  ## train a byte LM (SIZE=tiny|40m) on a sample of INPUT into models/lm-SIZE
 	$(BIN)/python -m pipeline sample $(if $(INPUT),--input $(INPUT)) $(if $(SAMPLE_BYTES),--sample-bytes $(SAMPLE_BYTES)) \
-		--out models/lm-$(SIZE)/sample.arrow
-	$(BIN)/python -m trainer lm --sample models/lm-$(SIZE)/sample.arrow --size $(SIZE) --out models/lm-$(SIZE) \
-		$(if $(DEVICE),--device $(DEVICE)) $(ARGS)
+		--out models/lm-$(NAME)/sample.arrow
+	$(LAUNCH) -m trainer lm --sample models/lm-$(NAME)/sample.arrow --out models/lm-$(NAME) \
+		$(call CONFIG,lm) $(if $(SIZE),--size $(SIZE)) $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 VOCAB ?= 8192
 tokenizer: $(VENV)/.runtime  ## train a SentencePiece tokenizer of VOCAB pieces on a sample of INPUT
@@ -56,15 +59,15 @@ tokenizer: $(VENV)/.runtime  ## train a SentencePiece tokenizer of VOCAB pieces 
 
 # NPROC > 1, or TORCHRUN='--nnodes 2 --rdzv-endpoint …', starts torchrun.
 DATA ?= data/stdlib
-RUN ?= runs/$(SIZE)
+RUN ?= runs/$(NAME)
 NPROC ?= 1
 # On SIGTERM torchrun kills its processes after this time, so it must suffice for a micro-batch and a checkpoint.
 SHUTDOWN_SECONDS ?= 900
 LAUNCH = $(if $(filter-out 1,$(NPROC))$(TORCHRUN),$(BIN)/torchrun --nproc-per-node $(NPROC) \
 	--shutdown-timeout $(SHUTDOWN_SECONDS) $(TORCHRUN),$(BIN)/python)
 train: $(VENV)/.runtime  ## train EvaByte (SIZE=pico|nano|micro|tiny|0.5b|1.5b|4b|7b|14b) on DATA into RUN
-	$(LAUNCH) -m trainer train --data $(DATA) --size $(SIZE) --out $(RUN) $(if $(COMPRESSOR),--compressor $(COMPRESSOR)) \
-		$(if $(MODE),--mode $(MODE)) $(if $(STEPS),--steps $(STEPS)) $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
+	$(LAUNCH) -m trainer train --data $(DATA) --out $(RUN) $(call CONFIG,train) $(if $(SIZE),--size $(SIZE)) \
+		$(if $(COMPRESSOR),--compressor $(COMPRESSOR)) $(if $(MODE),--mode $(MODE)) $(if $(STEPS),--steps $(STEPS)) $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 PROMPT ?= def
 export PROMPT
