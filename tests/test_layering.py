@@ -109,3 +109,19 @@ def test_files_are_replaced_by_one_helper() -> None:
                 case ast.Attribute(value=ast.Name(id="shutil"), attr="move"):
                     found.add(name)
     assert found == set(RENAMES)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("kernels.")])
+def test_only_compiled_functions_have_no_types(name: str) -> None:
+    """pyproject lets mypy pass functions without types in kernels/; those are the ones that numba compiles."""
+    tree = ast.parse(MODULES[name].read_text("utf-8"))
+    compiled = {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and any("njit" in ast.unparse(one) for one in node.decorator_list)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name not in compiled:
+            parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            untyped = [one.arg for one in parameters if one.annotation is None and one.arg not in ("self", "cls")]
+            assert (untyped == [] and node.returns is not None) or node.name == "__init__", (node.name, untyped)

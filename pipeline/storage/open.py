@@ -64,7 +64,7 @@ def _open(path: str) -> BinaryIO:
         return cast(BinaryIO, ResumingFile(beam.BeamSource(path)))
     import smart_open
 
-    return cast(BinaryIO, smart_open.open(path, "rb", compression="disable"))
+    return smart_open.open(path, "rb", compression="disable")
 
 
 def _is_web(path: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import constriction
 import numpy as np
 
+from kernels.byte_spans import ByteSpans
+from kernels.prefix_coding import PrefixCoder
 from kernels.window_coder import encode_windows
 from tests.bench.common import dataset, documents, head, neural, seconds
 
@@ -15,8 +17,9 @@ def main() -> None:
     compressor = neural(directory)
     sample = head(documents(directory), 2 << 20)
     ends, _ = compressor.segments(sample)
-    starts = np.concatenate(([0], ends[:-1]))
-    first, last = compressor._reader().intervals(sample.raw, starts, ends)
+    inside = compressor.score.forbidden_pairs(compressor.theta_bits)
+    prefixes = PrefixCoder(compressor.model, forbidden=inside, window_bits=compressor.settings.window_bits)
+    first, last = prefixes.intervals(ByteSpans.from_ends(sample.raw, ends))
     frequencies = last.astype(np.int64) - first + 1
     ours, spread = seconds(lambda: encode_windows(first, last, ends))
     symbols, _, _ = encode_windows(first, last, ends)

@@ -40,7 +40,8 @@ def documents(directory: str, *, held_out_only: bool = False) -> list[bytes]:
 
 def head(texts: list[bytes], limit_bytes: int) -> Documents:
     """The first texts, up to a limit."""
-    kept, size = [], 0
+    kept: list[bytes] = []
+    size = 0
     for text in texts:
         if size + len(text) > limit_bytes and kept:
             break

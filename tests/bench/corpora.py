@@ -33,7 +33,7 @@ def records(location: str) -> Iterator[Record]:
 def part(location: str, size_bytes: int) -> Iterator[Record]:
     """About `size_bytes` of a corpus: documents by a hash of their ids, so that smaller parts lie in larger ones."""
     units = plan_units((location,), shards=None, unit_bytes=READ_UNIT_BYTES, report=False)
-    share = size_bytes / sum(piece.size_bytes for unit in units for piece in unit.pieces)
+    share = size_bytes / sum(piece.size_bytes or 0 for unit in units for piece in unit.pieces)
     return (record for record in records(location) if hash_share("bench", record.doc_id) < share)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 
@@ -29,7 +31,7 @@ def main() -> None:
                 kv_cache = model.new_kv_cache(ROWS * (depth + 1))
                 ancestors = torch.arange(ROWS * (depth + 1)).view(depth + 1, ROWS).T.contiguous()
                 inputs = torch.arange(ROWS) % 256
-                taken, spread = seconds(lambda i=inputs, a=ancestors, c=kv_cache, m=model: m.forward_step(i, a, c))
+                taken, spread = seconds(partial(model.forward_step, inputs, ancestors, kv_cache))
                 rate = ROWS * config.matmul_flop_per_byte / taken / 1e9
                 print(
                     f"{name:5} depth {depth:2}: {ROWS / taken:9,.0f} prefixes/s, "

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -107,4 +106,4 @@ def _print(name: str, size: float, run: Run) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -242,7 +242,7 @@ def _scores_table(raw: bytes, bits: np.ndarray, theta: float) -> str:
 
 
 def _intervals_table(segment: bytes, first: np.ndarray, last: np.ndarray) -> str:
-    lines = []
+    lines: list[Sequence[str]] = []
     for t in range(len(segment)):
         low, high = int(first[t]), int(last[t]) + 1
         before = shown(segment[:t])
@@ -251,7 +251,7 @@ def _intervals_table(segment: bytes, first: np.ndarray, last: np.ndarray) -> str
 
 
 def _windows_table(segments: list[list[Window]]) -> str:
-    lines = [
+    lines: list[Sequence[str]] = [
         [
             shown(b"".join(window.raw for window in segment)) if i == 0 else "",
             shown(window.raw),

@@ -13,7 +13,7 @@ from kernels.exact_fused import FusedRows
 from kernels.exact_lm import ExactByteLM
 from kernels.exact_products import PRODUCTS
 from kernels.exact_quantise import matrix_shapes, quantise_byte_lm, weight_levels
-from kernels.exact_steps import TorchRows
+from kernels.exact_steps import Rows, TorchRows
 from kernels.exact_tables import make_tables
 from tests.kernels.micro_lm import CONFIG, micro_lm
 
@@ -47,7 +47,7 @@ def micro_exact(seed: int = 0, **how: object) -> ExactByteLM:
 def all_ways(config: ByteLMConfig, arrays: dict[str, np.ndarray]) -> list[ExactByteLM]:
     """The model by each kind of products and of loops that this machine has."""
     cpu = torch.device("cpu")
-    rows = (FusedRows(config, arrays), TorchRows(config, arrays, cpu))
+    rows: tuple[Rows, ...] = (FusedRows(config, arrays), TorchRows(config, arrays, cpu))
     return [
         ExactByteLM(config, arrays, product=product, rows=row) for product, row in itertools.product(PRODUCTS, rows)
     ]

@@ -57,7 +57,8 @@ def cluster_kill(rng: random.Random, subject: Subject, place: Path) -> str:
 def _wait_for(output: Path, units: int, launcher: subprocess.Popen[bytes], place: Path) -> list[int]:
     """Wait for so many commit records; the process ids of the workers, looked up before, for that takes a while."""
     limit = time.monotonic() + LIMIT_SECONDS
-    done, workers = output / "_work" / "done", []
+    done = output / "_work" / "done"
+    workers: list[int] = []
     while launcher.poll() is None and time.monotonic() < limit and not workers:
         workers = list(_workers(place)) if done.exists() else []
         time.sleep(0.001)

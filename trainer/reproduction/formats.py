@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 from schemas.errors import ArtifactError, DatasetError
 from schemas.files import canonical_json, replace_file, sha256_hex
@@ -46,10 +47,10 @@ def _check_same_encoding(texts: Dataset, data: str, compressor: str) -> None:
         )
 
 
-def _read(path: str) -> dict[str, dict[str, float]]:
+def _read(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
-            content: dict[str, dict[str, float]] = json.load(file)
+            content: dict[str, Any] = json.load(file)
         if not {"identity", "bits_per_byte"} <= content.keys():
             raise ValueError("it lacks fields")
     except (ValueError, AttributeError) as error:
