@@ -47,6 +47,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from schemas.errors import SettingsError
+from trainer.evaluation.code.candidate import judge
+from trainer.evaluation.code.confinement import keeper, walls
 
 logger = logging.getLogger(__name__)
 
@@ -61,16 +63,19 @@ MEMORY_BYTES = 4 << 30
 FILE_BYTES = 16 << 20
 DIRECTORY_BYTES = 64 << 20
 OPEN_FILES, PROCESSES = 64, 64
-INSIDE = "/tmp"
-"""Where a sample works in the root of its own."""
-ROOMS = "trainer.evaluation.code"
-HERE = str(Path(__file__).resolve().parent)
-ROOT = str(Path(__file__).resolve().parents[ROOMS.count(".") + 1])
-LAUNCH = (
-    "import importlib, sys; sys.path.insert(0, sys.argv[1]); "
-    "program = importlib.import_module(sys.argv[2]); del sys.path[0]; program.main()"
-)
-"""How a module of ours becomes a program that has ROOT on its path no longer than it takes to import it."""
+ROOT = str(Path(__file__).resolve().parents[3])
+LAUNCH = """
+import sys
+path, name = sys.argv[1:3]
+package = ""
+for part in name.split(".")[:-1]:
+    package, path = (package + "." + part).lstrip("."), path + "/" + part
+    sys.modules[package] = type(sys)(package)
+    sys.modules[package].__path__ = [path]
+__import__(name)
+sys.modules[name].main()
+"""
+"""How a module of ours becomes a program: its folders become packages; nothing else of them is run or on the path."""
 LIBRARIES = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/nix/store", "/gnu/store", "/usr/share/zoneinfo"),
     *("/etc/ld.so.cache", "/etc/ld-musl-x86_64.path", "/etc/ld-musl-aarch64.path", "/etc/alternatives"),
@@ -116,7 +121,7 @@ class Sandbox:
         # Unpredictable on purpose, the only thing here that is.
         word = secrets.token_hex(16)
         with ExitStack() as stack:
-            directory, job, output = INSIDE, *(stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+            directory, job, output = walls.INSIDE, *(stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
             if not self.namespaces:
                 temporary = tempfile.TemporaryDirectory(prefix="candidate-", ignore_cleanup_errors=True)
                 directory = stack.enter_context(temporary)
@@ -138,7 +143,7 @@ class Sandbox:
         verdict, say = os.pipe()
         try:
             orders = self._orders(directory, job.fileno(), output.fileno(), say, limit_seconds)
-            keeper = subprocess.Popen(
+            process = subprocess.Popen(
                 [
                     sys.executable,
                     "-I",
@@ -147,7 +152,7 @@ class Sandbox:
                     "-c",
                     LAUNCH,
                     ROOT,
-                    f"{ROOMS}.confinement.keeper",
+                    keeper.__name__,
                     json.dumps(orders),
                 ],
                 stdin=subprocess.PIPE,
@@ -157,8 +162,8 @@ class Sandbox:
                 env=_environment(directory),
                 start_new_session=True,
             )
-            with keeper:
-                report = _report(keeper, limit_seconds)
+            with process:
+                report = _report(process, limit_seconds)
             os.set_blocking(verdict, False)
             try:
                 said = os.read(verdict, 4096)
@@ -170,9 +175,9 @@ class Sandbox:
         return report, said.decode("ascii", errors="replace")
 
     def _orders(self, directory: str, job: int, output: int, say: int, limit_seconds: float) -> dict[str, Any]:
-        judge = [sys.executable, "-P", "-s", "-B", "-c", LAUNCH, ROOT, f"{ROOMS}.candidate.judge", str(job), str(say)]
+        command = [sys.executable, "-P", "-s", "-B", "-c", LAUNCH, ROOT, judge.__name__, str(job), str(say)]
         return {
-            "command": judge,
+            "command": command,
             "directory": directory,
             "namespaces": self.namespaces,
             "shown": _shown() if self.namespaces else [],
@@ -234,20 +239,19 @@ def _shown() -> list[str]:
     """The paths of this machine that a fresh Python with NumPy needs, and the candidate's program."""
     prefixes = (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)
     parts = ("lib", "lib64", "pyvenv.cfg")
-    folders = [os.path.join(ROOT, *ROOMS.split(".")[:depth]) for depth in range(1, ROOMS.count(".") + 2)]
-    own = [sys.executable, f"{HERE}/candidate", *site.getsitepackages(), *(f"{path}/__init__.py" for path in folders)]
+    own = [sys.executable, str(Path(judge.__file__).parent), *site.getsitepackages()]
     paths = [*LIBRARIES, *own, *(os.path.join(prefix, part) for prefix in prefixes for part in parts)]
     return sorted(set(map(os.path.abspath, paths)))
 
 
-def _report(keeper: subprocess.Popen[bytes], limit_seconds: float) -> dict[str, Any]:
+def _report(process: subprocess.Popen[bytes], limit_seconds: float) -> dict[str, Any]:
     """What the keeper printed; its death, or its silence, counts as a time that ran out."""
-    assert keeper.stdout is not None
-    if select.select([keeper.stdout], [], [], limit_seconds + GRACE_SECONDS)[0]:
-        line = keeper.stdout.readline()
+    assert process.stdout is not None
+    if select.select([process.stdout], [], [], limit_seconds + GRACE_SECONDS)[0]:
+        line = process.stdout.readline()
         if line:
             return json.loads(line)
-    keeper.kill()
+    process.kill()
     return {"setup": "", "code": 0, "signal": 0, "timeout": True, "memory": False}
 
 

@@ -276,6 +276,69 @@ def test_files_of_a_sample_stay_in_memory_and_are_few() -> None:
     assert outcome.status == "error" and "No space left" in outcome.output
 
 
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="only root can try what root may do")
+def test_root_is_not_stopped_by_rlimits() -> None:
+    """As the table says: without walls root can read the judge's memory, and so the tests."""
+    code = "import os\nopen(f'/proc/{os.getppid()}/mem', 'rb').close()\n"
+    assert run(Sandbox(namespaces=False), code + RIGHT).passed
+    assert all(not run(sandbox, code + RIGHT).passed for sandbox in WALLED)
+
+
+def test_with_rlimits_files_and_processes_of_the_user_are_open(tmp_path: Path) -> None:
+    """As the table says: this is what rlimits do not defend."""
+    kept = tmp_path / "kept"
+    kept.write_text("as it was")
+    with subprocess.Popen(["sleep", "30"]) as other:
+        code = f"import os\nopen({str(kept)!r}, 'w').write('other')\nos.kill({other.pid}, 15)\n{RIGHT}"
+        assert run(Sandbox(namespaces=False), code).passed
+        assert other.wait(10) == -15
+    assert kept.read_text() == "other"
+
+
+def test_tests_find_what_the_solution_defines(tmp_path: Path) -> None:
+    box = SANDBOXES[-1]
+    solution = """
+import collections, fractions, math
+class Pair:
+    def __init__(self, a, b): self.a, self.b = a, b
+def widest(pairs): return max(pairs, key=lambda pair: pair.b - pair.a)
+def sort(values): values[0]["x"].sort(); values.append(len(values))
+def numbers():
+    yield from range(3)
+def adder(n): return lambda m: m + n
+def fails(): raise KeyError("k")
+def count(text): return collections.Counter(text)
+def half(): return fractions.Fraction(1, 2)
+def sum(a): return -1
+LIMIT = 7
+"""
+    test = """
+pair = widest([Pair(1, 2), Pair(1, 5)])
+assert (pair.a, pair.b) == (1, 5) and pair != Pair(1, 5)
+values = [{"x": [3, 1, 2]}]
+inner = values[0]["x"]
+sort(values)
+assert values == [{"x": [1, 2, 3]}, 1] and values[0]["x"] is inner
+assert list(numbers()) == [0, 1, 2] and 1 in numbers()
+assert adder(2)(3) == 5 and LIMIT == 7
+try: fails()
+except KeyError as error: assert error.args == ("k",)
+else: assert False
+assert count("aab") == {"a": 2, "b": 1} and half() == 0.5
+assert math.floor(2.5) == 2
+"""
+    outcome = box.run(solution, test + "assert sum([1]) == 1\n", limit_seconds=20)
+    assert outcome.passed, outcome.output
+    outcome = box.run(solution, test + "assert sum([1]) == -1\n", limit_seconds=20, entry_point="sum")
+    assert outcome.passed, outcome.output
+
+
+def test_a_failure_shows_where_the_solution_failed() -> None:
+    outcome = run(SANDBOXES[-1], "def one():\n    return {}['missing']\n")
+    assert outcome.status == "error"
+    assert 'File "solution.py", line 2, in one' in outcome.output and "KeyError: 'missing'" in outcome.output
+
+
 @each
 def test_equal_runs_are_equal(sandbox: Sandbox) -> None:
     code = "print(hash('seeded'), {'b', 'a', 'c'})\n" + RIGHT

@@ -176,3 +176,23 @@ def test_the_one_published_test_that_is_broken_is_corrected(scorer: Scorer) -> N
         (right, test, False), (right, problem.tests[PLUS], True), (wrong, problem.tests[PLUS], False)
     ):  # fmt: skip
         assert scorer.sandbox.run(solution, tests, limit_seconds=60).passed == passed
+
+
+@needs_real
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "count"), [("humaneval", 164), ("mbpp", 378)])
+def test_every_canonical_solution_passes(task: str, count: int, scorer: Scorer) -> None:
+    """Though their tests reach them through values only. One takes 18 s by itself, so the limit is far away."""
+    problems = load_problems(str(REAL), task, suites=BOTH).problems
+    runs = [
+        Run(
+            solution=problem.prompt + problem.canonical,
+            test=problem.tests[PLUS],
+            limit_seconds=400,
+            entry_point=problem.entry_point,
+        )
+        for problem in problems
+    ]
+    statuses = scorer._all(PLUS, [lambda run=run: scorer._status(run) for run in runs])  # type: ignore[misc]
+    failed = {problem.task_id: status for problem, status in zip(problems, statuses, strict=True) if status != "passed"}
+    assert (failed, len(statuses)) == ({}, count)

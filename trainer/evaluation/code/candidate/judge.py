@@ -16,15 +16,15 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 from trainer.evaluation.code.candidate import solver
 from trainer.evaluation.code.candidate.remote import Gone, Solver
 
-MODULES = frozenset({
-    "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools",
-    "math", "numbers", "numpy", "operator", "random", "re", "statistics", "string", "sys", "typing",
-})  # fmt: skip
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MODULES = frozenset({"collections", "functools", "itertools", "math", "numpy", "re", "sys"})
 """What tests may find imported by a solution. The judge imports its own: what the solution has could say anything."""
 PR_SET_DUMPABLE = 4
 
@@ -86,7 +86,8 @@ def _taken(test: types.CodeType, entry_point: str, solution: Solver) -> dict[str
     """The names that the tests use and the solution has. Python's own stay Python's, but for the entry point."""
     names = {name for name in _names(test) if not hasattr(builtins, name)} | {entry_point}
     found = solution.names(sorted(names))
-    return {name: __import__(name) if name in MODULES else value for name, value in found.items()}
+    modules = MODULES - {entry_point}
+    return {name: __import__(name) if name in modules else value for name, value in found.items()}
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

@@ -7,10 +7,13 @@ import os
 import select
 import signal
 from contextlib import suppress
-from typing import Any, NoReturn
 
 from trainer.evaluation.code.candidate.pipe import Pipe
 from trainer.evaluation.code.candidate.values import Values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 LAST_SECONDS = 0.5
 """How long a process may take to end after its pipe has: the kernel closes files a little earlier."""

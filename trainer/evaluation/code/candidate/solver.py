@@ -13,10 +13,13 @@ import sys
 import types
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
 
 from trainer.evaluation.code.candidate.pipe import Pipe
 from trainer.evaluation.code.candidate.values import Values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 TRACEBACK_CHARACTERS = 1500
 MUTABLE = (list, dict, set, bytearray)

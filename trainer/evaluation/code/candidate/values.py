@@ -14,7 +14,10 @@ import pickle
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _TYPES: dict[str, type] = {
     "bool": bool, "int": int, "float": float, "complex": complex, "str": str, "bytes": bytes, "bytearray": bytearray,
@@ -191,7 +194,7 @@ _PARTS: dict[str, Callable[[Any], tuple[Any, ...] | None]] = {
 
 
 def _clock(value: Any, kind: str) -> tuple[Any, ...] | None:
-    return (kind, value.isoformat()) if value.tzinfo is None else None
+    return (kind, value.isoformat()) if value.tzinfo is None and not value.fold else None
 
 
 def _numpy_parts(value: Any) -> tuple[Any, ...] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import platform
+import os
 import sys
 from collections.abc import Iterator
 
@@ -71,8 +71,10 @@ Step = tuple[int, int, int, int]
 
 def architecture() -> str:
     """The machine's, where there is a filter for it; else empty, as on other systems and 32-bit programs."""
-    known = sys.platform == "linux" and platform.machine() in ARCHITECTURES and sys.maxsize > 1 << 32
-    return platform.machine() if known else ""
+    if sys.platform != "linux" or sys.maxsize < 1 << 32:
+        return ""
+    machine = os.uname().machine
+    return machine if machine in ARCHITECTURES else ""
 
 
 def install(libc: Libc, *, unix_sockets: bool) -> bool:

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from types import SimpleNamespace
 
 from trainer.evaluation.code.confinement import filters, memory, walls
 from trainer.evaluation.code.confinement.linux import (
@@ -39,13 +39,17 @@ from trainer.evaluation.code.confinement.linux import (
     Libc,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 INSIDE_ID, NOBODY = 1000, 65534
 """User and group inside: not 0, so that exec drops the capabilities that building the walls took. Whose they are."""
 LOOK_SECONDS = 0.025
 """How often the sample's memory is looked at."""
 
 
-class Orders(NamedTuple):
+class Orders(SimpleNamespace):
     """What the asker wants."""
 
     command: list[str]
