@@ -25,6 +25,8 @@ class SizedTraining:
     """Length of a training window."""
     matrix_lr: float = field(metadata=BY_SIZE)
     """Peak learning rate of Muon, for the blocks' matrices."""
+    matrix_momentum: float = field(metadata=option(default="the size's", metavar="X"))
+    """Decay of the mean gradient in Muon; short runs want less."""
     other_lr: float = field(metadata=BY_SIZE)
     """Peak learning rate of AdamW, for embedding, head and gains."""
     lr_warmup_steps: int = field(metadata=option(default="the size's", metavar="STEPS"))
@@ -35,10 +37,11 @@ class SizedTraining:
 
 SIZES = {
     "tiny": SizedTraining(
-        steps=370,
+        steps=300,
         rows=40,
         window_bytes=32,
         matrix_lr=0.02,
+        matrix_momentum=0.85,
         other_lr=0.005,
         lr_warmup_steps=20,
         checkpoint_steps=100,
@@ -48,6 +51,7 @@ SIZES = {
         rows=256,
         window_bytes=512,
         matrix_lr=0.02,
+        matrix_momentum=0.95,
         other_lr=0.003,
         lr_warmup_steps=500,
         checkpoint_steps=1000,
@@ -82,6 +86,10 @@ class ByteLMTraining(SizedTraining):
         for name in ("matrix_lr", "other_lr", "clip_norm"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"byte LM: {_words(name)} is {getattr(self, name)}, it must be above 0 and finite")
+        if not 0 <= self.matrix_momentum < 1:
+            raise SettingsError(
+                f"byte LM: matrix momentum is {self.matrix_momentum}, it must be at least 0 and below 1"
+            )
         if not 0 <= self.final_lr_share <= 1:
             raise SettingsError(f"byte LM: final lr share is {self.final_lr_share}, it must be between 0 and 1")
         if self.held_out_bytes < 0:

@@ -67,6 +67,8 @@ def train_byte_lm(
             state = {"step": step, "settings": content}
             checkpoint.save(out, model, *steps.optimizers, dist=dist, state=state, keep=1)
         yield step, bits
+    if progress:
+        progress.to(step, "now scoring held-out text")
     if dist.is_first:
         publish(model, sample, training, out)
     dist.barrier()
@@ -122,7 +124,7 @@ def make_optimizers(model: ByteLM, training: ByteLMTraining) -> tuple[Muon, torc
         else:
             others.append(weight)
     return (
-        Muon(matrices, lr=training.matrix_lr),
+        Muon(matrices, lr=training.matrix_lr, momentum=training.matrix_momentum),
         adamw(others, lr=training.other_lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0),
     )
 

@@ -19,7 +19,8 @@ from trainer.cli.lm import add, read_settings
 OPTIONS = [
     *("--config", "--sample", "--out", "--device", "--threads"),
     *("--size", "--seed", "--final-lr-share", "--clip-norm", "--held-out-bytes"),
-    *("--steps", "--rows", "--window-bytes", "--matrix-lr", "--other-lr", "--lr-warmup-steps", "--checkpoint-steps"),
+    *("--steps", "--rows", "--window-bytes", "--matrix-lr", "--matrix-momentum", "--other-lr", "--lr-warmup-steps"),
+    "--checkpoint-steps",
 ]
 """A new option is a promise: it goes here, and its explanation below its field."""
 
@@ -66,7 +67,14 @@ def test_counts_of_zero_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("matrix_lr", 0.0), ("other_lr", float("nan")), ("clip_norm", -1.0), ("final_lr_share", 1.5), ("size", "huge")],
+    [
+        ("matrix_lr", 0.0),
+        ("matrix_momentum", 1.0),
+        ("other_lr", float("nan")),
+        ("clip_norm", -1.0),
+        ("final_lr_share", 1.5),
+        ("size", "huge"),
+    ],
 )
 def test_values_out_of_range_are_refused(name: str, value: object) -> None:
     with pytest.raises(SettingsError, match=name.replace("_", " ")):
