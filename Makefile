@@ -103,8 +103,8 @@ test: $(VENV)/.dev  ## the whole test suite
 bench: $(VENV)/.dev  ## the figures of docs/benchmarks.md, each beside its yardstick, measured in one run
 	$(BIN)/python -m tests.bench $(ARGS)
 
-SOAK ?= kills items faults
-soak: $(VENV)/.dev  ## 100 kills, 100,000 hostile items, full disks and damaged shards (SOAK names some of them)
+SOAK ?= kills items faults mutations
+soak: $(VENV)/.dev  ## 100 kills, 100,000 hostile items, full disks, damaged and crafted shards (SOAK names some of them)
 	for kind in $(SOAK); do $(BIN)/python -m tests.soak $$kind $(ARGS) || exit 1; done
 
 check: $(VENV)/.dev  ## ruff, the type checker and a spell checker

@@ -22,10 +22,11 @@ class ByteLMConfig:
     norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
+        counts = (self.layers, self.dim, self.heads, self.ffn_dim, self.attention_bytes)
+        if any(type(count) is not int for count in counts) or min(counts) < 1:
+            raise ValueError("byte LM: layers, dim, heads, ffn_dim and attention_bytes must be integers of at least 1")
         if self.dim % self.heads or (self.dim // self.heads) % 2:
             raise ValueError(f"byte LM: dim {self.dim} must be heads {self.heads} times an even head size")
-        if min(self.layers, self.ffn_dim, self.attention_bytes) < 1:
-            raise ValueError("byte LM: layers, ffn_dim and attention_bytes must be at least 1")
 
     def to_dict(self) -> dict[str, int | float]:
         """As JSON values."""

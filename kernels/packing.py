@@ -232,11 +232,27 @@ def pack_sequence(
 
     Returns the cursor after the last id written, the next free column, the next number, and how many documents were
     written to `listing`: int64 [at least T / 2 + 1, 2], one line (document in the block, representation) for each of
-    them in their order. Where the block ends first, the caller goes on with the next block.
+    them in their order. Where the block ends first, the caller goes on with the next block. ValueError for a cursor
+    that is at no id of the block.
     """
+    _check_cursor(block, cursor, choice.sentinels)
     assert choice.sentinels or (choice.if_comp, choice.if_raw) == (COMP, RAW), "a pair without sentinels has no seam"
     choice = choice._replace(limit=np.uint64(choice.limit))
     return _pack_sequence(block, cursor, choice, sequences, index, column, number, listing)
+
+
+def _check_cursor(block: PackedDocuments, cursor: Cursor, sentinels: bool) -> None:
+    """ValueError where the cursor's document has no id of the cursor's number; documents of later blocks have any."""
+    document, representation, offset = cursor
+    if document < 0 or offset < 0 or not 0 <= representation < len(REPRESENTATIONS):
+        raise ValueError(f"no block has an id at {cursor}")
+    if offset and document < block.size:
+        has_raw, has_comp = representation != COMP, representation != RAW
+        ids = 2 + 2 * sentinels * (has_raw + has_comp)
+        ids += has_raw * int(block.raw_offsets[document + 1] - block.raw_offsets[document])
+        ids += has_comp * int(block.symbol_offsets[document + 1] - block.symbol_offsets[document])
+        if offset >= ids:
+            raise ValueError(f"document {document} of a block has {ids} ids, none at {offset}")
 
 
 @njit(cache=True, nogil=True)

@@ -44,10 +44,15 @@ def read_sample(path: str) -> Sample:
     try:
         with pa.memory_map(path) as file:
             table = pa.ipc.open_file(file).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"no sample at {path} ({error}); make one with `python -m pipeline sample`") from error
-    if not table.schema.equals(SAMPLE_SCHEMA):
-        raise ArtifactError(f"{path} is no sample: its columns are {table.schema.names}")
+            table.validate(full=True)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"no sample at {path} ({reason}); make one with `python -m pipeline sample`") from error
+    if not table.schema.equals(SAMPLE_SCHEMA) or any(column.null_count for column in table.columns):
+        raise ArtifactError(
+            f"{path} is no sample: its columns are {table.schema.names}, or hold nulls; "
+            "make one with `python -m pipeline sample`"
+        )
     held_out = np.array(table["held_out"].to_pylist(), bool)
     raw = table["raw"].to_pylist()
     return Sample(

@@ -204,3 +204,10 @@ def test_what_a_kill_leaves_of_the_report_is_not_visible(
     (output / "_work").mkdir()
     add_to_report(gzip_job(output), {"seconds": 1})
     assert b'"seconds": 1' in (output / "report.json").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_few_crafted_shards(tmp_path: Path) -> None:
+    *cases, totals = soak("mutations", "--count", "32", "--seed", "0", "--scratch", str(tmp_path))
+    assert all(re.match(r"mutations \d+ to \d+: \d of 8 refused by verify", case) for case in cases)
+    assert re.match(r"mutations, seed 0: 32 in 4 cases, 0 failed", totals)

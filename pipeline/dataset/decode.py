@@ -12,7 +12,7 @@ from pipeline.corpus.source_files import TEXT, format_of
 from schemas.encodings import encoding_of
 from schemas.errors import DatasetError
 from schemas.files import sha256_hex
-from schemas.manifest import read_manifest
+from schemas.manifest import check_shard, read_manifest
 from schemas.shards import DOC_ID, LANGUAGE, RAW, SOURCE, documents_from_array, open_shard, record_batches
 
 
@@ -32,6 +32,7 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
     documents = 0
     for shard in manifest.shards:
         path = os.path.join(directory, shard.name)
+        check_shard(path, shard)
         for batch in record_batches(open_shard(path), path):
             decoded = compressors[name].decode(encoding_of(batch, name, documents_from_array(batch[RAW])))
             rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
@@ -57,6 +58,13 @@ def _append(out: str, source: str, doc_id: str, text: bytes, *, whole: bool) -> 
         path = path.removesuffix(".gz").removesuffix(".zst")
         path += "" if path.endswith(".jsonl") else ".jsonl"
         text = (json.dumps({"doc_id": doc_id, "text": text.decode()}, ensure_ascii=False) + "\n").encode()
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "ab") as file:
-        file.write(text)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "ab") as file:
+            file.write(text)
+    except (OSError, ValueError) as error:  # Too long, a NUL, or a file where another source needs a directory.
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DatasetError(
+            f"document {doc_id:.60}: its source {source!r:.120} cannot be a file below {out} ({reason}); "
+            "give --out on a file system that allows it, or read the shards with `open_dataset`"
+        ) from error

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from schemas.errors import DatasetError, SettingsError
+from schemas.manifest import MANIFEST_NAME, check_shard, read_manifest
 from schemas.shards import SHARD_PATTERN, compressor_names, open_shard, record_batches
 from schemas.views import comp_view, paired_view, raw_view, window_view, windowed_names
 
@@ -42,6 +43,7 @@ def show(
     if head < 1:
         raise SettingsError(f"--head {head} shows nothing: give at least 1")
     path = _first_shard(Path(shard_path))
+    _check_digest(path)
     reader = open_shard(path)
     if view != "raw" and compressor is None:
         names = (windowed_names if view == "windows" else compressor_names)(reader.schema)
@@ -63,6 +65,14 @@ def _first_shard(path: Path) -> Path:
             f"fill it with `python -m pipeline preprocess --output {path}`, or name a shard"
         )
     return shards[0]
+
+
+def _check_digest(path: Path) -> None:
+    """DatasetError where the manifest beside a shard says that its bytes are others; without one nothing is known."""
+    if (path.parent / MANIFEST_NAME).is_file():
+        for entry in read_manifest(path.parent).shards:
+            if entry.name == path.name:
+                check_shard(path, entry)
 
 
 def _lines(schema: pa.Schema, views: Iterable[pa.Table], head: int, width: int) -> Iterator[str]:

@@ -14,8 +14,7 @@ from pipeline.compressors.registry import dataset_compressors
 from schemas.batches import Documents, Encoding
 from schemas.encodings import encoding_of
 from schemas.errors import DatasetError, VerificationError
-from schemas.files import file_sha256
-from schemas.manifest import ShardEntry, read_manifest
+from schemas.manifest import check_shard, read_manifest
 from schemas.shards import (
     DOC_ID,
     RAW,
@@ -51,7 +50,10 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
     documents = raw_bytes = 0
     for number, shard in enumerate(manifest.shards, 1):
         path = os.path.join(directory, shard.name)
-        _check_digest(path, shard)
+        try:
+            check_shard(path, shard)
+        except DatasetError as error:
+            raise VerificationError(str(error)) from error
         rows = shard_bytes = 0
         symbols = dict.fromkeys(names, 0)
         for batch in record_batches(open_shard(path), path):
@@ -64,17 +66,6 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
             raise VerificationError(f"{path} holds (rows, raw bytes, symbols) {found}, the manifest says {stated}")
         documents, raw_bytes = documents + rows, raw_bytes + shard_bytes
         yield Verified(shards=number, documents=documents, raw_bytes=raw_bytes, compressors=names)
-
-
-def _check_digest(path: str, shard: ShardEntry) -> None:
-    try:
-        found = file_sha256(path)
-    except FileNotFoundError:
-        raise VerificationError(f"{path} is missing; remove the manifest and run preprocess again") from None
-    if found != shard.sha256:
-        raise VerificationError(
-            f"{path} has sha256 {found[:16]}…, the manifest says {shard.sha256[:16]}…: it is damaged"
-        )
 
 
 def _decoder(compressor: Compressor, by_model: bool) -> Decoder:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from schemas.errors import DatasetError, FormatVersionError
 from schemas.files import canonical_json
@@ -22,6 +23,7 @@ from schemas.manifest import (
     write_manifest_atomically,
 )
 from schemas.shards import shard_name
+from tests.schemas.hostile_json import tampered
 from tests.schemas.shard_samples import SMALL, raw_of, write_shard
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -150,7 +152,12 @@ def _parent(value: Any, path: tuple[Any, ...]) -> Any:
         (put({"neural": 1.5}, "totals", "symbols"), "symbols is .* not dict"),
         (put({}, "shards"), "shards is {}, not tuple"),
         (put(7, "shards", 0), "shard 0 is not a JSON object"),
-        (put("../x.arrow", "shards", 0, "name"), "'../x.arrow' is not a plain file name"),
+        (put("../x.arrow", "shards", 0, "name"), "shard 0 is called '../x.arrow', not shard-00000-of-00002.arrow"),
+        (put(shard_name(0, 2), "shards", 1, "name"), "shard 1 is called 'shard-00000-of-00002.arrow', not shard-00001"),
+        (put("8192", "compressors", "tokenizer", "alphabet_size"), "alphabet_size of compressor 'tokenizer' is '8192'"),
+        (put(0, "compressors", "tokenizer", "alphabet_size"), "alphabet_size of compressor 'tokenizer' is 0"),
+        (put("int8", "compressors", "neural", "symbol_dtype"), "symbol_dtype of compressor 'neural' is 'int8'"),
+        (put(["a"], "compressors", "neural", "digest"), "digest of compressor 'neural' is"),
         (put("two", "format_version"), "format_version is 'two'"),
     ],
 )
@@ -161,10 +168,23 @@ def test_foreign_keys_and_values_are_refused_by_name(edit: Callable[[Any], None]
         Manifest.from_bytes(canonical_json(value))
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b"null", b'"x"'])
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b"null", b'"x"', b"[" * 100_000, b'{"a":' * 100_000])
 def test_what_is_no_manifest_is_refused(data: bytes):
     with pytest.raises(DatasetError, match=r"manifest\.json is not"):
         Manifest.from_bytes(data)
+
+
+@given(tampered(json.loads(SAMPLE.to_bytes())))
+@settings(max_examples=500)
+def test_whatever_is_changed_a_manifest_is_read_or_refused_in_one_line(value: Any):
+    try:
+        manifest = Manifest.from_bytes(json.dumps(value).encode())
+    except DatasetError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        manifest.imbalance()
+        assert all(Path(shard.name).name == shard.name for shard in manifest.shards)
+        assert len({shard.name for shard in manifest.shards}) == len(manifest.shards)
 
 
 def test_another_format_version_is_refused_before_its_keys_are_read(tmp_path: Path):
@@ -221,7 +241,7 @@ def test_missing_truncated_and_foreign_shards_are_named_before_the_first_batch(t
     with pytest.raises(DatasetError, match=f"{path.name} does not exist"):
         next(open_shards(tmp_path))
     path.write_bytes(b"x" * len(whole))
-    with pytest.raises(DatasetError, match=f"{path.name} is not a whole Arrow IPC file"):
+    with pytest.raises(DatasetError, match=f"{path.name} is damaged: its sha256 is"):
         list(open_shards(tmp_path))
 
 

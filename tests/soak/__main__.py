@@ -3,6 +3,7 @@
     python -m tests.soak kills --count 100 --seed 0      SIGKILLs at any moment, then the same command
     python -m tests.soak items --count 100000 --seed 0   hostile input: JSON lines, gzip, zstd, Parquet, Arrow, text
     python -m tests.soak faults --seed 0                 full disks, damaged shards, units that are run twice
+    python -m tests.soak mutations --count 2000 --seed 0 crafted shards: one value of one buffer is another one
 
 One line per case and a last one of totals; exit status 1 if a law was broken. Files of failed cases stay in --scratch.
 """
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from tests.soak.laws import Case
 
 Cases = Callable[..., Iterator["Case"]]
-COUNTS = {"kills": 100, "items": 100_000, "faults": 60}
+COUNTS = {"kills": 100, "items": 100_000, "faults": 60, "mutations": 2_000}
 
 
 def main() -> int:
     """Run one kind of soak; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("kind", choices=sorted(COUNTS))
-    parser.add_argument("--count", type=int, default=None, help="kills, items or faults (default: as above)")
+    parser.add_argument("--count", type=int, default=None, help="kills, items, faults or mutations (default: as above)")
     parser.add_argument("--seed", type=int, default=0, help="of all draws (default: 0)")
     parser.add_argument("--minutes", type=float, default=120.0, help="no new case after that (default: 120)")
     parser.add_argument("--scratch", default=None, metavar="DIR", help="an empty directory (default: a temporary one)")
@@ -55,6 +56,10 @@ def _cases(kind: str) -> Cases:
         from tests.soak.items import items
 
         return items
+    if kind == "mutations":
+        from tests.soak.mutations import mutations
+
+        return mutations
     from tests.soak.faults import faults
 
     return faults

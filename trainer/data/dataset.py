@@ -26,11 +26,11 @@ from schemas.encodings import symbols_of
 from schemas.errors import DatasetError, SettingsError
 from schemas.files import canonical_json, is_remote, sha256_hex
 from schemas.held_out import is_held_out
-from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
+from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, check_shard, read_manifest
 from schemas.shards import DOC_ID, RAW, documents_from_array
 from schemas.vocabulary import vocabulary_size
 from trainer.data.shard_cache import ShardCache, read_remote
-from trainer.data.shard_reader import DecodedBatch, Reader, check_digest
+from trainer.data.shard_reader import DecodedBatch, Reader
 
 RECENT_BATCH_BYTES = 64 << 20
 
@@ -122,7 +122,7 @@ class Dataset:
             if reader is None:
                 path = self._path(shard)
                 if shard not in self._starts:
-                    check_digest(path, self.shards[shard])
+                    check_shard(path, self.shards[shard])
                 reader = Reader(path, self.shards[shard], self._starts.get(shard))
                 self._starts[shard] = reader.starts
                 self._check_columns(reader)

@@ -18,17 +18,21 @@ from typing import Any
 import numpy as np
 
 from kernels.counter_rng import Purpose, draws, key
-from kernels.packing import Choice, Cursor, PackedDocuments, PackedSequences, pack_sequence
-from schemas.errors import DatasetError
+from kernels.packing import REPRESENTATIONS, Choice, Cursor, PackedDocuments, PackedSequences, pack_sequence
+from schemas.errors import DatasetError, SettingsError
 from trainer.data.blocks import Provenance, build, choose
 from trainer.data.dataset import Dataset
 from trainer.data.row_ranges import RowRanges
-from trainer.data.slots import ENDED, Slot
+from trainer.data.slots import DAMAGED, ENDED, Slot
 
 BLOCK_BYTES = 1 << 19
 BLOCK_DOCUMENTS = 1024
 """A block ends with the document that reaches either limit. The order does not depend on them: draws are numbered, and
 only a slot that has no more documents, which ends a block as well, opens a range."""
+MAX_BLOCK_DOCUMENTS = 1 << 20
+"""No release had larger blocks."""
+MAX_COUNT = 1 << 53
+"""Nothing is counted further."""
 EMPTY_EPOCHS = 64
 """So many epochs' worth of ranges without a training document mean that there is none left."""
 
@@ -57,16 +61,22 @@ class LanePosition:
 
     @classmethod
     def from_json(cls, value: Any) -> LanePosition:
-        """The inverse of `to_json`; ValueError or TypeError for anything else."""
+        """The inverse of `to_json`; ValueError or TypeError for anything else, also for what no lane can come to."""
         opened, ranges, drawn, document, representation, offset = value
-        pairs = tuple((int(number), int(row)) for number, row in ranges)
+        pairs = tuple((number, row) for number, row in ranges)
+        for name, number, end in (
+            ("ranges opened", opened, MAX_COUNT),
+            ("documents drawn", drawn, MAX_COUNT),
+            ("document", document, MAX_BLOCK_DOCUMENTS + 1),
+            ("representation", representation, len(REPRESENTATIONS)),
+            ("offset", offset, MAX_COUNT),
+            *(("number of a range", number, opened) for number, _ in pairs if number != ENDED),
+            *(("row", row, MAX_COUNT) for _, row in pairs),
+        ):
+            if type(number) is not int or not 0 <= number < end:
+                raise ValueError(f"{name} is {number!r}, not a number from 0 to {end - 1}")
         return cls(
-            opened=int(opened),
-            open=pairs,
-            drawn=int(drawn),
-            document=int(document),
-            representation=int(representation),
-            offset=int(offset),
+            opened=opened, open=pairs, drawn=drawn, document=document, representation=representation, offset=offset
         )
 
 
@@ -84,6 +94,8 @@ class Lane:
         if position is not None:
             self._opened, self._drawn = position.opened, position.drawn
             self._cursor = Cursor(position.document, position.representation, position.offset)
+            if len(position.open) != interleave:
+                raise SettingsError(f"lane {lane} has {len(position.open)} open ranges, not {interleave}: {DAMAGED}")
             for slot, (number, row) in zip(self._slots, position.open, strict=True):
                 if number != ENDED:
                     slot.open(number, row)
@@ -113,9 +125,12 @@ class Lane:
                 self._block, self._provenance = self._next_block()
             block, provenance = self._block, self._provenance
             assert provenance is not None
-            self._cursor, column, number, count = pack_sequence(
-                block, self._cursor, choice, sequences, index=index, column=column, number=number, listing=listing
-            )
+            try:
+                self._cursor, column, number, count = pack_sequence(
+                    block, self._cursor, choice, sequences, index=index, column=column, number=number, listing=listing
+                )
+            except ValueError as error:  # Only the position of a checkpoint can lead there.
+                raise SettingsError(f"{error}: {DAMAGED}") from error
             documents, representations = listing[:count, 0], listing[:count, 1].copy()
             places = (provenance.epochs[documents], provenance.shards[documents], provenance.rows[documents])
             pieces.append(np.stack((*places, representations), 1))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.errors import SettingsError
-from trainer.data.lanes import LanePosition
+from trainer.data.lanes import MAX_COUNT, LanePosition
 
 STATE_VERSION = 1
 """Raise it when equal settings give other batches than before."""
@@ -37,7 +37,9 @@ def read_state(
 ) -> tuple[int, dict[int, LanePosition]]:
     """The next step and the positions of all lanes; SettingsError where the state is damaged or another run's."""
     try:
-        version, step = state["version"], int(state["step"])
+        version, step = state["version"], state["step"]
+        if type(step) is not int or not 0 <= step < MAX_COUNT:
+            raise ValueError(f"step is {step!r}")
         theirs = {name: state["identity"][name] for name in identity} if version == STATE_VERSION else {}
         positions = {int(lane): LanePosition.from_json(value) for lane, value in state["lanes"].items()}
     except (KeyError, AttributeError, TypeError, ValueError) as error:

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.errors import DatasetError
-from schemas.files import file_sha256
 from schemas.manifest import MANIFEST_NAME, ShardEntry
 from schemas.shards import DOC_ID, open_shard, read_batch
 
@@ -46,24 +45,6 @@ class DecodedBatch:
     def size_bytes(self) -> int:
         """Bytes of text and symbols."""
         return self.raw.nbytes + self.symbols.nbytes
-
-
-def check_digest(path: Path, entry: ShardEntry) -> None:
-    """DatasetError where a shard's bytes are not those of the manifest; read once, at the first opening.
-
-    Arrow files have no checksums: of 40 flipped bits, 11 gave other symbols without any error.
-    """
-    try:
-        digest = file_sha256(path)
-    except FileNotFoundError as error:
-        raise DatasetError(f"shard {path} is missing, {MANIFEST_NAME} names it: write it again") from error
-    except OSError as error:
-        raise DatasetError(f"shard {path} cannot be read ({error.strerror}); repair that, or write it again") from error
-    if digest != entry.sha256:
-        raise DatasetError(
-            f"shard {path} is damaged: its sha256 is {digest[:12]}…, {MANIFEST_NAME} says {entry.sha256[:12]}…: "
-            "write it again"
-        )
 
 
 class Reader:

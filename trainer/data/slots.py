@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from schemas.errors import SettingsError
 from trainer.data.dataset import Dataset
 from trainer.data.row_ranges import RowRanges
 from trainer.data.shard_reader import DecodedBatch, Reader
 
 ENDED = -1
 """The number of a range that has no more rows."""
+DAMAGED = "the checkpoint's loader state is damaged, take an earlier one"
+"""What is wrong where a lane is told to go on at a place that it cannot have come to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +66,8 @@ class Slot:
         self.number = number
         self._epoch, self._shard, first, self._end_row = self._ranges.nth(self._lane, number)
         self.row = first if row is None else row
+        if not first <= self.row < self._end_row:
+            raise SettingsError(f"row {row} is not in range {number} of lane {self._lane}: {DAMAGED}")
         self._reader = self._dataset.reader(self._shard)
         self._batch, self._waiting = None, self._waiting[:0]
 

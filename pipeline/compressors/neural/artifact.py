@@ -18,7 +18,9 @@ import pyarrow as pa
 
 from kernels.byte_spans import ByteSpans, Codes
 from kernels.codebook import Codebook
+from kernels.string_table import distinct
 from pipeline.compressors.neural.description import CODE_FORMAT, NeuralDescription
+from schemas.encodings import list_parts
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, file_sha256, replace_file, sha256_hex
 
@@ -68,17 +70,26 @@ def write_codebook(directory: str, book: Codebook, counts: np.ndarray) -> None:
 
 
 def read_codebook(directory: str) -> Codebook:
-    """The codebook in look-up form; ArtifactError where the file cannot be read."""
+    """The codebook in look-up form; ArtifactError where the file cannot be read or contradicts itself."""
     table = _read_table(os.path.join(directory, CODEBOOK_NAME), CODEBOOK_SCHEMA).combine_chunks()
     book = Codebook()
     if not table.num_rows:
         return book
     segments, symbols, windows = (table[name].chunk(0) for name in ("segment", "symbols", "window_bytes"))
-    offsets = np.frombuffer(segments.buffers()[1], np.int32)[: len(segments) + 1].astype(np.int64)
-    data = np.frombuffer(segments.buffers()[2], np.uint8)
-    symbol_ends = symbols.offsets.to_numpy().astype(np.int64)[1:]
-    codes = Codes(symbols.values.to_numpy(), windows.values.to_numpy(), symbol_ends)
-    book.insert(ByteSpans.from_offsets(data, offsets), codes)
+    path = os.path.join(directory, CODEBOOK_NAME)
+    offsets = np.frombuffer(segments.buffers()[1], np.int32, len(segments) + 1, 4 * segments.offset).astype(np.int64)
+    strings = ByteSpans.from_offsets(np.frombuffer(segments.buffers()[2], np.uint8), offsets)
+    symbol_values, symbol_offsets = list_parts(symbols, "symbols")
+    window_bytes, window_offsets = list_parts(windows, "window_bytes")
+    bytes_before = np.concatenate((np.zeros(1, np.int64), np.cumsum(window_bytes, dtype=np.int64)))
+    for fits, law in (
+        (np.array_equal(symbol_offsets, window_offsets), "symbols and windows differ in number"),
+        (np.array_equal(np.diff(bytes_before[window_offsets]), strings.lengths), "windows do not fill their segments"),
+        (distinct(strings)[0].size == len(strings), "a segment is in it twice"),
+    ):
+        if not fits:
+            raise ArtifactError(f"{path} is damaged ({law}); make the compressor again")
+    book.insert(strings, Codes(symbol_values, window_bytes, symbol_offsets[1:]))
     return book
 
 
@@ -145,8 +156,12 @@ def _read_table(path: str, schema: pa.Schema) -> pa.Table:
     try:
         with pa.OSFile(path) as file:
             table = pa.ipc.open_file(file).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); make the compressor again") from error
+            table.validate(full=True)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"{path} cannot be read ({reason}); make the compressor again") from error
+    if any(column.null_count for column in table.columns):
+        raise ArtifactError(f"{path} holds nulls; make the compressor again")
     if not table.schema.equals(schema):
         raise ArtifactError(f"{path} has columns {table.schema.names}, not {schema.names}; make the compressor again")
     return table

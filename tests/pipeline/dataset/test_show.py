@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -108,3 +109,15 @@ def test_wrong_arguments_are_answered_with_a_remedy(shard: Path, tmp_path: Path)
         show(empty, "raw", 1)
     with pytest.raises(DatasetError, match="does not exist"):
         show(tmp_path / "gone.arrow", "raw", 1)
+
+
+def test_a_shard_that_is_not_the_one_of_the_manifest_is_not_shown(finished: Path, tmp_path: Path):
+    copy = Path(shutil.copytree(finished / "out", tmp_path / "out"))
+    (first, *_) = sorted(copy.glob("shard-*"))
+    assert list(show(copy, "raw", 1)) == list(show(first, "raw", 1))
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 1
+    first.write_bytes(data)
+    for path in (copy, first):
+        with pytest.raises(DatasetError, match=f"{first.name} is damaged: its sha256 is"):
+            list(show(path, "raw", 1))

@@ -300,6 +300,37 @@ def test_decode_of_an_unknown_encoding(finished: Path, tmp_path: Path, capsys: p
     assert not (tmp_path / "back").exists()
 
 
+def test_decode_looks_at_the_digest_before_it_writes(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bit that turned anywhere gives no file, where it once gave a wrong one."""
+    whole = (dataset / FIRST).read_bytes()
+    rng = random.Random(0)
+    for _ in range(100):
+        data = bytearray(whole)
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        (dataset / FIRST).write_bytes(data)
+        assert main(["decode", str(dataset), "--out", str(tmp_path / "back")]) == 2
+        assert not (tmp_path / "back").exists()
+        (line,) = capsys.readouterr().err.splitlines()
+        assert FIRST in line
+
+
+@pytest.mark.parametrize("source", ["a\0b", "x" * 300, "tree.jsonl"])
+def test_decode_of_a_source_that_no_file_can_have(
+    source: str, tmp_path: Path, preprocess: Preprocess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """NUL, too long a name, or a file that is another source's directory."""
+    lines = [{"text": "one", "source": "tree.jsonl/inner"}, {"text": "two", "source": source}]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ("--compressors", "gzip", "--shards", "1", "--source-field", "source")
+    assert preprocess(tmp_path / "c.jsonl", tmp_path / "out", *options) == 0
+    capsys.readouterr()
+    assert main(["decode", str(tmp_path / "out"), "--out", str(tmp_path / "back")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be a file below" in line
+
+
 def test_decode_of_a_damaged_shard(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (dataset / FIRST).write_bytes((dataset / FIRST).read_bytes()[:-9])
     assert main(["decode", str(dataset), "--out", str(tmp_path / "back")]) == 2

@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from kernels.counter_rng import Purpose
 from schemas.errors import DatasetError, FormatVersionError, SettingsError, UserError
 from tests.kernels.slow_packing import slow_encode
 from tests.kernels.test_counter_rng import slow_draw, slow_hash, slow_mix
 from tests.kernels.test_packing import slow_representation
+from tests.schemas.hostile_json import tampered
 from tests.trainer.datasets import COMPRESSOR, Text, make_texts, write_dataset
 from trainer.data.dataset import Dataset, HeldOut
 from trainer.data.loader import Loader, LoaderSettings, PackedBatch
@@ -381,6 +385,18 @@ def test_ranks_that_do_not_divide_are_named(dataset: Dataset):
         (lambda state: state.pop("lanes"), "loader state is damaged"),
         (lambda state: state["lanes"].pop("3"), "has 3 of 4 lanes"),
         (lambda state: state["lanes"].update({"3": [1, 2]}), "loader state is damaged"),
+        (lambda state: state.update(step=-1), "loader state is damaged"),
+        (lambda state: state["lanes"]["1"].__setitem__(3, -(10**12)), "document is -1000000000000, not a number"),
+        (lambda state: state["lanes"]["1"].__setitem__(3, 10**15), "document is 1000000000000000, not a number"),
+        (lambda state: state["lanes"]["1"].__setitem__(4, 4), "representation is 4, not a number from 0 to 3"),
+        (lambda state: state["lanes"]["1"].__setitem__(5, -(10**9)), "offset is -1000000000, not a number"),
+        (lambda state: state["lanes"]["1"].__setitem__(5, "7"), "offset is '7', not a number"),
+        (lambda state: state["lanes"]["1"][1].pop(), "lane 1 has 2 open ranges, not 3: the checkpoint"),
+        (lambda state: state["lanes"]["1"][1][0].__setitem__(1, 10**9), "row 1000000000 is not in range .* of lane 1"),
+        (
+            lambda state: state["lanes"]["1"][1][0].__setitem__(0, 10**9),
+            "number of a range is 1000000000, not a number",
+        ),
         (lambda state: state.update(version=9), "has version 9, this program reads 1"),
         (lambda state: state["identity"].update(seed=9), "made with seed 9, this run has 5: resume with the settings"),
         (lambda state: state["identity"].update(dataset="x"), "made with dataset x, this run has"),
@@ -392,6 +408,33 @@ def test_foreign_states_are_named(dataset: Dataset, change: Any, message: str):
     with pytest.raises(UserError, match=message) as error:
         Loader(dataset, SETTINGS).load_state_dict(state)
     assert "\n" not in str(error.value)
+
+
+def test_an_offset_behind_the_end_of_a_document_is_named(dataset: Dataset):
+    _, state = take(dataset, SETTINGS, 1)
+    state["lanes"]["1"][3:] = [0, 0, 10**9]
+    loader = Loader(dataset, SETTINGS)
+    loader.load_state_dict(state)
+    with loader, pytest.raises(SettingsError, match="document 0 of a block has .* ids, none at 1000000000: the checkp"):
+        for _ in range(3):
+            next(loader)
+
+
+@given(data=st.data())
+@hypothesis_settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_changed_a_state_is_continued_or_refused_in_one_line(directory: Path, data: st.DataObject):
+    opened = Dataset(str(directory), compressor=COMPRESSOR)
+    changed = data.draw(tampered(STATES.setdefault(str(directory), take(opened, SETTINGS, 1)[1])))
+    with Loader(opened, replace(SETTINGS, prefetch=0)) as loader:
+        try:
+            loader.load_state_dict(changed)
+            next(loader)
+        except UserError as error:
+            assert len(str(error).splitlines()) == 1
+
+
+STATES: dict[str, Any] = {}
+"""The state after one batch, by dataset."""
 
 
 def test_nothing_left_to_train_on_is_named(tmp_path: Path):
