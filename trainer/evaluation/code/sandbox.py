@@ -22,10 +22,10 @@
 | new namespaces, mounts, tracing, BPF, io_uring, keys | refused | refused on Linux |
 
 "On Linux" of calls that are refused means x86-64 and 64-bit ARM. Root runs samples as nobody where everyone can read
-Python's files. Not defended: faults of the kernel, what can be learned from time and load, memory that the kernel holds
-for a sample's pipes and sockets (64 open files bound it), what a sample takes before its limits, and tests that trust
-more of the solution than its answers (three of HumanEval's call a helper that the prompt defines, and a solution may
-define it anew).
+Python's files and root may map users; elsewhere root's processes are not counted. Not defended: faults of the kernel,
+what can be learned from time and load, memory that the kernel holds for a sample's pipes and sockets (64 open files
+bound it), what a sample takes between two looks at its memory, and tests that trust more of the solution than its
+answers (three of HumanEval's call a helper that the prompt defines, and a solution may define it anew).
 This is a seat belt for code of language models; for an adversary, run it all in a machine of its own.
 """
 
@@ -48,7 +48,7 @@ from typing import IO, Any
 
 from schemas.errors import SettingsError
 from trainer.evaluation.code.candidate import judge
-from trainer.evaluation.code.confinement import keeper, walls
+from trainer.evaluation.code.confinement import filters, keeper, walls
 
 logger = logging.getLogger(__name__)
 
@@ -208,7 +208,8 @@ def open_sandbox(kind: str = "auto") -> Sandbox:
         except SettingsError as error:
             if kind == "namespace":
                 raise
-            logger.warning("warning: %s. Going on with rlimits: network and files of this machine are open", error)
+            too = "" if filters.architecture() else " and its network"
+            logger.warning("warning: %s. Going on with rlimits: the files of this machine%s are open", error, too)
     _must_work(Sandbox(namespaces=False))
     return Sandbox(namespaces=False)
 

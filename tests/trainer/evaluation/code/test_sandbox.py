@@ -103,6 +103,23 @@ def one():
     assert outcome.passed, outcome.output
 
 
+@each
+def test_processes_of_its_own_work(sandbox: Sandbox) -> None:
+    solution = """
+import asyncio, multiprocessing, subprocess, sys
+def one():
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        found = pool.map(abs, [-1, 0])
+    command = [sys.executable, "-c", "print(1)"]
+    said = subprocess.run(command, capture_output=True, text=True, env={}).stdout
+    async def later():
+        return 1
+    return found[0] * int(said) * asyncio.run(later())
+"""
+    outcome = run(sandbox, solution)
+    assert outcome.passed, outcome.output
+
+
 HOSTILE = {
     "an endless loop": ("while True: pass", "timeout"),
     "an endless loop in C": ("import collections, itertools\ncollections.deque(itertools.repeat(0), 0)", "timeout"),
@@ -307,6 +324,7 @@ def numbers():
     yield from range(3)
 def adder(n): return lambda m: m + n
 def fails(): raise KeyError("k")
+def decodes(): b"\\xff".decode()
 def count(text): return collections.Counter(text)
 def half(): return fractions.Fraction(1, 2)
 def sum(a): return -1
@@ -323,6 +341,9 @@ assert list(numbers()) == [0, 1, 2] and 1 in numbers()
 assert adder(2)(3) == 5 and LIMIT == 7
 try: fails()
 except KeyError as error: assert error.args == ("k",)
+else: assert False
+try: decodes()
+except ValueError: pass
 else: assert False
 assert count("aab") == {"a": 2, "b": 1} and half() == 0.5
 assert math.floor(2.5) == 2
@@ -362,17 +383,18 @@ def test_no_directory_is_left(sandbox: Sandbox, tmp_path: Path, monkeypatch: pyt
 
 
 @each
-def test_samples_die_with_the_one_who_asked(sandbox: Sandbox) -> None:
+def test_samples_die_with_the_one_who_asked(sandbox: Sandbox, tmp_path: Path) -> None:
     code, tag = tagged("time.sleep(1000)")
     asker = f"""
 from trainer.evaluation.code.sandbox import Sandbox
 Sandbox(namespaces={sandbox.namespaces}).run({code!r}, "", limit_seconds=60)
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", asker], cwd=ROOT, env=environment) as process:
         assert _soon(lambda: bool(alive(tag)))
         process.send_signal(signal.SIGKILL)
     assert _soon(lambda: not alive(tag))
+    assert _soon(lambda: not os.listdir(tmp_path)), "its directory is left"
 
 
 def _soon(holds: object, seconds: float = 15) -> bool:
@@ -394,9 +416,36 @@ def test_auto_says_when_it_has_to_take_less(monkeypatch: pytest.MonkeyPatch, cap
 
     monkeypatch.setattr(Sandbox, "run", without_namespaces)
     assert open_sandbox("auto") == Sandbox(namespaces=False)
-    assert "Going on with rlimits: network and files of this machine are open" in caplog.text
+    assert "Going on with rlimits: the files of this machine" in caplog.text
     with pytest.raises(SettingsError, match="unshare: Operation not permitted"):
         open_sandbox("namespace")
+
+
+@walled
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may map the users of a namespace to root alone")
+def test_in_a_container_that_maps_one_user_and_where_there_are_no_more_namespaces() -> None:
+    """Both for real, in a user namespace of the test's own."""
+    program = """
+from pathlib import Path
+from schemas.errors import SettingsError
+from trainer.evaluation.code.confinement.linux import CLONE_NEWUSER, Libc
+from trainer.evaluation.code.sandbox import Sandbox, open_sandbox
+Libc().call("unshare", CLONE_NEWUSER)
+for name, text in (("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")):
+    Path("/proc/self", name).write_text(text)
+assert open_sandbox("namespace") == Sandbox(namespaces=True)
+Path("/proc/sys/user/max_user_namespaces").write_text("0")
+try:
+    open_sandbox("namespace")
+except SettingsError as error:
+    print(error)
+assert open_sandbox("auto") == Sandbox(namespaces=False)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("the namespace sandbox cannot be built here: ") and "--sandbox rlimits" in line
+    assert done.stderr.startswith("warning: ") and done.stderr.count("\n") == 1
 
 
 def test_an_unknown_sandbox_is_refused() -> None:

@@ -106,11 +106,13 @@ class Solver:
 def _error(names: list[str], words: list[Any], text: str) -> Exception:
     """An error of the solution as the nearest of Python's own, with where it came from as a note."""
     kinds = [getattr(builtins, str(name), None) for name in names]
-    kind = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Exception)), RuntimeError)
-    try:
-        error = kind(*words)
-    except TypeError:
-        error = RuntimeError(*words)
+    error: Exception = RuntimeError(*words)
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            # Some are made of more than words, as a UnicodeDecodeError; then the next that Python has, a ValueError.
+            with suppress(TypeError, ValueError):
+                error = kind(*words)
+                break
     error.add_note(str(text))
     return error
 

@@ -90,6 +90,8 @@ def main() -> int:
         report["setup"] = str(error)
     if not orders.namespaces:
         _kill_what_is_left()
+        if report.pop("deserted", False):
+            _remove(orders.directory)
     print(json.dumps(report), flush=True)
     return 0
 
@@ -238,7 +240,7 @@ class _Children:
             if self._woken in ready:
                 os.read(self._woken, 4096)
             elif ready and not os.read(0, 4096):
-                why = "timeout"
+                why = "deserted"
             if why:
                 _kill(pid)
                 os.waitpid(pid, 0)
@@ -277,6 +279,13 @@ def _kill_what_is_left(most_seconds: float = 5.0) -> None:
         for pid in children:
             _quietly(os.kill, pid)
         time.sleep(0.001)
+
+
+def _remove(directory: str) -> None:
+    """What the asker would have removed, had it not been killed."""
+    import shutil
+
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _children() -> list[int]:
