@@ -12,7 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("schemas/*.md"), *ROOT.glob("kernels/*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("schemas/*.md"),
+        *ROOT.glob("kernels/*.md"),
+        *ROOT.glob("tests/*.md"),
+    ]
 )
 
 WIDTH = 120

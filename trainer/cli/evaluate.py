@@ -42,6 +42,7 @@ def add(options: argparse.ArgumentParser) -> None:
 
 def _run_bpb(options: argparse.Namespace) -> int:
     from trainer.data.dataset import Dataset, HeldOut
+    from trainer.data.shard_cache import open_cache
     from trainer.evaluation.bits_per_byte import score
     from trainer.training.load_model import load_model
     from trainer.training.parallel import training_device
@@ -50,7 +51,7 @@ def _run_bpb(options: argparse.Namespace) -> int:
     model, run = load_model(settings.model, device=training_device(settings.device))
     share = of_run(settings.held_out_share, run, "held_out_share")
     sequence_length = of_run(settings.sequence_length, run, "sequence_length")
-    dataset = Dataset(settings.data, compressor=None, held_out=HeldOut(share=share))
+    dataset = Dataset(settings.data, compressor=None, held_out=HeldOut(share=share), cache=open_cache(settings.shards))
     result = None
     for result in score(model, (texts for _, texts in dataset.held_out_documents()), sequence_length=sequence_length):
         if settings.max_bytes and result.raw_bytes >= settings.max_bytes:
@@ -67,6 +68,7 @@ def _run_bpb(options: argparse.Namespace) -> int:
 def _run_translation(options: argparse.Namespace) -> int:
     from schemas.files import canonical_json, replace_file
     from trainer.data.dataset import Dataset, HeldOut
+    from trainer.data.shard_cache import open_cache
     from trainer.evaluation.translation import first_pairs, translate
     from trainer.training.load_model import load_model
     from trainer.training.parallel import training_device
@@ -78,7 +80,8 @@ def _run_translation(options: argparse.Namespace) -> int:
         raise SettingsError(f"{settings.model} was trained on raw bytes alone; name the --compressor to translate from")
     share = of_run(settings.held_out_share, run, "held_out_share")
     positions = of_run(settings.positions, run, "sequence_length")
-    dataset = Dataset(settings.data, compressor=compressor, held_out=HeldOut(share=share))
+    cache = open_cache(settings.shards)
+    dataset = Dataset(settings.data, compressor=compressor, held_out=HeldOut(share=share), cache=cache)
     dataset.check_vocabulary(model.config.vocabulary)
     pairs, left_out = first_pairs(dataset, documents=settings.documents, positions=positions)
     figures = translate(model, pairs)

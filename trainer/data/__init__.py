@@ -7,5 +7,5 @@
     block and mixing      ── lanes, kernels.packing ──► sequences of ids
     lanes of a rank       ── loader, prefetch ──► PackedBatch per step     loader_state: what a checkpoint keeps
 
-`mixing` says which encoding a document is shown in at which step.
+`mixing` says which encoding a document is shown in at which step, `settings` where remote shards are kept.
 """

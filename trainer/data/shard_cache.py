@@ -15,6 +15,7 @@ from pathlib import Path
 
 from schemas.errors import DatasetError, SettingsError
 from schemas.manifest import ShardEntry
+from trainer.data.settings import CacheSettings
 
 COPY_BYTES = 8 << 20
 PART_SUFFIX = ".part"
@@ -29,6 +30,11 @@ def read_remote(url: str) -> bytes:
             return file.read()
     except Exception as error:
         raise _unreadable(url, error) from error
+
+
+def open_cache(settings: CacheSettings) -> ShardCache | None:
+    """The cache that is asked for; None where no directory is given. SettingsError where it cannot be made."""
+    return ShardCache(settings.cache, limit_bytes=settings.cache_bytes) if settings.cache else None
 
 
 class ShardCache:

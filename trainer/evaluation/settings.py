@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from schemas.errors import SettingsError
 from schemas.options import option
+from trainer.data.settings import CacheSettings
 
 PAPER = {"sequence_length": 16_384, "held_out_share": 0.05}
 """Where a model does not say what it was trained with."""
@@ -36,6 +37,7 @@ class BitsPerByteSettings:
     """Symbols that the model sees at a time."""
     max_bytes: int = field(default=0, metadata=option(default="0, for all"))
     """Stop after about so many bytes."""
+    shards: CacheSettings = field(default_factory=CacheSettings)
     device: str = field(default="", metadata=option(default="cuda where there is one"))
     """cpu or cuda."""
 
@@ -58,6 +60,7 @@ class TranslationSettings:
     """Share of the documents that counts as held out."""
     out: str = field(default="", metadata=option(metavar="FILE"))
     """Write the figures as JSON to this file too."""
+    shards: CacheSettings = field(default_factory=CacheSettings)
     device: str = field(default="", metadata=option(default="cuda where there is one"))
     """cpu or cuda."""
 

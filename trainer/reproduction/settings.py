@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from schemas.errors import SettingsError
+from schemas.files import is_remote
 from schemas.options import option
 
 DIRECTORY = option(metavar="DIR")
@@ -36,3 +37,9 @@ class ReproduceSettings:
     def __post_init__(self) -> None:
         if self.processes < 0:
             raise SettingsError(f"--processes is {self.processes}; give 1 or more, or 0 for one per core")
+        for name in ("data", "corpus", "formats"):
+            if is_remote(getattr(self, name)):
+                raise SettingsError(
+                    f"--{name} is {getattr(self, name)}, a remote dataset, and many runs read it at a time; "
+                    "copy it here and give its directory"
+                )

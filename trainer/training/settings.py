@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.errors import SettingsError
 from schemas.options import option
+from trainer.data.settings import SHARD_CACHE_BYTES
 from trainer.training.sizes import SHARDINGS, SIZES, SizedSettings, size_named
 
 NOT_CONTENT = {
@@ -84,7 +85,7 @@ class TrainSettings(SizedSettings):
     """Device, cpu or cuda."""
     cache: str = field(default="", metadata=option(metavar="DIR", path=True))
     """Local directory for shards of a remote dataset; each rank has its own folder in it."""
-    cache_bytes: int = 64 << 30
+    cache_bytes: int = SHARD_CACHE_BYTES
     """Bytes of shards that a rank keeps in its cache."""
 
     def __post_init__(self) -> None:

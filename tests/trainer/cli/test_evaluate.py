@@ -21,15 +21,26 @@ SCORING = [
     *("--data-dir", "--task", "--limit", "--seed", "--overwrite", "--allow-code-execution", "--suite", "--sandbox"),
     *("--workers", "--exclude"),
 ]
+CACHE = ("--cache", "--cache-bytes")
 OPTIONS = {
-    "bpb": ["model", "--data", "--held-out-share", "--sequence-length", "--max-bytes", "--device"],
+    "bpb": ["model", "--data", "--held-out-share", "--sequence-length", "--max-bytes", *CACHE, "--device"],
     "code": [
         *("model", *SCORING, "--out", "--samples", "--temperature", "--top-p", "--max-new-bytes", "--context"),
         *("--truncate-left", "--batch-size", "--device"),
     ],
     "score": ["samples", *SCORING],
     "translation": [
-        *("model", "--data", "--compressor", "--documents", "--positions", "--held-out-share", "--out", "--device"),
+        *(
+            "model",
+            "--data",
+            "--compressor",
+            "--documents",
+            "--positions",
+            "--held-out-share",
+            "--out",
+            *CACHE,
+            "--device",
+        ),
     ],
 }
 """A new option is a promise: it goes into the README and here, or not at all."""
