@@ -103,3 +103,21 @@ def test_the_documents_named_in_the_tree_exist() -> None:
     assert len(names) >= 5
     for name in names:
         assert list((ROOT / "docs").glob(name)) + list((ROOT / "kernels").glob(name)), name
+
+
+def test_the_first_screen_has_a_program() -> None:
+    """A newcomer sees what it is for, how it is installed and how it is used without scrolling."""
+    first = README.splitlines()[:45]
+    assert any(line.startswith("```sh") for line in first) and any(line.startswith("```python") for line in first)
+
+
+def test_the_terms_of_the_code_are_explained() -> None:
+    """Public classes of the data, and what the messages speak of, are words of the terminology."""
+    table = README[README.index("## Terminology") : README.index("## The data path")].lower()
+    terms = " ".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))
+    for word in (
+        *("raw", "comp", "symbol", "segment", "window", "interval", "code", "codebook", "prefix", "word", "collision"),
+        *("score", "surprisal", "entropy", "theta", "byte lm", "document", "encoding", "held out", "span", "lane"),
+        *("shard", "unit", "manifest", "reject", "view"),
+    ):
+        assert re.search(rf"\b{word}\b", terms), f"the README's terminology lacks {word}"
