@@ -1,5 +1,11 @@
 """What can go wrong by a user's doing. Each message is one line: what, the value, the limit, the remedy."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+
 
 class UserError(ValueError):
     """A wrong argument, file or setting. The command line prints the message alone and exits with `exit_code`."""
@@ -23,6 +29,17 @@ class UnreachableError(UserError):
 
 class DatasetError(UserError):
     """A directory is not a finished dataset, or is another run's."""
+
+
+@contextmanager
+def naming(origin: str | PathLike[str]) -> Iterator[None]:
+    """Put `origin`, the file or directory that is read, in front of a DatasetError that does not name it."""
+    try:
+        yield
+    except DatasetError as error:
+        if str(origin) in str(error):
+            raise
+        raise type(error)(f"{origin}: {error}") from error
 
 
 class FormatVersionError(DatasetError):

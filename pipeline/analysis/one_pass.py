@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from schemas.batches import Documents, Encoding, lengths_within
 from schemas.encodings import encoding_of
-from schemas.errors import DatasetError
+from schemas.errors import DatasetError, naming
 from schemas.manifest import open_shards
 from schemas.shards import DOC_ID, LANGUAGE, RAW, documents_from_array
 
@@ -85,8 +85,9 @@ def collect(dataset: str, collectors: Sequence[Collector]) -> None:
     """Add every record batch of a finished dataset to every collector; DatasetError as `open_shards`."""
     for rows in open_shards(dataset):
         batch = DecodedBatch(rows)
-        for collector in collectors:
-            collector.add(batch)
+        with naming(dataset):
+            for collector in collectors:
+                collector.add(batch)
 
 
 def _pieces(documents: Documents, encoding: Encoding) -> Pieces:

@@ -9,18 +9,19 @@ from pipeline.compressors.registry import dataset_compressors
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.records import DOC_ID_DIGITS
 from pipeline.corpus.source_files import TEXT, format_of
-from schemas.encodings import encoding_of
-from schemas.errors import DatasetError
+from pipeline.dataset.verify import decode_batch
+from schemas.errors import DatasetError, VerificationError
 from schemas.files import sha256_hex
 from schemas.manifest import check_shard, read_manifest
-from schemas.shards import DOC_ID, LANGUAGE, RAW, SOURCE, documents_from_array, open_shard, record_batches
+from schemas.shards import DOC_ID, LANGUAGE, SOURCE, open_shard, record_batches
 
 
 def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
     """Write every document, decoded from `compressor` (or neural, or the first), below `out`; returns how many.
 
     A source file comes back as the file that it was. Records of a JSON lines, Parquet or Arrow source become lines
-    {"doc_id": …, "text": …} of one JSON lines file named after it.
+    {"doc_id": …, "text": …} of one JSON lines file named after it. VerificationError where the encoding and the raw
+    bytes of a document differ: neither is written then.
     """
     manifest = read_manifest(directory)
     compressors = dataset_compressors(directory, manifest)
@@ -34,7 +35,7 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
         path = os.path.join(directory, shard.name)
         check_shard(path, shard)
         for batch in record_batches(open_shard(path), path):
-            decoded = compressors[name].decode(encoding_of(batch, name, documents_from_array(batch[RAW])))
+            decoded, _ = decode_batch(path, batch, name, compressors[name].decode)
             rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
             for i, (source, doc_id, language) in enumerate(rows):
                 _append(out, source, doc_id, decoded.text(i), whole=_is_whole_file(source, doc_id, language))
@@ -51,13 +52,22 @@ def _is_whole_file(source: str, doc_id: str, language: str) -> bool:
     return source.lower().endswith(".json") and doc_id == made_id and language == language_of(source)
 
 
+def _utf8(text: bytes, doc_id: str) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise VerificationError(
+            f"document {doc_id:.60} is not UTF-8 ({error.reason} at byte {error.start}): the shard is damaged"
+        ) from error
+
+
 def _append(out: str, source: str, doc_id: str, text: bytes, *, whole: bool) -> None:
     parts = [part for part in source.replace("://", "/").split("/") if part not in ("", ".", "..")]
     path = os.path.join(out, *parts)
     if not whole:
         path = path.removesuffix(".gz").removesuffix(".zst")
         path += "" if path.endswith(".jsonl") else ".jsonl"
-        text = (json.dumps({"doc_id": doc_id, "text": text.decode()}, ensure_ascii=False) + "\n").encode()
+        text = (json.dumps({"doc_id": doc_id, "text": _utf8(text, doc_id)}, ensure_ascii=False) + "\n").encode()
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "ab") as file:

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
-from schemas.errors import DatasetError, SettingsError
+from schemas.errors import DatasetError, SettingsError, naming
 from schemas.manifest import MANIFEST_NAME, check_shard, read_manifest
 from schemas.shards import SHARD_PATTERN, compressor_names, open_shard, record_batches
 from schemas.views import comp_view, paired_view, raw_view, window_view, windowed_names
@@ -50,8 +50,8 @@ def show(
         if not names:
             raise DatasetError(f"{shard_path} has no compressor with {view} to show: use --view raw")
         compressor = names[0]
-    views = (_view(pa.Table.from_batches([batch]), view, compressor) for batch in record_batches(reader, path))
-    empty = _view(reader.schema.empty_table(), view, compressor)
+    views = (_view(path, pa.Table.from_batches([batch]), view, compressor) for batch in record_batches(reader, path))
+    empty = _view(path, reader.schema.empty_table(), view, compressor)
     return _lines(empty.schema, views, head, max(width, MIN_WIDTH))
 
 
@@ -84,11 +84,12 @@ def _lines(schema: pa.Schema, views: Iterable[pa.Table], head: int, width: int) 
         yield GAP.join(cells).rstrip()
 
 
-def _view(rows: pa.Table, view: View, compressor: str | None) -> pa.Table:
-    if view == "raw":
-        return raw_view(rows)
-    assert compressor is not None, view
-    return {"comp": comp_view, "paired": paired_view, "windows": window_view}[view](rows, compressor)
+def _view(path: Path, rows: pa.Table, view: View, compressor: str | None) -> pa.Table:
+    with naming(path):
+        if view == "raw":
+            return raw_view(rows)
+        assert compressor is not None, view
+        return {"comp": comp_view, "paired": paired_view, "windows": window_view}[view](rows, compressor)
 
 
 def _rows(views: Iterable[pa.Table], head: int, width: int) -> Iterator[list[str]]:

@@ -74,20 +74,23 @@ def _decoder(compressor: Compressor, by_model: bool) -> Decoder:
 
 def _check_batch(path: str, batch: pa.RecordBatch, decoders: dict[str, Decoder]) -> dict[str, int]:
     """Every compressor's encoding of every document in a batch against raw; its symbols, per compressor."""
+    return {name: decode_batch(path, batch, name, decode)[1] for name, decode in decoders.items()}
+
+
+def decode_batch(path: str, batch: pa.RecordBatch, name: str, decode: Decoder) -> tuple[Documents, int]:
+    """The documents of a batch, decoded from compressor `name`, and its number of symbols.
+
+    VerificationError, which names the shard `path`, where it does not decode, or not to the raw bytes beside it.
+    """
     raw = documents_from_array(batch[RAW])
-    counts = {}
-    for name, decode in decoders.items():
-        try:
-            encoding = encoding_of(batch, name, raw)
-            decoded = decode(encoding)
-        except (DatasetError, VerificationError) as error:
-            raise VerificationError(f"{path}: {name} does not decode: {error}") from error
-        if not (np.array_equal(decoded.offsets, raw.offsets - raw.offsets[0])) or not np.array_equal(
-            decoded.raw, raw.raw[raw.offsets[0] : raw.offsets[-1]]
-        ):
-            raise VerificationError(_first_difference(path, name, batch, raw, decoded))
-        counts[name] = int(encoding.symbols.size)
-    return counts
+    try:
+        encoding = encoding_of(batch, name, raw)
+        decoded = decode(encoding)
+    except (DatasetError, VerificationError) as error:
+        raise VerificationError(f"{path}: {name} does not decode: {error}") from error
+    if not np.array_equal(decoded.offsets, raw.offsets) or not np.array_equal(decoded.raw, raw.raw):
+        raise VerificationError(_first_difference(path, name, batch, raw, decoded))
+    return decoded, int(encoding.symbols.size)
 
 
 def _first_difference(path: str, name: str, batch: pa.RecordBatch, raw: Documents, decoded: Documents) -> str:
