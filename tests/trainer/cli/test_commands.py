@@ -92,3 +92,13 @@ def test_an_export_has_the_type_and_the_file_size_asked_for(model: Path, tmp_pat
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     for one, two in zip(import_model(str(tmp_path)).parameters(), import_model(str(model)).parameters(), strict=True):
         assert torch.equal(one, two.bfloat16().float()) or one.shape[0] != two.shape[0]
+
+
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise() -> None:
+    """OpenMP says what it was told when torch loads it; the command itself ends for want of a sample."""
+    words = [sys.executable, "-m", "trainer", "lm", "--sample", "nowhere", "--out", "nowhere"]
+    for given, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        env = {**environment(), "OMP_DISPLAY_ENV": "TRUE", **given}
+        done = subprocess.run(words, env=env, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert "no sample at nowhere" in done.stderr
+        assert re.search(rf"OMP_WAIT_POLICY *= *'{expected}'", done.stderr), done.stderr
