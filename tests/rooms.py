@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("schemas", "kernels", "pipeline", "trainer")
+EXPORTED = ROOT / "trainer" / "model" / "hf"
+"""Files that are copied into an exported folder and name each other by their place in it."""
 
 
 def module_name(path: Path) -> str:
@@ -34,11 +36,12 @@ def imported(path: Path) -> Iterator[tuple[str, bool]]:
             if isinstance(child, ast.Import):
                 yield from ((alias.name, at_import) for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
-                assert child.level == 0, f"{path} has a relative import"
+                assert child.level == 0 or (child.level == 1 and path.parent == EXPORTED), f"{path}: relative import"
                 assert child.module is not None
+                module = f"{module_name(path.parent)}.{child.module}" if child.level else child.module
                 for alias in child.names:
-                    inner = f"{child.module}.{alias.name}"
-                    yield (inner if inner in MODULES else child.module), at_import
+                    inner = f"{module}.{alias.name}"
+                    yield (inner if inner in MODULES else module), at_import
             else:
                 is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
                 yield from visit(child, at_import and not is_function)

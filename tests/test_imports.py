@@ -65,7 +65,8 @@ print(kernels.__file__)
 """
 
 THIRD_PARTY = ["numpy", "torch", "numba", "pyarrow", "pyarrow.parquet", "sentencepiece", "safetensors.torch", "tqdm"]
-THIRD_PARTY += ["apache_beam", "apache_beam.io.filesystems", "zstandard"]
+THIRD_PARTY += ["apache_beam", "apache_beam.io.filesystems", "zstandard", "transformers", "transformers.generation"]
+THIRD_PARTY += ["transformers.modeling_utils", "transformers.tokenization_utils_base"]
 
 
 def run(code: str, cwd: Path, *arguments: str) -> str:

@@ -14,7 +14,11 @@ from tests.rooms import MODULES, ROOT
 from trainer.cli import parser as trainer_cli
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
-OTHER_PROGRAMS = {"--long": "zstd", "--min-time-limit": "evalplus.evaluate"}
+OTHER_PROGRAMS = {
+    "--long": "zstd",
+    "--min-time-limit": "evalplus.evaluate",
+    **dict.fromkeys(("--model", "--model_args", "--tasks"), "lm_eval"),
+}
 """Options that are neither ours nor Beam's, and whose they are."""
 
 

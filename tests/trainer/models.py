@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from schemas.vocabulary import COMP_BASE, RAW_BASE
+from schemas.vocabulary import BOS, COMP_BASE, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import EvaByte, initialise, meta_model
 
@@ -37,3 +37,18 @@ def small_model(seed: int = 0, **changes: int) -> EvaByte:
 def random_ids(rows: int, positions: int, seed: int = 0, vocabulary: int = COMP_BASE) -> torch.Tensor:
     """Bytes and, if there are any, compressed symbols."""
     return torch.randint(RAW_BASE, vocabulary, (rows, positions), generator=torch.Generator().manual_seed(seed))
+
+
+def model_of_one_sentence(raw_heads: int = 3) -> EvaByte:
+    """Knows one sentence by heart, so that its guesses are often right."""
+    model = build_model(small_config(dim=48, heads=2, raw_heads=raw_heads), seed=0)
+    text = b"the cat sat on the mat and the dog sat on the log. "
+    ids = torch.tensor([[BOS, RAW_OPEN, *(RAW_BASE + b for b in text * 3), RAW_CLOSE, EOS]])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(80):
+        losses = model(ids)
+        optimizer.zero_grad()
+        (losses.loss_sum / losses.weight_sum).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return model

@@ -28,5 +28,7 @@ def _run(options: argparse.Namespace) -> int:
         shard_bytes=settings.shard_bytes,
         positions=run.get("sequence_length", 16_384),
     )
-    print(f"{settings.out}: safetensors and config.json in the EvaByte layout ({settings.mode}, {settings.dtype})")
+    print(
+        f"{settings.out}: weights ({settings.mode}, {settings.dtype}), code, tokenizer; its README says how to load it"
+    )
     return 0

@@ -2,6 +2,7 @@
 
 config (shape) ──► evabyte: embedding ─► blocks (kernels.eva) ─► norm ─► heads ─► losses
 config         ──► memory: bytes and FLOP of a run, before anything is allocated
-evabyte        ──► hf_export ──► safetensors and config.json in the layout of the Hugging Face hub, and back
+evabyte        ──► hf_export ──► safetensors in the layout of the Hugging Face hub, and back
+hf (code for transformers) ──► hf_files ──► what else an exported folder holds
 settings       what an export is asked for
 """

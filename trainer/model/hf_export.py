@@ -7,8 +7,8 @@
     heads.symbol         lm_head.weight, heads outermost
 
 The raw heads have no place there. `plain` leaves them out; `merged` cuts embedding and heads to the 320 raw ids and
-appends the raw heads, so that the published multi-byte decoding works on raw bytes. Only JSON and safetensors are
-read.
+appends the raw heads, for multi-byte decoding of raw bytes. `trainer.model.hf_files` adds what else a folder needs.
+Only JSON and safetensors are read.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ from torch import Tensor
 
 from schemas.errors import ArtifactError
 from schemas.files import atomic_path, canonical_json, replace_file
-from schemas.vocabulary import BOS, COMP_BASE, EOS, PAD
+from schemas.vocabulary import COMP_BASE
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import EvaByte, meta_model
+from trainer.model.hf_files import CONSTANTS, write_files
 from trainer.model.settings import ExportDtype, ExportMode
 
 CONFIG_NAME = "config.json"
 INDEX_NAME = "model.safetensors.index.json"
 WEIGHTS_NAME = "model.safetensors"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-HUB_CODE = "EvaByte/EvaByte--"
-"""Where transformers finds the model's code; none is shipped with the weights."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 FIELDS = {
     "hidden_size": "dim",
@@ -51,30 +50,6 @@ FIELDS = {
 }
 """Keys of config.json and the fields of EvaByteConfig that they are."""
 
-CONSTANTS: dict[str, Any] = {
-    "architectures": ["EvaByteForCausalLM"],
-    "model_type": "evabyte",
-    "auto_map": {
-        "AutoConfig": f"{HUB_CODE}configuration_evabyte.EvaByteConfig",
-        "AutoModelForCausalLM": f"{HUB_CODE}modeling_evabyte.EvaByteForCausalLM",
-    },
-    "attention_class": "eva",
-    "attention_bias": False,
-    "attention_dropout": 0.0,
-    "num_chunks": None,
-    "hidden_act": "silu",
-    "norm_add_unit_offset": True,
-    "rope_scaling": None,
-    "pad_token_id": PAD,
-    "bos_token_id": BOS,
-    "eos_token_id": EOS,
-    "tie_word_embeddings": False,
-    "fp32_ln": True,
-    "fp32_logits": True,
-    "fp32_skip_add": False,
-    "mixedp_attn": True,
-    "use_cache": True,
-}
 MUST_HOLD = (
     "model_type",
     "attention_class",
@@ -95,8 +70,9 @@ def export_model(
     positions: int = 16384,
     shard_bytes: int = 5_000_000_000,
 ) -> None:
-    """Write `directory`, config.json last; the arguments are those of `trainer.model.settings.ExportSettings`.
+    """Write a folder that transformers loads without a network, config.json last.
 
+    The arguments are those of `trainer.model.settings.ExportSettings`.
     positions: the longest sequence that the model was trained on.
     """
     os.makedirs(directory, exist_ok=True)
@@ -109,7 +85,11 @@ def export_model(
     for name, tensors in zip(names, shards, strict=True):
         path = os.path.join(directory, name)
         with atomic_path(path) as temporary:
+            # save_file makes files that only their owner reads; these get the mode that any new file has.
+            with open(temporary, "wb") as empty:
+                mode_of_files = os.fstat(empty.fileno()).st_mode
             save_file(tensors, temporary, metadata={"format": "pt"})
+            os.chmod(temporary, mode_of_files)
     index = os.path.join(directory, INDEX_NAME)
     if len(names) > 1:
         total = sum(tensor.nbytes for tensors in shards for tensor in tensors.values())
@@ -117,7 +97,8 @@ def export_model(
         replace_file(index, canonical_json({"metadata": {"total_size": total}, "weight_map": where}))
     elif os.path.exists(index):
         os.remove(index)
-    replace_file(os.path.join(directory, CONFIG_NAME), canonical_json(_hub_config(config, dtype, positions)))
+    shape = {**{key: getattr(config, field) for key, field in FIELDS.items()}, "num_key_value_heads": config.heads}
+    write_files(directory, config, shape, mode=mode, dtype=dtype, positions=positions)
 
 
 def import_model(directory: str, *, device: str | torch.device = "cpu") -> EvaByte:
@@ -149,17 +130,6 @@ def import_model(directory: str, *, device: str | torch.device = "cpu") -> EvaBy
 def _merged(config: EvaByteConfig) -> EvaByteConfig:
     fields = {field: getattr(config, field) for field in FIELDS.values()}
     return EvaByteConfig(**{**fields, "vocabulary": COMP_BASE, "symbol_heads": config.symbol_heads + config.raw_heads})
-
-
-def _hub_config(config: EvaByteConfig, dtype: str, positions: int) -> dict[str, Any]:
-    return {
-        **CONSTANTS,
-        **{key: getattr(config, field) for key, field in FIELDS.items()},
-        "num_key_value_heads": config.heads,
-        "max_position_embeddings": positions,
-        "max_seq_length": positions,
-        "torch_dtype": dtype,
-    }
 
 
 def _read_config(directory: str) -> EvaByteConfig:

@@ -9,12 +9,12 @@ from schemas.errors import SettingsError
 from schemas.options import option
 
 ExportMode = Literal["plain", "merged"]
-ExportDtype = Literal["float32", "bfloat16"]
+ExportDtype = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportSettings:
-    """One export to the EvaByte layout of Hugging Face."""
+    """One export to a folder that transformers loads."""
 
     model: str = field(default="runs/tiny", metadata=option(positional=True, path=True))
     """Run or checkpoint."""
@@ -30,6 +30,7 @@ class ExportSettings:
     def __post_init__(self) -> None:
         for name, known in (("mode", get_args(ExportMode)), ("dtype", get_args(ExportDtype))):
             if getattr(self, name) not in known:
-                raise SettingsError(f"export {name} {getattr(self, name)!r} is unknown; choose {' or '.join(known)}")
+                choice = f"{', '.join(known[:-1])} or {known[-1]}"
+                raise SettingsError(f"export {name} {getattr(self, name)!r} is unknown; choose {choice}")
         if self.shard_bytes < 1:
             raise SettingsError(f"shard bytes is {self.shard_bytes}, it must be at least 1")

@@ -8,7 +8,7 @@ import torch
 
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, COMP_BASE, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
-from tests.trainer.models import build_model, random_ids, small_config, small_model
+from tests.trainer.models import build_model, model_of_one_sentence, random_ids, small_config, small_model
 from trainer.generation.generate import Generation, generate
 from trainer.generation.kv_cache import KVCache
 from trainer.generation.sampling import ALLOWED, choose
@@ -33,18 +33,7 @@ def model() -> EvaByte:
 
 @pytest.fixture(scope="module")
 def trained() -> EvaByte:
-    """Knows one sentence by heart, so that its guesses are often right."""
-    model = build_model(small_config(dim=48, heads=2, raw_heads=3), seed=0)
-    text = b"the cat sat on the mat and the dog sat on the log. "
-    ids = torch.tensor([[BOS, RAW_OPEN, *(RAW_BASE + b for b in text * 3), RAW_CLOSE, EOS]])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(80):
-        losses = model(ids)
-        optimizer.zero_grad()
-        (losses.loss_sum / losses.weight_sum).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-    return model
+    return model_of_one_sentence()
 
 
 @pytest.mark.parametrize(
