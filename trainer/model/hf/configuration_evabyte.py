@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-BOS, EOS, RAW_OPEN, RAW_CLOSE = 1, 2, 12, 13
+PAD, BOS, EOS, RAW_OPEN, RAW_CLOSE = 0, 1, 2, 12, 13
 RAW_BASE, COMP_BASE = 64, 320
 """Ids: byte b is 64 + b, and 320 is the first of the compressed alphabet."""
 

@@ -21,7 +21,7 @@ from transformers.generation.logits_process import LogitsProcessor, LogitsProces
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .cache_evabyte import EvaByteCache, summarise
-from .configuration_evabyte import BOS, RAW_BASE, RAW_OPEN, EvaByteConfig
+from .configuration_evabyte import BOS, PAD, RAW_BASE, RAW_OPEN, EvaByteConfig
 from .decoding_evabyte import MultiByteDecoding, raw_continuations
 
 CACHE = "cache" if "cache" in {field.name for field in fields(CausalLMOutputWithPast)} else "past_key_values"
@@ -342,7 +342,7 @@ def opened(ids: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     first = ids[:, 0]
     second = ids[:, min(1, ids.shape[1] - 1)]
     is_byte, only_raw = (first >= RAW_BASE) & (counts > 0), first == RAW_OPEN
-    only_bos = (first == BOS) & ((counts == 1) | (second >= RAW_BASE))
+    only_bos = (first == BOS) & ((counts == 1) | (second == PAD) | (second >= RAW_BASE))
     missing = 2 * is_byte.long() + only_bos.long() + only_raw.long()
     columns = torch.arange(ids.shape[1], device=ids.device)
     shift = columns + missing.unsqueeze(1)

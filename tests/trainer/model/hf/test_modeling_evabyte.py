@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from schemas.vocabulary import BOS, COMP_BASE, COMP_OPEN, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
+from schemas.vocabulary import BOS, COMP_BASE, COMP_OPEN, EOS, PAD, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from tests.trainer.model.hf.exported import LENGTHS, opened_export
 from tests.trainer.models import random_ids, small_model
 from trainer.model.evabyte import EvaByte
@@ -157,6 +157,8 @@ def test_a_model_can_open_texts_itself(model: EvaByte, hf: EvaByteForCausalLM, t
                 found = hf(ids, attention_mask=mask, use_cache=use_cache).logits
                 assert found.shape[1] == 20
                 torch.testing.assert_close(found[0][mask[0] == 1], wanted, **CLOSE)
+        without_mask = torch.tensor([[*text, PAD, PAD]])
+        torch.testing.assert_close(hf(without_mask).logits[0, :-2], wanted, **CLOSE)
     finally:
         hf.config.open_text = False
 
@@ -179,7 +181,7 @@ def test_beams_keep_their_pasts_apart(hf: EvaByteForCausalLM) -> None:
 def test_ids_are_the_trainers() -> None:
     import schemas.vocabulary
 
-    for name in ("BOS", "EOS", "RAW_OPEN", "RAW_CLOSE", "RAW_BASE", "COMP_BASE"):
+    for name in ("PAD", "BOS", "EOS", "RAW_OPEN", "RAW_CLOSE", "RAW_BASE", "COMP_BASE"):
         assert getattr(configuration_evabyte, name) == getattr(schemas.vocabulary, name)
 
 
