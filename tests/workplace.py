@@ -1,4 +1,4 @@
-"""What the README's quick start leaves behind, small: a dataset of four shards and a run of the trainer."""
+"""What the README's quick start leaves behind, small: a dataset of four shards, a run of the trainer, its export."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 from pipeline.__main__ import main
 from tests.pipeline.runs import write_micro_lm
 from tests.trainer.runs import train
+from trainer.model.hf_export import export_model
+from trainer.training.load_model import load_model
 
 
 def make_workplace(directory: Path) -> Path:
-    """Write data/stdlib and runs/tiny below `directory`, and return it."""
+    """Write data/stdlib, runs/tiny and hf below `directory`, and return it."""
     corpus = directory / "corpus"
     corpus.mkdir()
     for path in sorted(Path(sysconfig.get_paths()["stdlib"], "json").glob("*.py")):
@@ -30,4 +32,5 @@ def make_workplace(directory: Path) -> Path:
     ]
     assert main(["preprocess", *arguments, "--workers", "1", "--tokenizer-vocabulary", "400"]) == 0
     train(output, directory / "runs/tiny", steps=1, lanes=4)
+    export_model(load_model(str(directory / "runs/tiny"))[0], str(directory / "hf"))
     return directory

@@ -16,7 +16,7 @@ from trainer.model.settings import ExportMode
 
 CODE = ("cache", "configuration", "decoding", "modeling", "tokenization")
 """Files of `trainer.model.hf`, each with `_evabyte.py`."""
-TRIED = ("4.47.1", "5.24.0")
+TRIED = ("4.47.1", "4.57.6", "5.24.0")
 """Releases of transformers with which an exported folder was tried; the first is that of the published code."""
 
 CONSTANTS: dict[str, Any] = {
@@ -99,7 +99,7 @@ def _readme(config: EvaByteConfig, mode: ExportMode, dtype: str, positions: int)
     return f"""# An EvaByte model over raw bytes
 
 {config.parameters:,} parameters, {dtype}, trained on sequences of {positions:,} symbols. The folder is self-contained:
-plain PyTorch code, CPU or GPU, nothing is downloaded. Tried with transformers {" and ".join(TRIED)}.
+plain PyTorch code, CPU or GPU, nothing is downloaded. Tried with transformers {", ".join(TRIED)}.
 
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer

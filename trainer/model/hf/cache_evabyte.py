@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import Cache
 
 SMALLEST = 64
 """Slots that a part begins with, unless a window has fewer."""
@@ -56,8 +57,11 @@ class _Step:
     """The slots of these summaries, int64 [rows, W / C]."""
 
 
-class EvaByteCache:
-    """The past of a batch. A new one has read nothing; `forward` makes one when it is told to use a cache."""
+class EvaByteCache(Cache):
+    """The past of a batch. A new one has read nothing; `forward` makes one when it is told to use a cache.
+
+    It is a Cache by name, which some releases ask for, and has nothing of theirs: they hold all keys and values.
+    """
 
     is_compileable = False
     is_croppable = False
@@ -73,8 +77,14 @@ class EvaByteCache:
         self.closed = torch.zeros(rows, dtype=torch.int64, device=device)
         """Symbols before the open window, a multiple of the window, int64 [batch]."""
         self.far, self.near = 0, min(SMALLEST, window)
-        self.layers: list[_Layer | None] = [None] * layers
+        self.held: list[_Layer | None] = [None] * layers
         self.step: _Step | None = None
+
+    def __repr__(self) -> str:
+        return f"EvaByteCache({self.rows} rows, {self.columns} columns)"
+
+    def __len__(self) -> int:
+        return len(self.held)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Columns of input_ids read so far, padding included."""
@@ -155,7 +165,7 @@ class EvaByteCache:
         """Keep the rows `indices`, in their order."""
         self.lengths, self.closed = self.lengths[indices], self.closed[indices]
         self.rows = len(self.lengths)
-        for held in self.layers:
+        for held in self.held:
             if held is not None:
                 held.slots = held.slots.index_select(1, indices.to(held.slots.device))
 
@@ -165,11 +175,11 @@ class EvaByteCache:
 
     def _held(self, layer: int, like: Tensor) -> _Layer:
         """The layer's slots, at least as many as this step needs."""
-        held = self.layers[layer]
+        held = self.held[layer]
         if held is None or (held.far, held.near) != (self.far, self.near):
             rows, heads, _, size = like.shape
             slots = like.new_zeros(2, rows, heads, self.far + self.near + 1, size)
             if held is not None:
                 slots[:, :, :, self.far - held.far : self.far + held.near] = held.slots[:, :, :, :-1]
-            held = self.layers[layer] = _Layer(slots, self.far, self.near)
+            held = self.held[layer] = _Layer(slots, self.far, self.near)
         return held

@@ -101,6 +101,7 @@ class EvaBytePreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     _no_split_modules = ["EvaByteLayer"]  # noqa: RUF012
     _supports_sdpa = True
+    _supports_cache_class = True
 
     def _init_weights(self, module: nn.Module) -> None:
         """Fresh weights: embedding σ = 1, linears 0.02, μ and φ head size^−½, gains 0."""
