@@ -17,6 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pipeline.cli import parser as cli
 
     parser = cli.parser()
+    for word in sys.argv[1:] if arguments is None else arguments:
+        if (told := word.encode(errors="surrogateescape").decode(errors="backslashreplace")) != word:
+            # Neither a manifest nor any other file of a dataset could say it.
+            parser.error(f"the argument {told} is not UTF-8; rename what it names")
     options, extra = parser.parse_known_args(arguments)
     if extra and options.command != "preprocess":
         parser.error(f"unrecognized arguments: {' '.join(extra)}")

@@ -257,6 +257,7 @@ def read_config(path: str) -> dict[str, Any]:
     try:
         with open(home_expanded(path), encoding="utf-8") as file:
             found = json.load(file)
+        json.dumps(found, ensure_ascii=False).encode()
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"--config {path} cannot be read ({reason}); give a settings.json") from error

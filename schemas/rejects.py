@@ -14,7 +14,6 @@ REASONS = {
     "invalid_utf8": "bytes that are not UTF-8, or a lone surrogate",
     "empty": "a document of zero bytes",
     "too_long": "a document, or a line that holds one, longer than the limit",
-    "duplicate_id": "a record whose own id was already used in its shard",
     "truncated": "a compressed or columnar file that ends or breaks before its end; what came before is kept",
     "unreadable": "a file that cannot be opened or is not what its suffix says",
 }

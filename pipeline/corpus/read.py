@@ -8,18 +8,20 @@ Reading is a stream: at most one block, one line or a few MiB of rows are in mem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from pipeline.corpus.readers.arrow import arrow_rows
 from pipeline.corpus.readers.compressed import ByteSource, decompressed_blocks, plain_blocks
 from pipeline.corpus.readers.lines import split_lines
 from pipeline.corpus.readers.parquet import parquet_rows
-from pipeline.corpus.records import Checker, Record
+from pipeline.corpus.records import Checker, Record, too_long
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import ARROW, JSONL, PARQUET, TEXT, Piece
-from pipeline.corpus.splitting import split_records
+from pipeline.corpus.splitting import split_blocks, split_records
 from pipeline.storage.open import BrokenInputError, one_line, open_binary, raise_if_transient, size_of
+from schemas.held_out import piece_id
 from schemas.rejects import Reject
 
 
@@ -28,9 +30,8 @@ def read_documents(pieces: Sequence[Piece], settings: ReadSettings) -> Iterator[
 
     UnreachableError where a server or store does not answer: that says nothing about the data.
     """
-    seen: set[str] = set()
     for piece in pieces:
-        checker = Checker(piece, settings, seen)
+        checker = Checker(piece, settings)
         items = _READERS.get(piece.format, _read_jsonl)(piece, checker)
         try:
             yield from split_records(items, settings.split_bytes) if settings.split_bytes else items
@@ -92,19 +93,38 @@ def _read_arrow(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
 
 
 def _read_text(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
-    limit_bytes = checker.settings.max_document_bytes
-    blocks: list[bytes] = []
+    settings = checker.settings
+    held: list[bytes] = []
     size_bytes = 0
     with open_binary(piece.path) as file:
-        for block in plain_blocks(ByteSource(file, size_bytes=piece.size_bytes)):
-            blocks.append(block)
+        source = ByteSource(file, size_bytes=piece.size_bytes)
+        blocks = plain_blocks(source)
+        for block in blocks:
+            held.append(block)
             size_bytes += len(block)
-            if size_bytes > limit_bytes:
-                detail = f"a file of {max(piece.size_bytes or 0, size_bytes)} bytes, the limit is {limit_bytes}"
-                yield checker.reject(0, "too_long", detail, blocks[0])
+            if size_bytes > settings.max_document_bytes:
+                if settings.split_bytes:
+                    yield from _text_in_pieces(chain(held, blocks), source, checker)
+                else:
+                    size_bytes = max(piece.size_bytes or 0, size_bytes)
+                    yield checker.reject(0, "too_long", too_long("a file", size_bytes, settings), held[0])
                 return
-    text = b"".join(blocks)
-    yield checker.record(0, {checker.settings.text_fields[0]: text}, (), text)
+    text = b"".join(held)
+    yield checker.record(0, {settings.text_fields[0]: text}, (), text)
+
+
+def _text_in_pieces(blocks: Iterable[bytes], source: ByteSource, checker: Checker) -> Iterator[Record | Reject]:
+    """The pieces of a text that is too long to be held; what follows one that is not UTF-8 is left out with it."""
+    settings = checker.settings
+    position = 0
+    for number, text in enumerate(split_blocks(blocks, settings.split_bytes)):
+        item = checker.record(0, {settings.text_fields[0]: text}, (), text)
+        if isinstance(item, Reject):
+            rest = source.broken(item.reason, f"in piece {number}, with all that follows: {item.detail}")
+            yield checker.broken(position, rest, text)
+            return
+        yield replace(item, doc_id=piece_id(item.doc_id, number))
+        position += len(text)
 
 
 _READERS: dict[str, Callable[[Piece, Checker], Iterator[Record | Reject]]] = {

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
+
+import pyarrow as pa
 
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.readers.columns import Row
@@ -19,6 +22,10 @@ from schemas.rejects import Reject, excerpt
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DOC_ID_DIGITS = 16
 MAX_DETAIL_CHARACTERS = 400
+MAX_DEPTH = 500
+"""Half of what the interpreter's stack allows."""
+MAX_INTEGER_DIGITS = 600
+"""Below the least limit that an interpreter can be given (640)."""
 JSON_TYPES = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -27,7 +34,8 @@ class Record:
     """One document."""
 
     doc_id: str
-    """The record's own id, or 16 hex digits of sha256 of "source:position"."""
+    """The record's own id, or 16 hex digits of sha256 of "source:position". Own ids may repeat: whoever wrote them may
+    have begun anew in every file."""
     source: str
     language: str
     """"" if unknown."""
@@ -47,11 +55,9 @@ class _FlawError(Exception):
 class Checker:
     """Makes Records and Rejects of the items of one piece."""
 
-    def __init__(self, piece: Piece, settings: ReadSettings, seen: set[str]) -> None:
+    def __init__(self, piece: Piece, settings: ReadSettings) -> None:
         self.settings = settings
         self._piece = piece
-        self._seen = seen
-        """Ids so far in this call, kept only if records bring their own."""
 
     def reject(self, position: int, reason: str, detail: str, data: bytes) -> Reject:
         """The item at `position`, which begins with `data`, as a reject."""
@@ -72,13 +78,13 @@ class Checker:
             return self.broken(position, broken, data)
         if size_bytes > self.settings.max_line_bytes:
             detail = f"a line of {size_bytes} bytes, the limit is {self.settings.max_line_bytes}"
-            return self.reject(position, "too_long", detail, data)
+            return self.reject(position, "too_long", f"{detail}; raise --max-document-bytes", data)
         if position == 0:
             data = data.removeprefix(BYTE_ORDER_MARK)
         if not data or data.isspace():
             return None
         try:
-            fields = _parse(data)
+            fields = parse_object(data)
         except _FlawError as flaw:
             return self.reject(position, flaw.reason, flaw.detail, data)
         return self.record(position, fields, fields, data)
@@ -99,10 +105,6 @@ class Checker:
         except _FlawError as flaw:
             return self.reject(position, flaw.reason, flaw.detail, data)
         doc_id = (_own_id(fields.get(settings.id_field)) if settings.id_field else None) or _made_id(piece, position)
-        if settings.id_field:
-            if doc_id in self._seen:
-                return self.reject(position, "duplicate_id", f"the id {doc_id!r} came before", data)
-            self._seen.add(doc_id)
         own_source = _string(fields.get(settings.source_field)) if settings.source_field else None
         language = _string(fields.get(settings.language_field))
         if language is None:
@@ -111,25 +113,79 @@ class Checker:
         return Record(doc_id=doc_id, source=own_source or piece.source, language=language, text=text)
 
 
-def _parse(data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`."""
+def parse_object(data: bytes) -> dict[str, Any]:
+    """The JSON object in `data`; _FlawError if it is none. What is accepted does not depend on who asks.
+
+    An integer of more than `MAX_INTEGER_DIGITS` digits stays a string; objects and lists nest `MAX_DEPTH` deep at most.
+    """
     try:
-        value = json.loads(data.decode())
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise _FlawError("invalid_utf8", one_line(error)) from None
-    except (ValueError, RecursionError) as error:
-        raise _FlawError("bad_json", one_line(error)) from None
+    try:
+        value = _loads(text)
+    except RecursionError:
+        # Perhaps the caller has used up the stack; a thread has one of its own.
+        with ThreadPoolExecutor(1) as thread:
+            value = thread.submit(_in_own_stack, text).result()
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_too_deep(value):
+        raise _too_deep()
     if not isinstance(value, dict):
         raise _FlawError("bad_json", f"{_type_name(value)}, not an object; each line must be one object (jq -c '.[]')")
     return value
 
 
+def _loads(text: str) -> Any:
+    try:
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            # More digits than this interpreter turns into an integer.
+            return json.loads(text, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        raise _FlawError("bad_json", one_line(error)) from None
+
+
+def _in_own_stack(text: str) -> Any:
+    """`_loads` in a thread; the deepest that is accepted is half of what a thread's stack allows."""
+    try:
+        return _loads(text)
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else digits
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Whether objects and lists nest deeper than `MAX_DEPTH`."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _too_deep() -> _FlawError:
+    return _FlawError("bad_json", f"objects and lists in each other, more than {MAX_DEPTH} deep")
+
+
 def _text(fields: Mapping[str, Any], names: Collection[str], settings: ReadSettings) -> bytes:
-    """The text of a record, as UTF-8."""
-    name = next((name for name in settings.text_fields if name in fields), None)
-    if name is None:
+    """The text of a record, as UTF-8: of its first text field that is not null."""
+    present = [name for name in settings.text_fields if name in fields]
+    if not present:
         wanted, there = " or ".join(settings.text_fields), ", ".join(names) or "nothing"
         raise _FlawError("no_text_field", f"no field {wanted}; the record has {there}")
+    name = next((name for name in present if not _is_null(fields[name])), present[0])
     value = fields[name]
     try:
         if isinstance(value, str):
@@ -147,9 +203,20 @@ def _text(fields: Mapping[str, Any], names: Collection[str], settings: ReadSetti
         raise _FlawError("invalid_utf8", one_line(error)) from None
     if not text:
         raise _FlawError("empty", f"the field {name} is empty" if names else "the file is empty")
-    if len(text) > settings.max_document_bytes:
-        raise _FlawError("too_long", f"{len(text)} bytes, the limit is {settings.max_document_bytes}")
+    if len(text) > settings.max_document_bytes and not settings.split_bytes:
+        raise _FlawError("too_long", too_long("a text", len(text), settings))
     return text
+
+
+def too_long(what: str, size_bytes: int, settings: ReadSettings) -> str:
+    """What to say of a document that is longer than the limit."""
+    limit = settings.max_document_bytes
+    return f"{what} of {size_bytes} bytes, the limit is {limit}; raise --max-document-bytes, or cut it by --split-bytes"
+
+
+def _is_null(value: Any) -> bool:
+    """Whether a value is absent: null of JSON, or a null of a column whose type has no values here."""
+    return value is None or (isinstance(value, pa.Scalar) and not value.is_valid)
 
 
 def _type_name(value: Any) -> str:

@@ -7,6 +7,9 @@ not depend on how the run is cut into shards.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import CorpusSettings
@@ -14,6 +17,7 @@ from pipeline.corpus.units import WorkUnit, plan_units
 from schemas.errors import InputError
 from schemas.held_out import hash_share, is_held_out
 from schemas.progress import Progress
+from schemas.rejects import Reject
 
 HELD_OUT_SHARE = 0.05
 SAMPLE_UNIT_BYTES = 4 << 20
@@ -23,11 +27,9 @@ OVERSAMPLING = 4
 def draw_sample(corpus: CorpusSettings, sample_bytes: int) -> list[tuple[str, bytes, bool]]:
     """(doc_id, text, held out) of the sample's documents, at most about `sample_bytes` of text, in hash order."""
     units = plan_units(corpus.inputs, shards=None, unit_bytes=SAMPLE_UNIT_BYTES, report=False)
-    documents = _read(units, corpus, OVERSAMPLING * sample_bytes)
+    documents, rejects, first = _read(units, corpus, OVERSAMPLING * sample_bytes)
     if not documents:
-        raise InputError(
-            f"no document could be read from {', '.join(corpus.inputs)}; check the input and its text field"
-        )
+        raise InputError(_nothing_read(corpus.inputs, rejects, first))
     documents.sort(key=lambda document: document[:2])
     rows: list[tuple[str, bytes, bool]] = []
     kept_bytes = 0
@@ -36,12 +38,20 @@ def draw_sample(corpus: CorpusSettings, sample_bytes: int) -> list[tuple[str, by
             continue
         rows.append((doc_id, text, is_held_out(doc_id, HELD_OUT_SHARE)))
         kept_bytes += len(text)
+    if all(held_out for *_, held_out in rows):
+        # One long document, or its pieces: there would be nothing to learn from.
+        rows = [(doc_id, text, False) for doc_id, text, _ in rows]
     return rows
 
 
-def _read(units: list[WorkUnit], corpus: CorpusSettings, enough_bytes: int) -> list[tuple[float, str, bytes]]:
-    """(hash, doc_id, text) of the documents of the units in the order of their rank, until there is enough text."""
+def _read(
+    units: list[WorkUnit], corpus: CorpusSettings, enough_bytes: int
+) -> tuple[list[tuple[float, str, bytes]], Counter[str], Reject | None]:
+    """(hash, doc_id, text) of the documents of the units in the order of their rank, until there is enough text; how
+    many items were set aside by reason, and the first of them."""
     documents: list[tuple[float, str, bytes]] = []
+    rejects: Counter[str] = Counter()
+    first: Reject | None = None
     read_bytes = 0
     with Progress("sample", total=min(enough_bytes, sum(unit.size_bytes for unit in units)), unit="B") as progress:
         for unit in sorted(units, key=_unit_rank):
@@ -52,7 +62,19 @@ def _read(units: list[WorkUnit], corpus: CorpusSettings, enough_bytes: int) -> l
                     documents.append((hash_share("sample", record.doc_id), record.doc_id, record.text))
                     read_bytes += len(record.text)
                     progress.to(read_bytes)
-    return documents
+                else:
+                    rejects[record.reason] += 1
+                    first = first or record
+    return documents, rejects, first
+
+
+def _nothing_read(inputs: Sequence[str], rejects: Counter[str], first: Reject | None) -> str:
+    """What to say of inputs without a document."""
+    names = ", ".join(inputs)
+    if first is None:
+        return f"{names} holds no document: its files are empty; give another --input"
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(rejects.items()))
+    return f"no document could be read from {names} ({reasons}); the first is in {first.source}: {first.detail}"
 
 
 def _unit_rank(unit: WorkUnit) -> tuple[float, int]:

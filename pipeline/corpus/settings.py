@@ -21,15 +21,16 @@ class ReadSettings:
     """How records become documents."""
 
     text_fields: tuple[str, ...] = field(default=("text", "content"), metadata=option("text-field", metavar="FIELD"))
-    """The text is in the first of these that a record has."""
+    """The text is in the first of these that a record has and that is not null."""
     id_field: str | None = field(default=None, metadata=option(default="a hash of source and position"))
-    """Take document ids from this field."""
+    """Take document ids from this field; they may repeat."""
     language_field: str = "language"
     """Take a document's language from this field, where it is a string."""
     source_field: str | None = field(default=None, metadata=option(default="the file's path"))
     """Take a document's source from this field, where it is a string."""
     max_document_bytes: int = 64 << 20
-    """Longer documents are rejected, and lines of more than twice that plus 1 MiB are not even held."""
+    """Longer documents are rejected unless `split_bytes` cuts them; lines of more than twice that plus 1 MiB are not
+    even held."""
     split_bytes: int = 0
     """Cut longer documents at line ends into pieces of at most that many bytes, for short contexts; 0: never."""
     max_expansion: int = field(default=1000, metadata=option(hidden=True))
@@ -56,9 +57,8 @@ class ReadSettings:
 
     def choose(self, names: Sequence[str]) -> list[str]:
         """The columns that are needed of those in `names`."""
-        text = next((name for name in self.text_fields if name in names), None)
-        others = (self.id_field, self.language_field, self.source_field)
-        return list(dict.fromkeys(name for name in (text, *others) if name is not None and name in names))
+        wanted = (*self.text_fields, self.id_field, self.language_field, self.source_field)
+        return list(dict.fromkeys(name for name in wanted if name is not None and name in names))
 
 
 def standard_library() -> tuple[str, ...]:
@@ -74,5 +74,5 @@ class CorpusSettings:
         default_factory=standard_library,
         metadata=option("input", metavar="PATH", default="this Python's standard library", path=True),
     )
-    """Files, globs, directories or URLs: .jsonl[.gz|.zst], .parquet, .arrow, or a tree of source files."""
+    """Files, globs, directories or URLs: .jsonl[.gz|.zst|.bz2|.xz], .parquet, .arrow, or a tree of source files."""
     read: ReadSettings = field(default_factory=ReadSettings)

@@ -9,20 +9,24 @@ from urllib.parse import urlsplit
 
 from schemas.files import is_remote
 
-JSONL, JSONL_GZIP, JSONL_ZSTD = "jsonl", "jsonl.gz", "jsonl.zst"
+JSONL = "jsonl"
+JSONL_GZIP, JSONL_ZSTD, JSONL_BZIP2, JSONL_XZ = "jsonl.gz", "jsonl.zst", "jsonl.bz2", "jsonl.xz"
 PARQUET, ARROW, TEXT = "parquet", "arrow", "text"
-FORMATS = (JSONL, JSONL_GZIP, JSONL_ZSTD, PARQUET, ARROW, TEXT)
+FORMATS = (JSONL, JSONL_GZIP, JSONL_ZSTD, JSONL_BZIP2, JSONL_XZ, PARQUET, ARROW, TEXT)
+COMPRESSED_SUFFIXES = {
+    ".gz": JSONL_GZIP,
+    ".zst": JSONL_ZSTD,
+    ".zstd": JSONL_ZSTD,
+    ".bz2": JSONL_BZIP2,
+    ".xz": JSONL_XZ,
+}
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 RECORD_SUFFIXES = {
-    ".jsonl": JSONL,
-    ".ndjson": JSONL,
-    ".json": JSONL,
+    **dict.fromkeys(JSON_SUFFIXES, JSONL),
     ".parquet": PARQUET,
     ".arrow": ARROW,
     ".feather": ARROW,
-} | {
-    json_suffix + suffix: kind
-    for json_suffix in (".jsonl", ".ndjson", ".json")
-    for suffix, kind in ((".gz", JSONL_GZIP), (".zst", JSONL_ZSTD))
+    **{json + suffix: kind for json in JSON_SUFFIXES for suffix, kind in COMPRESSED_SUFFIXES.items()},
 }
 """Lower-case suffix to the format of a file of records."""
 

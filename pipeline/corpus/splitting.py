@@ -25,6 +25,19 @@ def split_records(items: Iterable[Record | Reject], limit_bytes: int) -> Iterato
             yield replace(item, doc_id=piece_id(item.doc_id, number), text=text)
 
 
+def split_blocks(blocks: Iterable[bytes], limit_bytes: int) -> Iterator[bytes]:
+    """The pieces of `split_text` of a text that comes in blocks; no more than a block and a piece is held."""
+    held = b""
+    for block in blocks:
+        held += block
+        *pieces, last = [b"", *split_text(held, limit_bytes)]
+        # A piece is final once more than its limit was seen from its begin on.
+        yield from pieces[1:]
+        held = last
+    if held:
+        yield held
+
+
 def split_text(text: bytes, limit_bytes: int) -> Iterator[bytes]:
     """Pieces of 1 to `limit_bytes` (at least 4) bytes of UTF-8 text, each as long as a cut behind a newline allows."""
     assert limit_bytes >= MAX_CHARACTER_BYTES, limit_bytes

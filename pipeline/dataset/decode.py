@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from collections.abc import Collection
 
 from pipeline.compressors.registry import dataset_compressors
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.records import DOC_ID_DIGITS
-from pipeline.corpus.source_files import TEXT, format_of
+from pipeline.corpus.source_files import COMPRESSED_SUFFIXES, TEXT, format_of
 from pipeline.dataset.verify import decode_batch
 from schemas.errors import DatasetError, VerificationError
 from schemas.files import sha256_hex
-from schemas.manifest import check_shard, read_manifest
+from schemas.manifest import Manifest, check_shard, read_manifest
 from schemas.shards import DOC_ID, LANGUAGE, SOURCE, open_shard, record_batches
 
 
@@ -20,8 +22,8 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
     """Write every document, decoded from `compressor` (or neural, or the first), below `out`; returns how many.
 
     A source file comes back as the file that it was. Records of a JSON lines, Parquet or Arrow source become lines
-    {"doc_id": …, "text": …} of one JSON lines file named after it. VerificationError where the encoding and the raw
-    bytes of a document differ: neither is written then.
+    {"doc_id": …, "text": …} of one JSON lines file named after it, without its compression if that name is free.
+    VerificationError where the encoding and the raw bytes of a document differ: neither is written then.
     """
     manifest = read_manifest(directory)
     compressors = dataset_compressors(directory, manifest)
@@ -30,15 +32,21 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
         raise DatasetError(f"{directory} has no compressor {name!r}; it has {', '.join(compressors)}")
     if os.path.isfile(out) or (os.path.isdir(out) and os.listdir(out)):
         raise DatasetError(f"{out} is not an empty directory; give another --out")
+    names = _record_files(_sources(directory, manifest))
     documents = 0
     for shard in manifest.shards:
         path = os.path.join(directory, shard.name)
-        check_shard(path, shard)
         for batch in record_batches(open_shard(path), path):
             decoded, _ = decode_batch(path, batch, name, compressors[name].decode)
             rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
             for i, (source, doc_id, language) in enumerate(rows):
-                _append(out, source, doc_id, decoded.text(i), whole=_is_whole_file(source, doc_id, language))
+                text = decoded.text(i)
+                if _is_whole_file(source, doc_id, language):
+                    _append(out, source, doc_id, text)
+                else:
+                    record = {"doc_id": doc_id, "text": _utf8(text, doc_id)}
+                    line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+                    _append(out, names[source], doc_id, line)
                 documents += 1
     return documents
 
@@ -61,13 +69,46 @@ def _utf8(text: bytes, doc_id: str) -> str:
         ) from error
 
 
-def _append(out: str, source: str, doc_id: str, text: bytes, *, whole: bool) -> None:
+def _sources(directory: str, manifest: Manifest) -> set[str]:
+    """Every source of a dataset, whose shards are all checked before anything is written."""
+    found: set[str] = set()
+    for shard in manifest.shards:
+        path = os.path.join(directory, shard.name)
+        check_shard(path, shard)
+        for batch in record_batches(open_shard(path), path):
+            found.update(batch[SOURCE].unique().to_pylist())
+    return found
+
+
+def _record_files(sources: Collection[str]) -> dict[str, str]:
+    """Source to the JSON lines file of its records: without its compression, where no other source has that name."""
+    short = {source: _json_name(_without_compression(source)) for source in sources}
+    counts = Counter(short.values())
+    names: dict[str, str] = {}
+    taken = {source for source in sources if short[source] == source}
+    for source in sorted(sources):
+        name = short[source]
+        if name != source:
+            name = name if counts[name] == 1 and name not in taken else _json_name(source)
+            while name in taken:
+                name += ".jsonl"
+        names[source] = name
+        taken.add(name)
+    return names
+
+
+def _without_compression(source: str) -> str:
+    suffix = next((suffix for suffix in COMPRESSED_SUFFIXES if source.lower().endswith(suffix)), "")
+    return source[: len(source) - len(suffix)]
+
+
+def _json_name(source: str) -> str:
+    return source if source.endswith(".jsonl") else f"{source}.jsonl"
+
+
+def _append(out: str, source: str, doc_id: str, text: bytes) -> None:
     parts = [part for part in source.replace("://", "/").split("/") if part not in ("", ".", "..")]
     path = os.path.join(out, *parts)
-    if not whole:
-        path = path.removesuffix(".gz").removesuffix(".zst")
-        path += "" if path.endswith(".jsonl") else ".jsonl"
-        text = (json.dumps({"doc_id": doc_id, "text": _utf8(text, doc_id)}, ensure_ascii=False) + "\n").encode()
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "ab") as file:

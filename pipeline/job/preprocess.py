@@ -24,7 +24,7 @@ from pipeline.job.publish import REFUSED_NAME, add_to_report, publish
 from pipeline.job.settings import LOCAL_RUNNER, SETTINGS_NAME, PreprocessSettings
 from pipeline.storage import credentials, files, lock
 from pipeline.timing import Clock
-from schemas.errors import DatasetError, SettingsError, TooManyRejects
+from schemas.errors import DatasetError, InputError, SettingsError, TooManyRejects
 from schemas.files import canonical_json
 from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.options import to_json
@@ -124,10 +124,15 @@ def _raise_if_refused(job: Job) -> None:
     path = job.path(WORK_DIRECTORY, REFUSED_NAME)
     if files.exists(path):
         refused = json.loads(files.read_bytes(path))
+        if not refused["read"]:
+            names = ", ".join(job.settings.corpus.inputs)
+            raise InputError(f"{names} holds no document: its files are empty; give another --input")
         reasons = ", ".join(f"{reason} {count}" for reason, count in refused["rejected_by_reason"].items())
         what = f"{refused['rejected']} of {refused['read']} documents were rejected ({reasons})"
         if refused["lost_bytes"]:
             what += f", {refused['lost_bytes']:,} of {refused['stored_bytes']:,} bytes of input could not be read"
+        if refused["rejected"] == refused["read"]:
+            raise TooManyRejects(f"{what}, and none is left; look at {refused['example']}, then fix the input")
         raise TooManyRejects(
             f"{what}, more than --max-reject-fraction {job.settings.max_reject_fraction:g}; "
             f"look at {refused['example']}, then fix the input or raise the limit: finished units are kept"

@@ -22,9 +22,8 @@ REFUSED_NAME = "too_many_rejects.json"
 def publish(commits: Sequence[Commit], job: Job) -> None:
     """Make the dataset visible. Doing it again, after a crash at any point, ends in the same bytes.
 
-    Where more documents were rejected than the run allows, or more bytes could not be read, nothing becomes visible,
-    and the work directory says so.
-    SettingsError where the disk is full.
+    Where more documents were rejected than the run allows, or more bytes could not be read, or no document is left,
+    nothing becomes visible, and the work directory says so. SettingsError where the disk is full.
     """
     commits = sorted(commits, key=lambda commit: commit.unit)
     assert [commit.unit for commit in commits] == list(range(len(commits))), "a unit is missing or there twice"
@@ -33,7 +32,7 @@ def publish(commits: Sequence[Commit], job: Job) -> None:
     with files.explain_no_room(job.output):
         stored_bytes, lost_bytes = _bytes(commits)
         most = job.settings.max_reject_fraction
-        if totals.rejected > most * totals.read or lost_bytes > most * stored_bytes:
+        if not totals.written or totals.rejected > most * totals.read or lost_bytes > most * stored_bytes:
             _refuse(commits, totals, job)
             return
         _finalize_all(commits, entries, job)
@@ -65,7 +64,7 @@ def _refuse(commits: Sequence[Commit], totals: Totals, job: Job) -> None:
         "lost_bytes": lost_bytes,
     }
     by_loss = sorted(commits, key=lambda commit: (-commit.lost_bytes, commit.unit))
-    first = next(commit.staged_rejects for commit in by_loss if commit.staged_rejects)
+    first = next((commit.staged_rejects for commit in by_loss if commit.staged_rejects), "")
     files.write_bytes(
         job.path(WORK_DIRECTORY, REFUSED_NAME), canonical_json({**refused, "example": job.staged_path(first)})
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 from pipeline.compressors.registry import manifest_descriptions
@@ -82,6 +83,6 @@ def _next(output: str) -> list[str]:
     return [
         "",
         "next:",
-        f"  python -m pipeline verify {output}",
-        f"  python -m pipeline show {output} --view paired --head 20",
+        f"  python -m pipeline verify {shlex.quote(output)}",
+        f"  python -m pipeline show {shlex.quote(output)} --view paired --head 20",
     ]

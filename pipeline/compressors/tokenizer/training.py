@@ -14,7 +14,9 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from os import PathLike
 from pathlib import Path
 
@@ -30,7 +32,11 @@ CHUNK_BYTES = 8192
 CHARACTER_COVERAGE = 0.99995
 """Share of the sample's characters that get a piece of their own; the rarest are left to byte fallback."""
 
+PARTS_OF_A_BUDGET = 32
+"""Texts beyond the budget are cut into at least so many parts of it, as long as a part has 4 bytes."""
+
 _HASH_BITS = 64
+_MAX_CHARACTER_BYTES = 4
 _ERROR_LOG_LEVEL = 2
 _RESERVED = re.compile(rb"\xe2\x96[\x81\x85]")  # U+2581 reads as a space, U+2585 makes it drop the sentence
 _TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
@@ -96,28 +102,43 @@ def _train(chunks: Iterator[bytes], vocabulary_size: int) -> bytes:
 
 
 def _sample(texts: Iterable[bytes], max_bytes: int) -> list[bytes]:
-    """Texts with the smallest hashes, at most `max_bytes` of them, in the order of their hashes."""
+    """All texts where they are at most `max_bytes`, else as many parts of them; in the order of their hashes."""
     kept: list[tuple[int, bytes]] = []
-    kept_bytes, limit = 0, 1 << _HASH_BITS
+    kept_bytes, is_cut, limit = 0, False, 1 << _HASH_BITS
+    # Parts are small beside the budget, so that it is nearly filled however long the texts are.
+    part_bytes = min(CHUNK_BYTES, max(max_bytes // PARTS_OF_A_BUDGET, _MAX_CHARACTER_BYTES))
     for text in texts:
-        key = int.from_bytes(hashlib.sha256(text).digest()[: _HASH_BITS // 8])
-        if key >= limit:
-            continue
-        kept.append((key, text))
-        kept_bytes += len(text)
-        while kept_bytes > max_bytes and limit > 1:
-            limit >>= 1
-            kept = [pair for pair in kept if pair[0] < limit]
-            kept_bytes = sum(len(text) for _, text in kept)
-    return [text for _, text in sorted(kept)]
+        parts = _chunks(text, part_bytes) if is_cut else (text,)
+        new = [(key, part) for part in parts if (key := _hash(part)) <= limit]
+        kept += new
+        kept_bytes += sum(len(part) for _, part in new)
+        if kept_bytes > max_bytes and not is_cut:
+            is_cut = True
+            kept = [(_hash(part), part) for _, text in kept for part in _chunks(text, part_bytes)]
+        if kept_bytes > 2 * max_bytes:
+            kept = _smallest(kept, max_bytes)
+            kept_bytes = sum(len(part) for _, part in kept)
+            limit = kept[-1][0] if kept else 0
+    return [part for _, part in (_smallest(kept, max_bytes) if is_cut else sorted(kept))]
 
 
-def _chunks(text: bytes) -> Iterator[bytes]:
-    """`text` in runs of whole lines of at most `CHUNK_BYTES`; a longer line is cut between characters."""
+def _hash(text: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(text).digest()[: _HASH_BITS // 8])
+
+
+def _smallest(kept: list[tuple[int, bytes]], max_bytes: int) -> list[tuple[int, bytes]]:
+    """Those with the smallest hashes, as long as they are at most `max_bytes` together."""
+    kept = sorted(kept)
+    ends = list(accumulate(len(part) for _, part in kept))
+    return kept[: bisect_right(ends, max_bytes)]
+
+
+def _chunks(text: bytes, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """`text` in runs of whole lines of at most `chunk_bytes`; a longer line is cut between characters."""
     text = _RESERVED.sub(b"\n", text)
     start = 0
     while start < len(text):
-        end = min(start + CHUNK_BYTES, len(text))
+        end = min(start + chunk_bytes, len(text))
         if end < len(text):
             newline = text.rfind(b"\n", start, end)
             end = newline + 1 if newline >= start else _character_start(text, start, end)

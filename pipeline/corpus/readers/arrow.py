@@ -18,6 +18,7 @@ from pipeline.corpus.readers.columns import DAMAGE, Row, batch_rows
 from pipeline.storage.open import BrokenInputError, one_line, open_arrow, raise_if_transient
 
 ARROW_MAGIC = b"ARROW1"
+FEATHER_V1_MAGIC = b"FEA1"
 STREAM_START_BYTES = 8
 """Where the stream begins in an IPC file."""
 CONTINUATION = b"\xff\xff\xff\xff"
@@ -49,7 +50,10 @@ def arrow_rows(path: str, start: int, end: int | None, choose: Choose) -> Iterat
     A batch that breaks gives one broken row; the next ones are read if the file has its footer.
     """
     with open_arrow(path) as source:
-        is_file = source.read(len(ARROW_MAGIC)) == ARROW_MAGIC
+        magic = source.read(len(ARROW_MAGIC))
+        if magic.startswith(FEATHER_V1_MAGIC):
+            raise BrokenInputError("unreadable", "Feather version 1; write it again as version 2, which is Arrow IPC")
+        is_file = magic == ARROW_MAGIC
         opened = _open_file(source, choose) if is_file else None
         if opened is not None:
             yield from _file_rows(source, opened, start, end)

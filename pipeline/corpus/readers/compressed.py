@@ -1,13 +1,17 @@
-"""gzip (RFC 1952) and zstd (RFC 8878) as streams of blocks, delivered to the last byte before a break.
+"""gzip (RFC 1952), zstd (RFC 8878), bzip2 and xz as streams of blocks, delivered up to a break.
 
-Many members (gzip) and many frames (zstd) are one stream. Memory stays at one block, whatever a file expands to.
+gzip and zstd come to the last byte before it. Many members (gzip), frames (zstd) or streams (bzip2, xz) are one file.
+Memory stays at one block, whatever a file expands to.
 """
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import zlib
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import BinaryIO, NamedTuple
 
 import zstandard
 
@@ -15,6 +19,9 @@ from pipeline.storage.open import BrokenInputError, one_line, raise_if_transient
 
 BLOCK_BYTES = 1 << 20
 COMPRESSED_BLOCK_BYTES = 1 << 18
+STREAM_READ_BYTES = 1 << 12
+XZ_MEMORY_BYTES = 256 << 20
+"""`xz -9` needs 65 MiB; more would be held in memory by every worker."""
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = 0xFD2FB528
 ZSTD_SKIPPABLE_MAGIC = 0x184D2A50
@@ -70,12 +77,17 @@ def plain_blocks(source: ByteSource) -> Iterator[bytes]:
 def decompressed_blocks(
     source: ByteSource, compression: str, *, max_expansion: int, harmless_bytes: int
 ) -> Iterator[bytes]:
-    """The decompressed bytes of a `gz` or `zst` file, then BrokenInputError if it does not end well.
+    """The decompressed bytes of a `gz`, `zst`, `bz2` or `xz` file, then BrokenInputError if it does not end well.
 
     A file that expands to more than `harmless_bytes` and more than `max_expansion` times its size is a bomb, and
     breaks there.
     """
-    decoders: dict[str, Callable[[ByteSource], Iterator[bytes]]] = {"gz": _gzip_blocks, "zst": _zstd_blocks}
+    decoders: dict[str, Callable[[ByteSource], Iterator[bytes]]] = {
+        "gz": _gzip_blocks,
+        "zst": _zstd_blocks,
+        "bz2": partial(_stream_blocks, BZIP2),
+        "xz": partial(_stream_blocks, XZ),
+    }
     delivered_bytes = 0
     for block in decoders[compression](source):
         delivered_bytes += len(block)
@@ -131,6 +143,57 @@ def _inflate_to_break(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
+class _Streams(NamedTuple):
+    """A format whose decompressor in the standard library takes one stream; a file may hold several, end to end."""
+
+    name: str
+    magic: bytes
+    padding: bytes
+    """What may lie between and behind streams."""
+    make: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]
+
+
+BZIP2 = _Streams("bzip2", b"BZh", b"", bz2.BZ2Decompressor)
+XZ = _Streams("xz", b"\xfd7zXZ\0", b"\0", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES))
+
+
+def _stream_blocks(kind: _Streams, source: ByteSource) -> Iterator[bytes]:
+    """What comes before a break but for the library's own buffer: a block of bzip2, a few KiB of xz."""
+    data = source.read(STREAM_READ_BYTES)
+    streams = 0
+    while data:
+        if not data.startswith(kind.magic):
+            reason = "truncated" if streams else "unreadable"
+            raise source.broken(reason, f"not a stream of {kind.name}", unused_bytes=len(data))
+        streams += 1
+        data = yield from _one_stream(kind, source, data)
+        # A magic is not cut in two by the end of a read.
+        data = data.lstrip(kind.padding) if kind.padding else data
+        while len(data) < len(kind.magic) and (more := source.read(STREAM_READ_BYTES)):
+            data = (data + more).lstrip(kind.padding) if kind.padding else data + more
+    if not source.read_bytes:
+        raise source.broken("truncated", "a file of no bytes")
+
+
+def _one_stream(kind: _Streams, source: ByteSource, data: bytes) -> Generator[bytes, None, bytes]:
+    """Deliver one stream that begins with `data`; what was read behind its end."""
+    stream = kind.make()
+    while not stream.eof:
+        if stream.needs_input and not data:
+            data = source.read(STREAM_READ_BYTES)
+            if not data:
+                where = f"after {source.read_bytes} bytes"
+                raise source.broken("truncated", f"the file ends inside a stream of {kind.name}, {where}")
+        try:
+            block = stream.decompress(data, BLOCK_BYTES)
+        except (OSError, lzma.LZMAError) as error:
+            raise source.broken("truncated", one_line(error), unused_bytes=len(data)) from error
+        data = b""
+        if block:
+            yield block
+    return stream.unused_data
+
+
 def _zstd_blocks(source: ByteSource) -> Iterator[bytes]:
     frames = 0
     while head := source.read(4):
@@ -156,10 +219,7 @@ def _zstd_frame(source: ByteSource, magic: bytes) -> Iterator[bytes]:
     header = magic + _exactly(source, 1)
     try:
         header += _exactly(source, zstandard.frame_header_size(header) - len(header))
-        parameters = zstandard.get_frame_parameters(header)
-        if parameters.window_size > ZSTD_LONGEST_WINDOW_BYTES:
-            limit = f"the limit is {ZSTD_LONGEST_WINDOW_BYTES}; compress again with --long=27 or without --long"
-            raise BrokenInputError("unreadable", f"the zstd window is {parameters.window_size} bytes, {limit}")
+        parameters = _zstd_parameters(header)
         if parameters.dict_id:
             raise BrokenInputError(
                 "unreadable", f"needs the zstd dictionary {parameters.dict_id}; compress again without"
@@ -177,6 +237,20 @@ def _zstd_frame(source: ByteSource, magic: bytes) -> Iterator[bytes]:
             decompressor.decompress(_exactly(source, 4))
     except zstandard.ZstdError as error:
         raise source.broken("truncated", one_line(error)) from error
+
+
+def _zstd_parameters(header: bytes) -> zstandard.FrameParameters:
+    """What the header says; BrokenInputError for a window that no worker should hold."""
+    limit = f"the limit is {ZSTD_LONGEST_WINDOW_BYTES}; compress again with --long=27 or without --long"
+    try:
+        parameters = zstandard.get_frame_parameters(header)
+    except zstandard.ZstdError as error:
+        if "too much memory" in str(error):
+            raise BrokenInputError("unreadable", f"the zstd window is above 2147483648 bytes, {limit}") from error
+        raise
+    if parameters.window_size > ZSTD_LONGEST_WINDOW_BYTES:
+        raise BrokenInputError("unreadable", f"the zstd window is {parameters.window_size} bytes, {limit}")
+    return parameters
 
 
 def _exactly(source: ByteSource, size_bytes: int) -> bytes:

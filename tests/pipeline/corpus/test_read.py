@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import json
+import lzma
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import zstandard
 
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
+from pipeline.corpus.units import plan_units
 from schemas.errors import SettingsError
 from schemas.rejects import EXCERPT_BYTES, REASONS
-from tests.pipeline.corpora import jsonl, table, texts, whole, write_arrow, write_parquet
-from tests.pipeline.corpus.reading import SMALL, bad, good, only_reject, read, read_bytes
+from tests.pipeline.corpora import jsonl, table, texts, write_arrow, write_parquet
+from tests.pipeline.corpus.reading import SMALL, good, only_reject, read, read_bytes
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5000])
-@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow"])
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "jsonl.zst", "jsonl.bz2", "jsonl.xz", "parquet", "arrow"])
 def test_every_format_gives_the_documents_back(tmp_path: Path, count: int, kind: str) -> None:
     rows = table(count)
     path = tmp_path / f"a.{kind}"
@@ -32,7 +37,12 @@ def test_every_format_gives_the_documents_back(tmp_path: Path, count: int, kind:
         write_arrow(path, rows, 700, codec="zstd")
     else:
         data = jsonl(*rows.to_pylist())
-        pack: dict[str, Callable[[bytes], bytes]] = {"jsonl.gz": gzip.compress, "jsonl.zst": zstandard.compress}
+        pack: dict[str, Callable[[bytes], bytes]] = {
+            "jsonl.gz": gzip.compress,
+            "jsonl.zst": zstandard.compress,
+            "jsonl.bz2": bz2.compress,
+            "jsonl.xz": lzma.compress,
+        }
         path.write_bytes(pack.get(kind, bytes)(data))
     items = read(path, kind, ReadSettings(id_field="id"))
     assert good(items) == texts(count)
@@ -97,7 +107,7 @@ LINES = {
     b"{'text': 1}": "bad_json",
     b'{"text": "a"} {"text": "b"}': "bad_json",
     b"[" * 100_000: "bad_json",
-    b'{"text": "a", "n": ' + b"9" * 5000 + b"}": "bad_json",
+    b'{"text": "a", "n": ' + b"[" * 500 + b"]" * 500 + b"}": "bad_json",
     b'{"body": "a"}': "no_text_field",
     b"{}": "no_text_field",
     rb'{"\ud800\n": 1}': "no_text_field",
@@ -134,17 +144,69 @@ def test_details_tell_what_to_do(tmp_path: Path) -> None:
     (reject,) = read_bytes(tmp_path, b"[{}]")
     assert "each line must be one object (jq -c '.[]')" in reject.detail
     (reject,) = read_bytes(tmp_path, jsonl({"text": "x" * 1001}), SMALL)
-    assert reject.detail == "1001 bytes, the limit is 1000"
+    assert reject.detail.startswith("a text of 1001 bytes, the limit is 1000; raise --max-document-bytes")
 
 
-def test_duplicate_ids(tmp_path: Path) -> None:
-    lines = jsonl({"text": "a", "id": 7}, {"text": "b", "id": "7"}, {"text": "c", "id": "8"}, {"text": "", "id": "9"})
-    (tmp_path / "a.jsonl").write_bytes(lines + jsonl({"text": "d", "id": "9"}))
-    pieces = [whole(tmp_path / "a.jsonl", "jsonl"), whole(tmp_path / "a.jsonl", "jsonl", "again")]
-    items = list(read_documents(pieces, ReadSettings(id_field="id")))
-    assert good(items) == ["a", "c", "d"]
-    again = ["duplicate_id"] * 3 + ["empty", "duplicate_id"]
-    assert [reject.reason for reject in bad(items)] == ["duplicate_id", "empty", *again]
+@pytest.mark.parametrize("shards", [1, 2, 3, 4])
+def test_ids_that_repeat_are_kept_whatever_the_number_of_shards(tmp_path: Path, shards: int) -> None:
+    for name in "abcd":
+        (tmp_path / f"{name}.jsonl").write_bytes(jsonl(*({"text": f"{name}{i}", "id": i} for i in range(20))))
+    units = plan_units([str(tmp_path)], shards=shards, unit_bytes=1, report=False)
+    assert len(units) == shards
+    items = [item for unit in units for item in read_documents(unit.pieces, ReadSettings(id_field="id"))]
+    assert good(items) == [f"{name}{i}" for name in "abcd" for i in range(20)]
+    assert [item.doc_id for item in items if isinstance(item, Record)] == [str(i) for i in range(20)] * 4
+
+
+def call_deeply(frames: int, action: Callable[[], Any]) -> Any:
+    return action() if frames == 0 else call_deeply(frames - 1, action)
+
+
+@pytest.mark.parametrize("frames", [0, 300, 600])
+@pytest.mark.parametrize(("depth", "accepted"), [(499, True), (500, False), (700, False), (100_000, False)])
+def test_nesting_has_one_limit_for_every_caller(tmp_path: Path, frames: int, depth: int, accepted: bool) -> None:
+    """The object itself is one level, so lists may go 499 deep in it."""
+    for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+        line = b'{"text": "a", "n": ' + opening * depth + b"1" + closing * depth + b"}"
+        items = call_deeply(frames, lambda line=line: read_bytes(tmp_path, line))
+        if accepted:
+            assert good(items) == ["a"]
+        else:
+            assert only_reject(items, "bad_json").detail == "objects and lists in each other, more than 500 deep"
+
+
+def test_brackets_in_strings_and_beside_each_other_are_no_nesting(tmp_path: Path) -> None:
+    text = "[{" * 9000
+    items = read_bytes(tmp_path, jsonl({"text": text, "n": [[]] * 9000, "m": [{"a": [1]}] * 9000}))
+    assert good(items) == [text]
+
+
+@pytest.mark.parametrize("digits", [600, 601, 5000, 100_000])
+def test_long_integers_in_other_fields_lose_nothing(tmp_path: Path, digits: int) -> None:
+    number = b"7" * digits
+    before = sys.get_int_max_str_digits()
+    for limit in (640, before, 0):
+        sys.set_int_max_str_digits(limit)
+        try:
+            (item,) = read_bytes(tmp_path, b'{"text": "a", "id": -' + number + b"}", ReadSettings(id_field="id"))
+        finally:
+            sys.set_int_max_str_digits(before)
+        assert isinstance(item, Record)
+        assert item.doc_id == "-" + number.decode()
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "arrow"])
+def test_null_beside_content_is_absent(tmp_path: Path, kind: str) -> None:
+    rows = [{"text": None, "content": "x"}, {"text": "y", "content": None}, {"text": "z", "content": "not this"}]
+    path = tmp_path / f"a.{kind}"
+    if kind == "jsonl":
+        path.write_bytes(jsonl(*rows, {"text": None, "content": None}))
+    else:
+        write = write_parquet if kind == "parquet" else write_arrow
+        write(path, pa.Table.from_pylist([*rows, {"text": None, "content": None}]), 2)
+    items = read(path, kind)
+    assert good(items) == ["x", "y", "z"]
+    assert only_reject(items, "text_not_string").detail == "the field text is null, not a string"
 
 
 @pytest.mark.parametrize(
@@ -155,26 +217,28 @@ def test_bad_source_files(tmp_path: Path, data: bytes, reason: str) -> None:
     only_reject(read_bytes(tmp_path, data, SMALL, kind="text"), reason)
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow", "text"])
+@pytest.mark.parametrize(
+    "kind", ["jsonl", "jsonl.gz", "jsonl.zst", "jsonl.bz2", "jsonl.xz", "parquet", "arrow", "text"]
+)
 def test_a_missing_file_and_a_directory_are_unreadable(tmp_path: Path, kind: str) -> None:
     only_reject(read(tmp_path / "missing", kind), "unreadable")
     (tmp_path / "directory").mkdir()
     only_reject(read(tmp_path / "directory", kind), "unreadable")
 
 
-@pytest.mark.parametrize("kind", ["jsonl.gz", "jsonl.zst", "parquet", "arrow"])
+@pytest.mark.parametrize("kind", ["jsonl.gz", "jsonl.zst", "jsonl.bz2", "jsonl.xz", "parquet", "arrow"])
 def test_a_file_that_is_not_what_its_suffix_says_is_unreadable(tmp_path: Path, kind: str) -> None:
     only_reject(read_bytes(tmp_path, jsonl({"text": "plain text"}) * 99, kind=kind), "unreadable")
 
 
-@pytest.mark.parametrize("kind", ["jsonl.gz", "jsonl.zst", "parquet", "arrow"])
+@pytest.mark.parametrize("kind", ["jsonl.gz", "jsonl.zst", "jsonl.bz2", "jsonl.xz", "parquet", "arrow"])
 def test_a_file_of_no_bytes(tmp_path: Path, kind: str) -> None:
     (reject,) = read_bytes(tmp_path, b"", kind=kind)
     assert reject.reason in ("truncated", "unreadable")
 
 
 def test_every_reason_is_tested_with_a_real_file() -> None:
-    seen = set(LINES.values()) | {"duplicate_id", "truncated", "unreadable"}
+    seen = set(LINES.values()) | {"truncated", "unreadable"}
     assert seen == set(REASONS)
 
 

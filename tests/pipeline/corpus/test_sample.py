@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 from collections.abc import Iterator
@@ -175,9 +176,32 @@ def test_the_tokenizer_is_trained_without_what_is_held_out(
 
 
 def test_nothing_to_draw_from(tmp_path: Path) -> None:
-    (tmp_path / "c.jsonl").write_bytes(b'{"body": 1}\n')
-    with pytest.raises(InputError, match="no document could be read from .*c.jsonl; check the input"):
-        draw([str(tmp_path / "c.jsonl")], READ, 100)
+    path = tmp_path / "c.jsonl"
+    path.write_bytes(b'{"body": 1}\n{"body": 2}\n7\n')
+    with pytest.raises(
+        InputError, match=r"read from .*c.jsonl \(bad_json 1, no_text_field 2\); the first is in c.jsonl: no field"
+    ):
+        draw([str(path)], READ, 100)
+    path.write_bytes(b"\n\n")
+    with pytest.raises(InputError, match=r"c.jsonl holds no document: its files are empty"):
+        draw([str(path)], READ, 100)
+    (tmp_path / "c.txt").write_bytes(b"long\n" * 300)
+    with pytest.raises(InputError, match=r"too_long 1.* raise --max-document-bytes, or cut it by --split-bytes"):
+        draw([str(tmp_path / "c.txt")], ReadSettings(max_document_bytes=1000), 100)
+    assert len(draw([str(tmp_path / "c.txt")], ReadSettings(max_document_bytes=1000, split_bytes=100), 1 << 20)) == 15
+
+
+@pytest.mark.parametrize("split_bytes", [0, 100])
+def test_one_document_is_never_held_out_whole(tmp_path: Path, split_bytes: int) -> None:
+    name = next(name for name in map("{}.txt".format, range(1000)) if is_held_out(_made_id(name), HELD_OUT_SHARE))
+    (tmp_path / name).write_bytes(b"one document\n" * 50)
+    rows = draw([str(tmp_path / name)], ReadSettings(split_bytes=split_bytes), 1 << 20)
+    assert b"".join(text for _, text, _ in rows) != b""
+    assert not any(held_out for *_, held_out in rows)
+
+
+def _made_id(source: str) -> str:
+    return hashlib.sha256(f"{source}:0".encode()).hexdigest()[:16]
 
 
 def test_hash_shares_are_spread_evenly_and_depend_on_the_salt() -> None:

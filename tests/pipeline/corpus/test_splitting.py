@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.corpus.read import read_documents
+from pipeline.corpus.readers import compressed
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
-from pipeline.corpus.splitting import split_text
+from pipeline.corpus.splitting import split_blocks, split_text
 from pipeline.corpus.units import plan_units
 from schemas.held_out import is_held_out, piece_id
+from schemas.rejects import Reject
+from tests.pipeline.corpus.reading import good, read
 
 
 @given(text=st.text(alphabet=st.sampled_from("ab\n é€😀"), max_size=200), limit_bytes=st.integers(4, 50))
@@ -54,3 +58,44 @@ def test_pieces_are_held_out_together() -> None:
         assert all(is_held_out(piece_id(f"doc{number}", piece), 0.3) == whole for piece in (0, 1, 12))
     numbered = [is_held_out(f"corpus#{number}", 0.3) for number in range(1000)]
     assert 200 < sum(numbered) < 400
+
+
+@given(st.text(alphabet="a\né😀", max_size=200), st.integers(4, 40), st.integers(1, 60))
+def test_blocks_give_the_pieces_of_the_whole(text: str, limit_bytes: int, block_bytes: int) -> None:
+    data = text.encode()
+    blocks = [data[i : i + block_bytes] for i in range(0, len(data), block_bytes)]
+    assert list(split_blocks(blocks, limit_bytes)) == list(split_text(data, limit_bytes))
+
+
+LONG = "".join(f"line {i}\n" for i in range(4000))
+
+
+@pytest.mark.parametrize("kind", ["text", "jsonl"])
+def test_what_is_split_may_be_longer_than_a_document(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "BLOCK_BYTES", 700)
+    path = tmp_path / ("a.txt" if kind == "text" else "a.jsonl")
+    path.write_bytes(LONG.encode() if kind == "text" else json.dumps({"text": LONG}).encode())
+    whole_settings = ReadSettings(max_document_bytes=1000 if kind == "text" else 20_000)
+    (reject,) = read(path, kind, whole_settings)
+    assert isinstance(reject, Reject)
+    assert "raise --max-document-bytes, or cut it by --split-bytes" in reject.detail
+    pieces = read(path, kind, replace(whole_settings, split_bytes=100))
+    held = read(path, kind, ReadSettings(split_bytes=100))
+    assert pieces == held
+    assert "".join(good(pieces)) == LONG
+
+
+def test_a_long_text_that_is_not_utf8_keeps_what_came_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compressed, "BLOCK_BYTES", 700)
+    path = tmp_path / "a.txt"
+    path.write_bytes(LONG.encode() + b"\xff\n" + LONG.encode())
+    items = read(path, "text", ReadSettings(max_document_bytes=1000, split_bytes=100))
+    reject = items[-1]
+    assert isinstance(reject, Reject)
+    assert (reject.reason, reject.position) == ("invalid_utf8", sum(map(len, good(items))))
+    assert LONG.startswith("".join(good(items)))
+    assert reject.position > len(LONG) - 101
+    assert reject.lost_bytes is not None
+    assert abs(reject.lost_bytes - len(LONG)) < 2000

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import json
+import lzma
 import random
 import shutil
 from collections.abc import Callable
@@ -13,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import zstandard
 
 from pipeline.__main__ import main
 from pipeline.dataset.shard_writer import ShardWriter
@@ -258,6 +262,29 @@ def test_records_come_back_as_json_lines(finished: Path, tmp_path: Path) -> None
     texts = dict(zip(table["doc_id"].to_pylist(), table["raw"].to_pylist(), strict=True))
     lines = [json.loads(line) for path in tmp_path.iterdir() for line in path.read_text("utf-8").split("\n") if line]
     assert {line["doc_id"]: line["text"].encode() for line in lines} == texts
+
+
+def test_files_that_differ_in_their_compression_alone_come_back_apart(tmp_path: Path, preprocess: Preprocess) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "a.jsonl": bytes,
+        "a.jsonl.gz": gzip.compress,
+        "a.jsonl.zst": zstandard.compress,
+        "a.jsonl.gz.jsonl": bytes,
+        "b.jsonl.xz": lzma.compress,
+        "c.jsonl.bz2": bz2.compress,
+        "c.jsonl.zstd": zstandard.compress,
+    }
+    for name, compress in pack.items():
+        (corpus / name).write_bytes(compress(jsonl({"text": name})))
+    assert preprocess(corpus, tmp_path / "out", "--compressors", "gzip") == 0
+    assert main(["decode", str(tmp_path / "out"), "--out", str(tmp_path / "back")]) == 0
+    found = {path.name: [json.loads(line)["text"] for line in path.open()] for path in (tmp_path / "back").iterdir()}
+    assert sorted(text for own in found.values() for text in own) == sorted(pack)
+    assert all(len(own) == 1 for own in found.values())
+    assert found["a.jsonl"] == ["a.jsonl"]
+    assert found["b.jsonl"] == ["b.jsonl.xz"]
 
 
 def test_records_in_a_json_file_stay_records(tmp_path: Path, preprocess: Preprocess) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,3 +97,41 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
             "size_bytes": len(FILES["a.jsonl"]),
         },
     ]
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n\t\r\n", b"\xef\xbb\xbf"])
+def test_an_input_without_documents_is_no_dataset(
+    data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.jsonl").write_bytes(data)
+    assert gzip_run(tmp_path / "out", tmp_path / "empty.jsonl") == 2
+    assert f"error: {tmp_path}/empty.jsonl holds no document" in capsys.readouterr().err
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_an_input_of_rejects_alone_is_no_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.jsonl").write_bytes(b"7\n8\n")
+    assert gzip_run(tmp_path / "out", tmp_path / "bad.jsonl", options=("--max-reject-fraction", "1")) == 1
+    assert "2 of 2 documents were rejected (bad_json 2), and none is left" in capsys.readouterr().err
+
+
+def test_what_to_do_next_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jsonl").write_bytes(FILES["a.jsonl"])
+    output = tmp_path / "it's a dataset; $HOME"
+    assert gzip_run(output, tmp_path / "a.jsonl") == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    (words,) = [shlex.split(line) for line in lines if line.startswith("python -m pipeline verify")]
+    assert words == ["python", "-m", "pipeline", "verify", str(output)]
+
+
+@pytest.mark.parametrize(
+    "words", [["--text-field", "t\udce9"], ["--input", "caf\udce9.jsonl"], ["--output", "caf\udce9"]]
+)
+def test_arguments_that_are_not_utf8_are_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["preprocess", *words])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: the argument ")
+    assert "\\xe9" in line
+    assert "is not UTF-8" in line

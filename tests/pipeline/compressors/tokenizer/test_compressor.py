@@ -353,6 +353,20 @@ class TestTraining:
         if sum(map(len, texts)) <= max_bytes:
             assert sorted(kept) == sorted(texts)
 
+    @given(st.lists(st.integers(200, 3000), min_size=1, max_size=12), st.integers(128, 2000))
+    def test_the_budget_is_filled_however_long_the_texts_are(self, sizes: list[int], max_bytes: int) -> None:
+        texts = [bytes([97 + i]) * size for i, size in enumerate(sizes)]
+        kept = sum(map(len, _sample(texts, max_bytes)))
+        assert kept >= 0.9 * min(max_bytes, sum(sizes))
+
+    def test_a_text_longer_than_the_budget_is_trained_on_in_part(self, tmp_path: Path) -> None:
+        text = b"hello world, this is text\n" * 100
+        train_tokenizer([text], 300, tmp_path / "x.model", max_bytes=1000)
+        symbols = (
+            TokenizerCompressor((tmp_path / "x.model").read_bytes()).compress(Documents.from_bytes([text])).symbols
+        )
+        assert symbols.size < len(text) / 2
+
     @given(st.text(alphabet="ab é😀", max_size=80), st.sampled_from(["", "\n"]), st.integers(1, 300))
     @settings(deadline=None)
     def test_chunks_are_the_text_in_order(self, line: str, newline: str, times: int) -> None:

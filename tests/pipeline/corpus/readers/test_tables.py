@@ -14,7 +14,7 @@ from pipeline.corpus.readers.parquet import row_group_bytes
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.units import plan_units
 from tests.pipeline.corpora import table, write_arrow, write_parquet
-from tests.pipeline.corpus.reading import DEFAULTS, DOCUMENTS, SMALL, bad, good, only_reject, read
+from tests.pipeline.corpus.reading import DEFAULTS, DOCUMENTS, SMALL, bad, good, only_reject, read, read_bytes
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
@@ -152,3 +152,8 @@ def test_flipped_bytes_in_tables_never_raise(tmp_path: Path, kind: str) -> None:
         path.write_bytes(data[:position] + bytes([data[position] ^ 0x55]) + data[position + 1 :])
         items = read(path, "parquet" if kind == "parquet" else "arrow")
         assert len(good(items)) <= 40
+
+
+def test_feather_of_version_1_tells_the_remedy(tmp_path: Path) -> None:
+    reject = only_reject(read_bytes(tmp_path, b"FEA1\0\0\0\0" + bytes(90) + b"FEA1", kind="arrow"), "unreadable")
+    assert reject.detail == "Feather version 1; write it again as version 2, which is Arrow IPC"
