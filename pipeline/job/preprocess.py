@@ -131,8 +131,6 @@ def _raise_if_refused(job: Job) -> None:
         what = f"{refused['rejected']} of {refused['read']} documents were rejected ({reasons})"
         if refused["lost_bytes"]:
             what += f", {refused['lost_bytes']:,} of {refused['stored_bytes']:,} bytes of input could not be read"
-        if refused["rejected"] == refused["read"]:
-            raise TooManyRejects(f"{what}, and none is left; look at {refused['example']}, then fix the input")
         raise TooManyRejects(
             f"{what}, more than --max-reject-fraction {job.settings.max_reject_fraction:g}; "
             f"look at {refused['example']}, then fix the input or raise the limit: finished units are kept"

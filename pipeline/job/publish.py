@@ -22,7 +22,7 @@ REFUSED_NAME = "too_many_rejects.json"
 def publish(commits: Sequence[Commit], job: Job) -> None:
     """Make the dataset visible. Doing it again, after a crash at any point, ends in the same bytes.
 
-    Where more documents were rejected than the run allows, or more bytes could not be read, or no document is left,
+    Where more documents were rejected than the run allows, or more bytes could not be read, or there was nothing to read,
     nothing becomes visible, and the work directory says so. SettingsError where the disk is full.
     """
     commits = sorted(commits, key=lambda commit: commit.unit)
@@ -32,7 +32,7 @@ def publish(commits: Sequence[Commit], job: Job) -> None:
     with files.explain_no_room(job.output):
         stored_bytes, lost_bytes = _bytes(commits)
         most = job.settings.max_reject_fraction
-        if not totals.written or totals.rejected > most * totals.read or lost_bytes > most * stored_bytes:
+        if not totals.read or totals.rejected > most * totals.read or lost_bytes > most * stored_bytes:
             _refuse(commits, totals, job)
             return
         _finalize_all(commits, entries, job)

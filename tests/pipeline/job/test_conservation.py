@@ -109,12 +109,6 @@ def test_an_input_without_documents_is_no_dataset(
     assert not (tmp_path / "out/manifest.json").exists()
 
 
-def test_an_input_of_rejects_alone_is_no_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "bad.jsonl").write_bytes(b"7\n8\n")
-    assert gzip_run(tmp_path / "out", tmp_path / "bad.jsonl", options=("--max-reject-fraction", "1")) == 1
-    assert "2 of 2 documents were rejected (bad_json 2), and none is left" in capsys.readouterr().err
-
-
 def test_what_to_do_next_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.jsonl").write_bytes(FILES["a.jsonl"])
     output = tmp_path / "it's a dataset; $HOME"

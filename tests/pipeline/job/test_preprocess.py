@@ -201,13 +201,6 @@ def test_no_document_is_left(tmp_path: Path, preprocess: Preprocess, capsys: pyt
     assert main(["verify", str(tmp_path / "gzip")]) == 0
 
 
-def test_a_blank_file_is_an_empty_dataset(tmp_path: Path, preprocess: Preprocess) -> None:
-    (tmp_path / "corpus.jsonl").write_bytes(b"\n\n")
-    assert preprocess(tmp_path / "corpus.jsonl", tmp_path / "out", *GZIP) == 0
-    assert manifest(tmp_path / "out")["totals"]["read"] == 0
-    assert main(["verify", str(tmp_path / "out")]) == 0
-
-
 def test_a_source_tree_is_one_document_a_file(tmp_path: Path, preprocess: Preprocess) -> None:
     corpus = write_tree(tmp_path / "corpus")
     assert preprocess(corpus, tmp_path / "out", *GZIP) == 0
