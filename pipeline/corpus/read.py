@@ -14,11 +14,12 @@ from itertools import chain
 
 from pipeline.corpus.readers.arrow import arrow_rows
 from pipeline.corpus.readers.compressed import ByteSource, decompressed_blocks, plain_blocks
+from pipeline.corpus.readers.json_text import HEAD_BYTES, begins_list, list_items
 from pipeline.corpus.readers.lines import split_lines
 from pipeline.corpus.readers.parquet import parquet_rows
 from pipeline.corpus.records import Checker, Record, too_long
 from pipeline.corpus.settings import ReadSettings
-from pipeline.corpus.source_files import ARROW, JSONL, PARQUET, TEXT, Piece
+from pipeline.corpus.source_files import ARROW, JSON_LIST, JSONL, PARQUET, TEXT, Piece, may_be_list
 from pipeline.corpus.splitting import split_blocks, split_records
 from pipeline.storage.open import BrokenInputError, one_line, open_binary, raise_if_transient, size_of
 from schemas.held_out import piece_id
@@ -53,7 +54,7 @@ def _read_jsonl(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
     with open_binary(piece.path, at=begin) as file:
         size_bytes = size_of(file)
         source = ByteSource(file, size_bytes=piece.size_bytes)
-        if piece.format == JSONL:
+        if piece.format in (JSONL, JSON_LIST):
             blocks = plain_blocks(source)
         else:
             blocks = decompressed_blocks(
@@ -62,12 +63,43 @@ def _read_jsonl(piece: Piece, checker: Checker) -> Iterator[Record | Reject]:
                 max_expansion=settings.max_expansion,
                 harmless_bytes=settings.max_line_bytes,
             )
+        if piece.end is None and may_be_list(piece.path):
+            head, blocks = _head(blocks)
+            if begins_list(head):
+                yield from _list_of_json(blocks, source, checker)
+                return
         for line in split_lines(blocks, start=piece.start, end=piece.end, limit_bytes=settings.max_line_bytes):
             item = checker.line(line)
             if item is not None:
                 yield item
         if piece.end is not None:
             yield from _changed(piece, checker, begin + source.read_bytes if source.has_ended else size_bytes)
+
+
+def _head(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes of a stream, and the whole stream."""
+    held: list[bytes] = []
+    broken: BrokenInputError | None = None
+    try:
+        while sum(map(len, held)) < HEAD_BYTES and (block := next(blocks, b"")):
+            held.append(block)
+    except BrokenInputError as error:
+        broken = error
+
+    def again() -> Iterator[bytes]:
+        yield from held
+        if broken is not None:
+            raise broken
+        yield from blocks
+
+    return b"".join(held), again()
+
+
+def _list_of_json(blocks: Iterable[bytes], source: ByteSource, checker: Checker) -> Iterator[Record | Reject]:
+    for item in list_items(blocks, checker.settings.max_line_bytes):
+        if item.broken is not None and item.broken.lost_share == 1:
+            item = item._replace(broken=source.broken(item.broken.reason, item.broken.detail))
+        yield checker.item(item)
 
 
 def _changed(piece: Piece, checker: Checker, size_bytes: int | None) -> Iterator[Reject]:

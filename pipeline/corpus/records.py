@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.readers.columns import Row
+from pipeline.corpus.readers.json_text import Item, JsonError, parse
 from pipeline.corpus.readers.lines import Line
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import TEXT, Piece
@@ -22,10 +21,6 @@ from schemas.rejects import Reject, excerpt
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DOC_ID_DIGITS = 16
 MAX_DETAIL_CHARACTERS = 400
-MAX_DEPTH = 500
-"""Half of what the interpreter's stack allows."""
-MAX_INTEGER_DIGITS = 600
-"""Below the least limit that an interpreter can be given (640)."""
 JSON_TYPES = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -84,10 +79,19 @@ class Checker:
         if not data or data.isspace():
             return None
         try:
-            fields = parse_object(data)
+            fields = _parse(data)
         except _FlawError as flaw:
             return self.reject(position, flaw.reason, flaw.detail, data)
         return self.record(position, fields, fields, data)
+
+    def item(self, item: Item) -> Record | Reject:
+        """One value of a list of JSON."""
+        data = item.text.encode(errors="surrogateescape")
+        if item.broken is not None:
+            return self.broken(item.position, item.broken, data)
+        if not isinstance(item.value, dict):
+            return self.reject(item.position, "bad_json", f"{_type_name(item.value)}, not an object", data)
+        return self.record(item.position, item.value, item.value, data)
 
     def row(self, row: Row) -> Record | Reject:
         """One row of a table."""
@@ -113,70 +117,17 @@ class Checker:
         return Record(doc_id=doc_id, source=own_source or piece.source, language=language, text=text)
 
 
-def parse_object(data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`; _FlawError if it is none. What is accepted does not depend on who asks.
-
-    An integer of more than `MAX_INTEGER_DIGITS` digits stays a string; objects and lists nest `MAX_DEPTH` deep at most.
-    """
+def _parse(data: bytes) -> dict[str, Any]:
+    """The JSON object in `data`."""
     try:
-        text = data.decode()
+        value = parse(data.decode())
     except UnicodeDecodeError as error:
         raise _FlawError("invalid_utf8", one_line(error)) from None
-    try:
-        value = _loads(text)
-    except RecursionError:
-        # Perhaps the caller has used up the stack; a thread has one of its own.
-        with ThreadPoolExecutor(1) as thread:
-            value = thread.submit(_in_own_stack, text).result()
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_too_deep(value):
-        raise _too_deep()
+    except JsonError as error:
+        raise _FlawError("bad_json", one_line(error)) from None
     if not isinstance(value, dict):
         raise _FlawError("bad_json", f"{_type_name(value)}, not an object; each line must be one object (jq -c '.[]')")
     return value
-
-
-def _loads(text: str) -> Any:
-    try:
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError:
-            raise
-        except ValueError:
-            # More digits than this interpreter turns into an integer.
-            return json.loads(text, parse_int=_integer)
-    except json.JSONDecodeError as error:
-        raise _FlawError("bad_json", one_line(error)) from None
-
-
-def _in_own_stack(text: str) -> Any:
-    """`_loads` in a thread; the deepest that is accepted is half of what a thread's stack allows."""
-    try:
-        return _loads(text)
-    except RecursionError:
-        raise _too_deep() from None
-
-
-def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else digits
-
-
-def _is_too_deep(value: Any) -> bool:
-    """Whether objects and lists nest deeper than `MAX_DEPTH`."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
-
-
-def _too_deep() -> _FlawError:
-    return _FlawError("bad_json", f"objects and lists in each other, more than {MAX_DEPTH} deep")
 
 
 def _text(fields: Mapping[str, Any], names: Collection[str], settings: ReadSettings) -> bytes:

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from schemas.files import is_remote
 
-JSONL = "jsonl"
+JSONL, JSON_LIST = "jsonl", "json"
 JSONL_GZIP, JSONL_ZSTD, JSONL_BZIP2, JSONL_XZ = "jsonl.gz", "jsonl.zst", "jsonl.bz2", "jsonl.xz"
 PARQUET, ARROW, TEXT = "parquet", "arrow", "text"
-FORMATS = (JSONL, JSONL_GZIP, JSONL_ZSTD, JSONL_BZIP2, JSONL_XZ, PARQUET, ARROW, TEXT)
+FORMATS = (JSONL, JSON_LIST, JSONL_GZIP, JSONL_ZSTD, JSONL_BZIP2, JSONL_XZ, PARQUET, ARROW, TEXT)
 COMPRESSED_SUFFIXES = {
     ".gz": JSONL_GZIP,
     ".zst": JSONL_ZSTD,
@@ -38,6 +38,12 @@ def format_of(path: str) -> str:
         if name.endswith(suffix):
             return kind
     return TEXT
+
+
+def may_be_list(path: str) -> bool:
+    """Whether a file of records may be one list of JSON, by its name: .json, compressed or not."""
+    name = posixpath.basename(urlsplit(path).path if is_remote(path) else path).lower()
+    return name.endswith((".json", *(".json" + suffix for suffix in COMPRESSED_SUFFIXES)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

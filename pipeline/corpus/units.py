@@ -19,8 +19,10 @@ from typing import Any
 
 from pipeline.corpus.discover import list_inputs
 from pipeline.corpus.readers.arrow import record_batch_bytes
+from pipeline.corpus.readers.json_text import HEAD_BYTES, begins_list
 from pipeline.corpus.readers.parquet import row_group_bytes
-from pipeline.corpus.source_files import ARROW, PARQUET, NotRead, Piece, SourceFile
+from pipeline.corpus.source_files import ARROW, JSON_LIST, JSONL, PARQUET, NotRead, Piece, SourceFile, may_be_list
+from pipeline.storage.open import open_binary, raise_if_transient
 from schemas.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -80,12 +82,13 @@ def plan_corpus(inputs: Sequence[str], *, shards: int | None, unit_bytes: int) -
     if unit_bytes < 1:
         raise SettingsError(f"unit size is {unit_bytes} bytes, at least 1 is needed")
     listing = list_inputs(inputs)
-    few = shards is not None and len(listing.files) < shards
-    total_bytes = sum(unit_bytes if file.size_bytes is None else file.size_bytes for file in listing.files)
+    found = [_with_format(file) for file in listing.files]
+    few = shards is not None and len(found) < shards
+    total_bytes = sum(unit_bytes if file.size_bytes is None else file.size_bytes for file in found)
     part_bytes = total_bytes // shards if shards else unit_bytes
     files = [
         _with_parts(file) if file.size_bytes is not None and (few or file.size_bytes > part_bytes) else file
-        for file in listing.files
+        for file in found
     ]
     return CorpusPlan(units=cut_units(files, shards=shards, unit_bytes=unit_bytes), not_read=listing.not_read)
 
@@ -101,6 +104,19 @@ def log_not_read(not_read: Sequence[NotRead]) -> None:
     logger.info(
         "not read: %d files or directories (%s%s), %.1f MB where known", len(not_read), common, more, size_bytes / 1e6
     )
+
+
+def _with_format(file: SourceFile) -> SourceFile:
+    """The file, which is a list of JSON and not lines if it begins like one; what else is wrong, its reader says."""
+    if file.format != JSONL or not may_be_list(file.path):
+        return file
+    try:
+        with open_binary(file.path) as opened:
+            is_list = begins_list(opened.read(HEAD_BYTES))
+    except OSError as error:
+        raise_if_transient(error)
+        return file
+    return replace(file, format=JSON_LIST) if is_list else file
 
 
 def _with_parts(file: SourceFile) -> SourceFile:
