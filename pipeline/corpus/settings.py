@@ -74,5 +74,5 @@ class CorpusSettings:
         default_factory=standard_library,
         metadata=option("input", metavar="PATH", default="this Python's standard library", path=True),
     )
-    """Files, globs, directories or URLs: .jsonl[.gz|.zst|.bz2|.xz], .parquet, .arrow, or a tree of source files."""
+    """Files, globs, directories, URLs: .jsonl or .json [.gz|.zst|.bz2|.xz], .parquet, .arrow, or a source tree."""
     read: ReadSettings = field(default_factory=ReadSettings)

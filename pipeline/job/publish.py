@@ -22,8 +22,8 @@ REFUSED_NAME = "too_many_rejects.json"
 def publish(commits: Sequence[Commit], job: Job) -> None:
     """Make the dataset visible. Doing it again, after a crash at any point, ends in the same bytes.
 
-    Where more documents were rejected than the run allows, or more bytes could not be read, or there was nothing to read,
-    nothing becomes visible, and the work directory says so. SettingsError where the disk is full.
+    Where more documents were rejected than the run allows, or more bytes could not be read, or there was nothing to
+    read, nothing becomes visible, and the work directory says so. SettingsError where the disk is full.
     """
     commits = sorted(commits, key=lambda commit: commit.unit)
     assert [commit.unit for commit in commits] == list(range(len(commits))), "a unit is missing or there twice"
