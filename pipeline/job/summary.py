@@ -10,6 +10,7 @@ from pipeline.compressors.registry import manifest_descriptions
 from pipeline.job.job import REJECTS_DIRECTORY
 from pipeline.job.publish import REPORT_NAME
 from pipeline.storage import files
+from schemas.errors import DatasetError
 from schemas.manifest import MANIFEST_NAME, Manifest
 
 STAGES_IN_ORDER = (
@@ -29,11 +30,23 @@ def summary(output: str) -> str:
     """Documents, bytes, rejects, bytes per symbol, LM quality, rates, and what to do next."""
     path = files.join(output, MANIFEST_NAME)
     manifest = Manifest.from_bytes(files.read_bytes(path), path)
-    report_path = files.join(output, REPORT_NAME)
-    report = json.loads(files.read_bytes(report_path)) if files.exists(report_path) else {}
-    return "\n".join(
-        [*_documents(output, manifest), "", *_compressors(manifest), "", *_rates(manifest, report), *_next(output)]
-    )
+    imbalance = manifest.imbalance()
+    if imbalance is not None:
+        raise DatasetError(f"{path} does not balance ({imbalance}): write the dataset again")
+    rates = _measured(files.join(output, REPORT_NAME), manifest)
+    return "\n".join([*_documents(output, manifest), "", *_compressors(manifest), "", *rates, *_next(output)])
+
+
+def _measured(path: str, manifest: Manifest) -> list[str]:
+    """What the report says of rates and times. It is no part of the dataset, so one that is damaged is only told."""
+    if not files.exists(path):
+        return []
+    try:
+        lines = _rates(manifest, json.loads(files.read_bytes(path)))
+        "".join(lines).encode()
+        return lines
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError, OverflowError):
+        return [f"{path} is damaged, so rates and times are left out"]
 
 
 def _documents(output: str, manifest: Manifest) -> list[str]:
