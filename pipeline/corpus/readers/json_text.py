@@ -174,6 +174,8 @@ class _ListReader:
                 # A number may go on in the next block.
                 is_whole = self._text[end : end + 1] in DELIMITERS or end - self._at > limit_characters
                 if is_whole or not self._more():
+                    if end == len(self._text) and isinstance(value, (int, float)):
+                        raise self._cut()
                     break
             except JsonError as error:
                 if len(self._text) - self._at > limit_characters:
