@@ -33,14 +33,27 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Ada
 
 
 def adamw(
-    parameters: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+    parameters: Iterable[nn.Parameter],
+    *,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    fused: bool | None = None,
 ) -> torch.optim.AdamW:
-    """AdamW, its moments in place from the start, so that a checkpoint can be read into them."""
+    """AdamW, its moments in place from the start, so that a checkpoint can be read into them.
+
+    fused: one kernel that reads and writes everything once, without a copy of the gradients; None: on GPUs. On a CPU
+    the other one stays, whose rounding checkpoints of before have.
+    """
     parameters = list(parameters)
-    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=True)
+    fused = all(parameter.is_cuda for parameter in parameters) if fused is None else fused
+    kind: dict[str, bool] = {"fused": True} if fused else {"foreach": True}
+    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, **kind)
     for parameter in parameters:
         optimizer.state[parameter] = {
-            "step": torch.zeros(()),
+            # The fused kernel counts its steps on the device, so that nothing waits for them.
+            "step": torch.zeros((), device=parameter.device if fused else "cpu"),
             "exp_avg": torch.zeros_like(parameter),
             "exp_avg_sq": torch.zeros_like(parameter),
         }

@@ -3,7 +3,8 @@
 Started by torchrun, a process joins its group (nccl on GPUs, gloo on CPUs); started alone, there is no group and every
 sum is its own. DDP keeps a whole model per rank; FSDP2 shards blocks and heads, across the GPUs of a node and
 replicated over nodes where there are several. Gradients are summed, not averaged: the loss is already divided by the
-weight of the whole step.
+weight of the whole step. Between micro-batches DDP keeps its gradients to itself; FSDP2 scatters them every time, since
+a rank could not hold those of the whole model, and adds them up across nodes once a step.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Distributed:
     """Number of processes."""
     device: torch.device
     """Where this process computes."""
+    compute_dtype: torch.dtype = torch.float32
+    """Type of matrix products and of the residual stream; weights, moments and sums of gradients are fp32."""
 
     @property
     def is_first(self) -> bool:
@@ -79,13 +82,16 @@ def init_distributed(device: str) -> Iterator[Distributed]:
     place = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
     if kind == "cuda":
         torch.cuda.set_device(place)
+    compute_dtype = torch.bfloat16 if kind == "cuda" else torch.float32
     if "RANK" not in os.environ:
-        yield Distributed(rank=0, size=1, device=place)
+        yield Distributed(rank=0, size=1, device=place, compute_dtype=compute_dtype)
         return
     backends, bound = ("cpu:gloo,cuda:nccl", place) if kind == "cuda" else ("gloo", None)
     torch_dist.init_process_group(backends, device_id=bound)
     try:
-        yield Distributed(rank=torch_dist.get_rank(), size=torch_dist.get_world_size(), device=place)
+        yield Distributed(
+            rank=torch_dist.get_rank(), size=torch_dist.get_world_size(), device=place, compute_dtype=compute_dtype
+        )
     finally:
         torch_dist.destroy_process_group()
 
@@ -106,16 +112,14 @@ def parallelize(model: EvaByte, dist: Distributed, *, sharding: str, seed: int) 
 
 
 def _shard(model: EvaByte, dist: Distributed) -> None:
-    """FSDP2 over blocks, heads and the rest; weights fp32 at rest, bf16 in compute on GPUs."""
+    """FSDP2 over blocks, heads and the rest; weights fp32 at rest, gathered in the compute dtype."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(dist.size)))
     kind = dist.device.type
     if dist.size > local:
         mesh = init_device_mesh(kind, (dist.size // local, local), mesh_dim_names=("replicate", "shard"))
     else:
         mesh = init_device_mesh(kind, (dist.size,))
-    policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if kind == "cuda" else None, reduce_dtype=torch.float32, cast_forward_inputs=False
-    )
+    policy = MixedPrecisionPolicy(param_dtype=dist.compute_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for block in model.blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model.heads, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
@@ -132,9 +136,13 @@ def loss_scale(model: nn.Module, dist: Distributed) -> float:
 
 
 def synchronised(model: nn.Module, last: bool) -> AbstractContextManager[object]:
-    """Around forward and backward of a micro-batch: ranks exchange gradients after the last one of a step only."""
+    """Around forward and backward of a micro-batch; `last` of its step.
+
+    DDP sums gradients after the last one. FSDP2 reduces and scatters them after each: held back, they would be the
+    whole model's, in fp32, on every rank. Its sum over nodes waits for the last one.
+    """
     if isinstance(model, DistributedDataParallel):
         return nullcontext() if last else model.no_sync()
     if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(last)
+        model.set_requires_all_reduce(last)
     return nullcontext()

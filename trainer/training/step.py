@@ -107,7 +107,7 @@ class TrainStep:
                 return None
             part = slice(number * size, (number + 1) * size)
             with synchronised(self.model, number == self.accumulation - 1):
-                with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                with torch.autocast(device.type, torch.bfloat16, enabled=self.dist.compute_dtype == torch.bfloat16):
                     losses = HeadLosses(*self.model(ids[part], documents[part], next_ids[part]))
                 (losses.loss_sum * scale).backward()
             sums += torch.cat((losses.loss_sum.detach()[None], losses.nats.flatten(), losses.labels.flatten()))

@@ -1,0 +1,117 @@
+"""Models on ranks: the same step however it is dealt out, and no rank with more than its part of the gradients."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from torch import multiprocessing
+
+from tests.trainer.fake_run import peak_bytes
+from tests.trainer.models import random_ids, small_config
+from trainer.data.loader import PackedBatch
+from trainer.model.evabyte import meta_model
+from trainer.training.optim import make_optimizer
+from trainer.training.parallel import init_distributed, parallelize
+from trainer.training.settings import TrainSettings
+from trainer.training.step import TrainStep
+
+ROWS, POSITIONS, STEPS = 8, 32, 4
+
+
+def curve(settings: TrainSettings) -> list[list[float]]:
+    """[[loss, gradient norm] of each step] of a small model on this process's part of every batch."""
+    config = small_config(raw_heads=1)
+    with init_distributed("cpu") as dist:
+        bare = meta_model(config)
+        if settings.recompute:
+            bare.recompute_blocks()
+        model = parallelize(bare, dist, sharding=settings.sharding, seed=0)
+        steps = TrainStep(settings, config, dist, model, make_optimizer(model, settings))
+        results = [steps.take(batch(step, dist.rank, dist.size)) for step in range(STEPS)]
+        return [[result.loss_nats, result.gradient_norm] for result in results if result is not None]
+
+
+def batch(step: int, rank: int, size: int) -> PackedBatch:
+    """A rank's part of ROWS sequences."""
+    ids = random_ids(ROWS, POSITIONS, seed=step).numpy().astype(np.int32)[rank::size]
+    rows = len(ids)
+    return PackedBatch(
+        step=step,
+        ids=ids,
+        documents=np.zeros_like(ids),
+        spans=np.ones(ids.shape, np.uint8),
+        next_ids=np.zeros((rows, 2), np.int32),
+        pieces=np.zeros((rows, 5), np.int64),
+    )
+
+
+def settings(**changes: Any) -> TrainSettings:
+    """Four sequences at once, or as asked."""
+    fixed = {"batch_symbols": ROWS * POSITIONS, "sequence_length": POSITIONS, "micro_batch_size": 4, "steps": STEPS}
+    return TrainSettings.for_size("tiny", lr_warmup_steps=1, **{**fixed, **changes})
+
+
+CASES: dict[str, tuple[int, dict[str, Any]]] = {
+    "ddp": (2, {"sharding": "ddp"}),
+    "fsdp": (2, {"sharding": "fsdp"}),
+    "fsdp, recomputed": (2, {"sharding": "fsdp", "recompute": True}),
+    "fsdp on two nodes": (1, {"sharding": "fsdp"}),
+}
+"""Ranks per node, and settings, of runs on two ranks."""
+
+
+def _rank(rank: int, ports: list[int], folder: Path) -> None:
+    """Every case, one after the other: a process takes seconds to start."""
+    torch.set_num_threads(1)
+    found = {}
+    for port, (name, (per_node, changes)) in zip(ports, CASES.items(), strict=True):
+        place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank % per_node, "LOCAL_WORLD_SIZE": per_node}
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        with mock.patch.dict(os.environ, {key: str(value) for key, value in place.items()}):
+            found[name] = curve(settings(micro_batch_size=1, **changes))
+    torch.save(found, folder / f"{rank}.pt")
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        places = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for place in places:
+            place.bind(("127.0.0.1", 0))
+        return [place.getsockname()[1] for place in places]
+
+
+@pytest.fixture(scope="module")
+def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[list[float]]]]:
+    """What each rank found, by case."""
+    assert settings(micro_batch_size=1).accumulation(2) == 4
+    folder = tmp_path_factory.mktemp("ranks")
+    multiprocessing.spawn(_rank, (_free_ports(len(CASES)), folder), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_that_accumulate_find_losses_and_norms_of_one_that_does_not(
+    case: str, on_two_ranks: list[dict[str, list[list[float]]]]
+) -> None:
+    alone = curve(settings(micro_batch_size=ROWS))
+    first, second = (found[case] for found in on_two_ranks)
+    assert first == second
+    assert len(first) == len(alone) == STEPS
+    assert np.allclose(first, alone, atol=2e-6, rtol=1e-6), (first, alone)
+
+
+@pytest.mark.parametrize("per_node", [8, 4])
+def test_accumulation_keeps_no_gradient_of_the_whole_model(per_node: int) -> None:
+    config = small_config(dim=256, heads=4, ffn_dim=1024)
+    shape: dict[str, Any] = {"sequence_length": 64, "sharding": "fsdp", "ranks": 8, "per_node": per_node}
+    once, often = (peak_bytes(config, micro_batches=number, **shape) for number in (1, 3))
+    own_part = 4 * config.parameters / per_node
+    assert often - once < 2.1 * own_part, "a rank's part, and its sum over nodes where there are several"
