@@ -215,6 +215,8 @@ def refuse_nulls(array: pa.Array, name: str) -> None:
 
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.StructArray:
+    if name not in batch.schema.names:
+        raise DatasetError(f"no column {name!r} among {batch.schema.names}: the shard is damaged, write it again")
     column = batch[name]
     if not is_encoding_type(column.type):
         raise DatasetError(f"column {name!r} is {column.type}, which no shard holds: read it as it was written")

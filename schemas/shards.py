@@ -79,6 +79,9 @@ def open_shard(path: str | Path) -> pa.ipc.RecordBatchFileReader:
             f"shard {path} has format version {version}, this program reads {FORMAT_VERSION}: "
             "read it with the release that wrote it, or write it again"
         )
+    twice = [name for name in reader.schema.names if reader.schema.names.count(name) > 1]
+    if twice:
+        raise DatasetError(f"shard {path} has column {twice[0]!r} twice: write it again")
     for field in reader.schema:
         expected = {**DOCUMENT_TYPES, ENTROPY: ENTROPY_TYPE}.get(field.name)
         if field.type != expected if expected else not is_encoding_type(field.type):

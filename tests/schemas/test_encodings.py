@@ -192,3 +192,10 @@ def test_other_structs_are_no_encodings(fields: list[tuple[str, pa.DataType]]):
     assert not is_encoding_type(pa.struct([("symbols", pa.uint16())]))
     for layout in (WINDOWED, SEGMENTED, TOKENS, WHOLE, WIDE):
         assert is_encoding_type(layout.column_type)
+
+
+def test_a_column_that_is_not_there_is_named():
+    batch = batch_of(documents_of(SMALL), encoding_array(made(SMALL), WINDOWED.column_type))
+    for read_it in (lambda: encoding_of(batch, "y", documents_of(SMALL)), lambda: symbols_of(batch, "y")):
+        with pytest.raises(DatasetError, match="no column 'y' among"):
+            read_it()

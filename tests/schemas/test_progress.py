@@ -78,7 +78,7 @@ def test_work_that_was_done_before_does_not_count_as_speed(
         shown.to(999_010)
         time.sleep(0.5)
     rate = float(re.search(r"([\d.]+) steps/s", caplog.messages[0]).group(1))  # type: ignore[union-attr]
-    assert rate <= 50
+    assert rate <= 60, "10 steps in 0.2 s or a little less, not a million"
 
 
 def test_short_work_says_nothing(caplog: pytest.LogCaptureFixture) -> None:

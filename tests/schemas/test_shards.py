@@ -143,3 +143,11 @@ def test_a_column_of_another_type_is_named(name: str, kind: pa.DataType, tmp_pat
         pass
     with pytest.raises(DatasetError, match=f"column '{name}' of .*other.arrow is .*, which no shard holds"):
         open_shard(tmp_path / "other.arrow")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path):
+    schema = shard_schema({"neural": WINDOWED}, entropy=False)
+    with pa.ipc.new_file(tmp_path / "twice.arrow", schema.append(schema.field("neural"))):
+        pass
+    with pytest.raises(DatasetError, match="has column 'neural' twice"):
+        open_shard(tmp_path / "twice.arrow")

@@ -1,1 +1,12 @@
-"""Text to symbols and back, a folder for each that has parts."""
+"""Text to neural codes and back: what is on disk, what codes with it, what undoes that.
+
+    settings ─┐
+    sample ───┴─ build ──► artifact: byte LM, score table, θ, codebook, description (the manifest's entry)
+                              │
+                           family ──► model (the byte LM on a device), score, codebook
+                                        │
+    text ── compressor: score ──► segments ── coder, for what the codebook lacks ──► symbols
+    symbols ── decoder: the codebook turned round, or the byte LM alone ──► text
+
+`device` says where the byte LM can run.
+"""

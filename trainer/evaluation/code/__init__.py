@@ -2,8 +2,8 @@
 
     problems ──► completions ──► sample_files: samples.jsonl
                                       │
-             tests ──► score ──► sandbox, one process per sample ──► statuses
-                                      │
+             tests ──► score ──► sandbox ── confinement: a root, a filter, limits ──► candidate: judge and solver
+                                      │ statuses
                   pass_at_k, robustness ──► results: results.json
 
 `workflow` runs both halves; `records` reads the JSON lines of others. Nothing but the sandbox runs code.
