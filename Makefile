@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Without --quiet: an installation takes a minute or more, and says what it does.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --only-binary=:all: -c .ci/constraints.txt
 
-.PHONY: help setup preprocess verify lm tokenizer train generate evaluate-bpb analyze reproduce plan \
+.PHONY: help setup preprocess verify lm tokenizer train generate evaluate-bpb plot analyze reproduce plan \
 	test bench soak check fmt clean
 
 help:  ## this list
@@ -76,6 +76,12 @@ generate: $(VENV)/.runtime  ## continue PROMPT with the model of RUN: raw bytes 
 
 evaluate-bpb: $(VENV)/.runtime  ## bits per raw byte of RUN on the held-out documents of DATA
 	$(BIN)/python -m trainer evaluate bpb $(RUN) --data $(DATA) $(ARGS)
+
+# RUNS: several runs in one picture.
+RUNS ?= $(RUN)
+plot: $(VENV)/.runtime  ## draw loss and held-out bits of RUN, or of RUNS='a b …', as curves.png in the first of them
+	$(PIP_INSTALL) $$($(BIN)/python .ci/requirements.py plot)
+	$(BIN)/python -m trainer plot $(RUNS) $(ARGS)
 
 analyze: $(VENV)/.runtime  ## stability, collisions and statistics of DATA: tables and one page, DATA/analysis/report.html
 	$(PIP_INSTALL) $$($(BIN)/python .ci/requirements.py analysis)

@@ -3,7 +3,7 @@
     shards ── data ──► batches ── training ──► checkpoints of a model ──► generation, evaluation, model.hf_export
     sample ── byte_lm ──► the byte LM of the neural compressor
 
-`reproduction` runs all of it at a small scale, `cli` is what is typed.
+`reproduction` runs all of it at a small scale, `curves` draws runs, `cli` is what is typed.
 
 For users, without the name of a module, loaded when first used:
 

@@ -6,6 +6,7 @@
     generate    GenerateSettings (`trainer.generation.settings`)
     evaluate    one class for each measure (`trainer.evaluation.settings`)
     reproduce   ReproduceSettings (`trainer.reproduction.settings`)
+    plot        PlotSettings (`trainer.curves.settings`)
     export      ExportSettings (`trainer.model.settings`)
 
 Listing the options imports neither torch nor NumPy: settings have files of their own.

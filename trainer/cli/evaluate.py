@@ -99,12 +99,15 @@ def _run_translation(options: argparse.Namespace) -> int:
 
 def _run_code(options: argparse.Namespace) -> int:
     from trainer.evaluation.code.workflow import draw_samples, open_scoring, sampled_problems, samples_file
+    from trainer.training.load_model import load_model
+    from trainer.training.parallel import training_device
 
     settings = from_options(CodeSettings, options)
     problems = sampled_problems(settings.scoring)
     file = samples_file(settings)
     sandbox = open_scoring(file.path, settings.scoring) if settings.scoring.allow_code_execution else None
-    drawn = draw_samples(settings, file, problems, _progress())
+    model, run = load_model(settings.model, device=training_device(settings.device))
+    drawn = draw_samples(model, run, settings, file, problems, _progress())
     print(f"{drawn.path}: {drawn.samples:,} samples of {drawn.prompts:,} prompts, {_stops(drawn.completions)}")
     if sandbox is None:
         return 0

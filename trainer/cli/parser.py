@@ -9,6 +9,7 @@ from trainer.cli import evaluate as cli_evaluate
 from trainer.cli import export as cli_export
 from trainer.cli import generate as cli_generate
 from trainer.cli import lm as cli_lm
+from trainer.cli import plot as cli_plot
 from trainer.cli import reproduce as cli_reproduce
 from trainer.cli import train as cli_train
 
@@ -22,5 +23,6 @@ def parser() -> argparse.ArgumentParser:
     cli_generate.add(commands.add_parser("generate", help="continue a prompt, raw bytes in and out"))
     cli_evaluate.add(commands.add_parser("evaluate", help="bits per byte, and problems to be solved by code"))
     cli_reproduce.add(commands.add_parser("reproduce", help="the paper's ablations, at a scale that fits here"))
+    cli_plot.add(commands.add_parser("plot", help="draw loss and held-out bits of runs"))
     cli_export.add(commands.add_parser("export", help="write the EvaByte Hugging Face layout"))
     return top

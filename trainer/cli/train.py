@@ -31,11 +31,13 @@ def read_settings(options: argparse.Namespace) -> TrainSettings:
 
 def _run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
+    from trainer.training.held_out import summary
     from trainer.training.loop import train
     from trainer.training.parallel import init_distributed
 
     with init_distributed(settings.device) as dist:
-        train(settings, dist)
+        steps = train(settings, dist)
         if dist.is_first:
-            print(f"{settings.run_dir}: trained to step {settings.steps}; metrics.jsonl and checkpoints are there")
+            held_out = summary(settings.run_dir)
+            print(f"{settings.run_dir}: trained to step {steps}; metrics.jsonl and checkpoints are there{held_out}")
     return 0

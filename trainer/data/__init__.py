@@ -7,5 +7,6 @@
     block and mixing      ── lanes, kernels.packing ──► sequences of ids
     lanes of a rank       ── loader, prefetch ──► PackedBatch per step     loader_state: what a checkpoint keeps
 
-`mixing` says which encoding a document is shown in at which step, `settings` where remote shards are kept.
+`mixing` says which encoding a document is shown in at which step, `settings` where remote shards are kept,
+`held_out_sample` which of the documents that are never read here a run is measured on.
 """

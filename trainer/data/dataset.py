@@ -155,10 +155,15 @@ class Dataset:
         for shard in range(len(self.shards) if self.held_out.share else 0):
             reader = self.reader(shard)
             for index in range(len(reader.starts) - 1):
-                rows = reader.columns([DOC_ID, RAW], index)
-                rows = rows.filter(pa.array(self._held_out(rows.column(DOC_ID))))
-                if rows.num_rows:
-                    yield rows.column(DOC_ID).to_pylist(), documents_from_array(rows.column(RAW))
+                doc_ids, texts = self.held_out_in(reader, index)
+                if doc_ids:
+                    yield doc_ids, texts
+
+    def held_out_in(self, reader: Reader, index: int) -> tuple[list[str], Documents]:
+        """The doc_ids and texts of one record batch of a shard that training never sees."""
+        rows = reader.columns([DOC_ID, RAW], index)
+        rows = rows.filter(pa.array(self._held_out(rows.column(DOC_ID))))
+        return rows.column(DOC_ID).to_pylist(), documents_from_array(rows.column(RAW))
 
     def _path(self, shard: int) -> Path:
         entry = self.shards[shard]

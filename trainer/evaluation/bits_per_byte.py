@@ -47,7 +47,7 @@ def byte_windows(length: int, room: int, stride: int) -> list[tuple[int, int, in
     return windows
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def score(
     model: EvaByte, batches: Iterable[Documents], *, sequence_length: int, stride: int = 0, rows: int = 8
 ) -> Iterator[Scored]:
@@ -55,23 +55,44 @@ def score(
 
     sequence_length: length of a window, sentinel included. stride: bytes, 0 for half a window.
     """
-    room = sequence_length - len(HEAD)
-    stride = stride or max(1, room // 2)
-    if room < 1 or not 1 <= stride <= room:
-        raise SettingsError(f"windows of {sequence_length} symbols cannot move on by {stride} bytes; give 1 to {room}")
     documents = raw_bytes = 0
     nats = 0.0
     for batch in batches:
-        work = [
-            (i, *window)
-            for i in range(len(batch))
-            for window in byte_windows(int(batch.offsets[i + 1] - batch.offsets[i]), room, stride)
-        ]
+        work = _work(batch, sequence_length, stride)
         for first in range(0, len(work), rows):
             nats += _nats(model, batch, work[first : first + rows], sequence_length, rows)
         documents += len(batch)
         raw_bytes += int(batch.offsets[-1] - batch.offsets[0])
         yield Scored(documents=documents, raw_bytes=raw_bytes, nats=nats)
+
+
+@torch.no_grad()
+def nats_by_turns(
+    model: EvaByte, texts: Documents, *, sequence_length: int, rows: int, turn: int = 0, turns: int = 1
+) -> list[float]:
+    """Σ nats of every `rows` windows, of those whose number is `turn` modulo `turns`, as `score` cuts documents.
+
+    Every turn calls the model equally often, as a model needs that is sharded over as many ranks; what is left over
+    are calls without a byte that counts. Under torch.no_grad and not inference_mode, whose tensors a model that trains
+    on could not use again.
+    """
+    work = _work(texts, sequence_length, 0)
+    calls = -(-len(work) // (rows * turns))
+    firsts = ((call * turns + turn) * rows for call in range(calls))
+    return [_nats(model, texts, work[first : first + rows], sequence_length, rows) for first in firsts]
+
+
+def _work(batch: Documents, sequence_length: int, stride: int) -> list[tuple[int, int, int, int]]:
+    """(document, begin, end, first byte that counts) of all windows; SettingsError where a stride leaves out bytes."""
+    room = sequence_length - len(HEAD)
+    stride = stride or max(1, room // 2)
+    if room < 1 or not 1 <= stride <= room:
+        raise SettingsError(f"windows of {sequence_length} symbols cannot move on by {stride} bytes; give 1 to {room}")
+    return [
+        (i, *window)
+        for i in range(len(batch))
+        for window in byte_windows(int(batch.offsets[i + 1] - batch.offsets[i]), room, stride)
+    ]
 
 
 def _nats(

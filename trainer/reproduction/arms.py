@@ -158,6 +158,7 @@ class Job:
             seed=self.seed,
             checkpoint_steps=max(1, steps // 3),
             keep_checkpoints=1,
+            eval_every=0,
         )
 
 

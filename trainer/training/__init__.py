@@ -2,6 +2,7 @@
 
     settings, sizes ──► preflight: arithmetic, memory, what cannot fit ──► parallel: the model on all ranks
     loop: loader ─► step: micro-batches ─► gradients ─► finite? ─► optim, schedule ─► metrics
+           ├─ held_out: now and then, bits per byte of a few documents that are never trained on
            └─ checkpoint: weights, moments, loader state; upgrade reads those of version 1
     load_model: a run, a checkpoint or an export ──► a model to evaluate
 
@@ -10,5 +11,5 @@ this schedule.
 
 RUN/settings.json        every setting; `--config` reads it back
 RUN/metrics.jsonl        one line per logged step
-RUN/checkpoints/step-N/  safetensors and state.json
+RUN/checkpoints/step-N/  safetensors and state.json; `best` is a link to one of them
 """

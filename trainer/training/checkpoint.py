@@ -2,7 +2,9 @@
 
     runs/tiny/checkpoints/step-00000100/
       shard-00001-model-00001-of-00001.safetensors …    weights and both moments, each rank its own part
-      state.json                                        step, settings, shape, loader positions of all lanes
+      state.json                                        step, settings, shape, loader positions of all lanes, and what
+                                                        the step was worth on held-out documents, if that was measured
+    runs/tiny/checkpoints/best                          a link to the one that was worth most, which is never removed
 
 torch.distributed.checkpoint writes the tensors and reads each rank's part of them, so any number of ranks can
 continue from any other, sharded or not. A checkpoint is written as `step-N.tmp` and renamed when it is whole.
@@ -10,8 +12,10 @@ continue from any other, sharded or not. A checkpoint is written as `step-N.tmp`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import math
 import os
 import shutil
 import warnings
@@ -30,6 +34,9 @@ from trainer.training.upgrade import from_version_1
 logger = logging.getLogger(__name__)
 
 STATE_NAME = "state.json"
+BEST_NAME = "best"
+HELD_OUT = "held_out"
+"""Key of a state: a `HeldOutBits` of trainer.training.held_out, as JSON values."""
 CHECKPOINT_VERSION = 2
 
 
@@ -53,7 +60,7 @@ def save(
     state: dict[str, Any],
     keep: int,
 ) -> str:
-    """Write the checkpoint of `state["step"]` into RUN/checkpoints, then remove all but the last `keep`."""
+    """Write the checkpoint of `state["step"]` into RUN/checkpoints; remove all but the best and the last `keep`."""
     folder = os.path.join(run, "checkpoints")
     path = os.path.join(folder, f"step-{state['step']:08d}")
     temporary = f"{path}.tmp"
@@ -72,8 +79,12 @@ def save(
         replace_file(os.path.join(temporary, STATE_NAME), canonical_json(whole))
         shutil.rmtree(path, ignore_errors=True)
         os.replace(temporary, path)
+        best = best_checkpoint(run)
+        if best is not None:
+            _name_best(best[0])
         for older in checkpoints(run)[:-keep]:
-            shutil.rmtree(older)
+            if best is None or older != best[0]:
+                shutil.rmtree(older)
     dist.barrier()
     return path
 
@@ -85,6 +96,35 @@ def checkpoints(run: str) -> list[str]:
         return []
     names = [name for name in os.listdir(folder) if name.startswith("step-") and not name.endswith(".tmp")]
     return [os.path.join(folder, name) for name in sorted(names)]
+
+
+def best_checkpoint(run: str) -> tuple[str, dict[str, Any]] | None:
+    """The checkpoint with the fewest bits per byte on held-out documents, the earliest of equals, and these figures.
+
+    Only those measured on the same bytes as the last one that was measured at all count; None where none was.
+    """
+    measured = []
+    for path in checkpoints(run):
+        try:
+            held_out = read_state(path).get(HELD_OUT)
+        except ArtifactError:  # a damaged one is not the best, and no reason to stop
+            continue
+        if isinstance(held_out, dict) and math.isfinite(held_out["bits_per_byte"]):
+            measured.append((path, held_out))
+    same = [each for each in measured if each[1]["digest"] == measured[-1][1]["digest"]]
+    return min(same, key=lambda each: each[1]["bits_per_byte"], default=None)
+
+
+def _name_best(path: str) -> None:
+    """Let the link `best` beside a checkpoint lead to it, where the file system has links."""
+    folder, name = os.path.split(path)
+    link = os.path.join(folder, BEST_NAME)
+    with contextlib.suppress(OSError):
+        temporary = f"{link}.tmp"
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)
+        os.symlink(name, temporary)
+        os.replace(temporary, link)
 
 
 def read_state(path: str) -> dict[str, Any]:

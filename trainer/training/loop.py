@@ -1,6 +1,7 @@
 """The training loop: batches in, checkpoints and metrics out, resumed exactly.
 
     loader ─► batch ─► TrainStep: gradients summed over micro-batches and ranks ─► clip ─► AdamW ─► metrics
+                                    ├─ now and then, at the end: bits per byte of held-out documents
                                     └─ now and then, on SIGTERM, at the end: checkpoint
 
 SIGTERM is looked at before every micro-batch: the unfinished step is dropped, and the checkpoint is that of the last
@@ -26,7 +27,8 @@ from trainer.data.shard_cache import ShardCache
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import meta_model
 from trainer.training import checkpoint, preflight
-from trainer.training.metrics import MetricsLog, bits_per_label, one_line, peak_flop_per_second
+from trainer.training.held_out import HeldOutBits, HeldOutCurve, open_curve
+from trainer.training.metrics import HELD_OUT_KEY, MetricsLog, bits_per_label, one_line, peak_flop_per_second
 from trainer.training.optim import learning_rate, make_optimizer
 from trainer.training.parallel import Distributed, parallelize
 from trainer.training.settings import TrainSettings
@@ -38,8 +40,11 @@ logger = logging.getLogger(__name__)
 SETTINGS_NAME = "settings.json"
 
 
-def train(settings: TrainSettings, dist: Distributed) -> None:
-    """Train to the last step, from the last checkpoint of the run directory if there is one."""
+def train(settings: TrainSettings, dist: Distributed) -> int:
+    """Train to the last step, from the last checkpoint of the run directory if there is one; the steps that are done.
+
+    They are fewer than the settings say where SIGTERM came.
+    """
     dataset = open_dataset(settings, rank=dist.rank)
     config = model_config(settings, dataset)
     preflight.check(settings, config, dataset, dist)
@@ -59,8 +64,9 @@ def train(settings: TrainSettings, dist: Distributed) -> None:
     with loader, Sigterm() as sigterm:
         if state:
             loader.load_state_dict(state["loader"])
-        run = _Run(TrainStep(settings, config, dist, model, optimizer), loader, sigterm)
-        run.to_the_end(state["step"] if state else 0)
+        curve = open_curve(settings, dataset, model, dist)
+        run = _Run(TrainStep(settings, config, dist, model, optimizer), loader, sigterm, curve)
+        return run.to_the_end(state["step"] if state else 0)
 
 
 def open_dataset(settings: TrainSettings, *, rank: int = 0) -> Dataset:
@@ -104,19 +110,18 @@ def loader_settings(settings: TrainSettings) -> LoaderSettings:
 class _Run:
     """One process's part of the run."""
 
-    def __init__(self, train_step: TrainStep, loader: Loader, sigterm: Sigterm) -> None:
-        self.train_step, self.loader, self.sigterm = train_step, loader, sigterm
+    def __init__(self, train_step: TrainStep, loader: Loader, sigterm: Sigterm, curve: HeldOutCurve | None) -> None:
+        self.train_step, self.loader, self.sigterm, self.curve = train_step, loader, sigterm, curve
         self.settings, self.dist = train_step.settings, train_step.dist
 
-    def to_the_end(self, step: int) -> None:
+    def to_the_end(self, step: int) -> int:
         """Steps `step` … the last, saving as asked; SIGTERM ends it with a checkpoint of the last whole step."""
         if not self.dist.is_first:
-            self._steps(step, None)
-            return
+            return self._steps(step, None)
         with MetricsLog(self.settings.run_dir, step=step, settings=to_json(self.settings)) as log:
-            self._steps(step, log)
+            return self._steps(step, log)
 
-    def _steps(self, step: int, log: MetricsLog | None) -> None:
+    def _steps(self, step: int, log: MetricsLog | None) -> int:
         saved = step
         while step < self.settings.steps:
             loader_before = self.loader.state_dict()
@@ -127,18 +132,27 @@ class _Run:
             result = self.train_step.take(batch, stop=self._stop_asked, doc_ids=self._doc_ids)
             if result is None:
                 if saved != step:
-                    self._save(step, loader_before)
+                    self._save(step, loader_before, None)
                 logger.info("stopped by a signal at step %d; the same command continues", step)
-                return
+                return step
             seconds = time.perf_counter() - begin
             step += 1
-            if log is not None and (step % self.settings.log_steps == 0 or step in (1, self.settings.steps)):
-                values = self._measured(step - 1, result, seconds, waited)
+            saves = self._is_due(step, self.settings.checkpoint_steps)
+            held_out = None
+            if self.curve is not None and (saves or self._is_due(step, self.settings.eval_every)):
+                held_out = self.curve.measure()
+            if log is not None and (held_out or step == 1 or self._is_due(step, self.settings.log_steps)):
+                values = self._measured(step - 1, result, seconds, waited, held_out)
                 log.write(values)
                 logger.info("%s", one_line(values))
-            if step % self.settings.checkpoint_steps == 0 or step == self.settings.steps:
-                self._save(step, self.loader.state_dict())
+            if saves:
+                self._save(step, self.loader.state_dict(), held_out)
                 saved = step
+        return step
+
+    def _is_due(self, step: int, every: int) -> bool:
+        """Whether what happens every so many steps, and after the last one, happens after `step` steps."""
+        return step % every == 0 or step == self.settings.steps
 
     def _stop_asked(self) -> bool:
         """Whether any rank was sent SIGTERM; all ranks get the same answer to the same call."""
@@ -147,7 +161,9 @@ class _Run:
     def _doc_ids(self, batch: PackedBatch) -> list[str]:
         return [document.doc_id for document in self.loader.documents_of(batch)]
 
-    def _measured(self, step: int, result: StepResult, seconds: float, waited: float) -> dict[str, float | int]:
+    def _measured(
+        self, step: int, result: StepResult, seconds: float, waited: float, held_out: HeldOutBits | None
+    ) -> dict[str, float | int]:
         """The metrics of one step, with units in their names."""
         settings, config = self.settings, self.train_step.config
         symbols_per_second = settings.batch_symbols / seconds
@@ -166,9 +182,11 @@ class _Run:
         if peak is not None:
             flop = config.flop_per_symbol(settings.sequence_length) * symbols_per_second
             values["mfu"] = round(flop / peak / self.dist.size, 4)
+        if held_out is not None:
+            values |= {HELD_OUT_KEY: held_out.bits_per_byte, "evaluation_seconds": round(held_out.seconds, 4)}
         return values
 
-    def _save(self, step: int, loader_state: dict[str, Any]) -> None:
+    def _save(self, step: int, loader_state: dict[str, Any], held_out: HeldOutBits | None) -> None:
         """Write the checkpoint before `step`, with every rank's part of the loader's state."""
         train_step = self.train_step
         state = {
@@ -177,6 +195,8 @@ class _Run:
             "config": asdict(train_step.config),
             "loader": merge_states(self.dist.gather(loader_state)),
         }
+        if held_out is not None:
+            state[checkpoint.HELD_OUT] = held_out.to_json()
         checkpoint.save(
             self.settings.run_dir,
             train_step.model,

@@ -23,6 +23,7 @@ from schemas.vocabulary import SPAN_KINDS
 logger = logging.getLogger(__name__)
 
 METRICS_NAME = "metrics.jsonl"
+HELD_OUT_KEY = "held_out_bits_per_raw_byte"
 WANDB_ID_NAME = "wandb-id.txt"
 PEAK_FLOP_PER_SECOND = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L4": 121e12}
 """Dense bf16 rate of GPUs by a part of their name, from their makers' tables."""
@@ -45,6 +46,8 @@ def one_line(values: Mapping[str, float | int]) -> str:
     for key, unit in (("bits_per_raw_byte", "bits per raw byte"), ("bits_per_comp_symbol", "bits per comp symbol")):
         if key in values:
             parts.append(f"{values[key]:.2f} {unit}")
+    if HELD_OUT_KEY in values:
+        parts.append(f"held out {values[HELD_OUT_KEY]:.3f}")
     parts.append(f"{values['symbols_per_second']:,.0f} symbols/s")
     return ", ".join(parts)
 

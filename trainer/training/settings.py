@@ -17,6 +17,8 @@ NOT_CONTENT = {
     "checkpoint_steps": "what is kept, not what is computed",
     "keep_checkpoints": "what is kept, not what is computed",
     "log_steps": "what is reported, not what is computed",
+    "eval_every": "what is reported and kept, not what is computed",
+    "eval_bytes": "what is reported and kept, not what is computed",
     "sharding": "where gradients are summed, not what is summed",
     "recompute": "computes the same activations again",
     "compile": "the same arithmetic in other kernels",
@@ -35,6 +37,8 @@ _AT_LEAST = {
     "checkpoint_steps": 1,
     "keep_checkpoints": 1,
     "log_steps": 1,
+    "eval_every": 0,
+    "eval_bytes": 1,
     "lr_warmup_steps": 0,
     "interleave": 1,
     "prefetch": 0,
@@ -76,7 +80,7 @@ class TrainSettings(SizedSettings):
     clip_norm: float = field(default=1.0, metadata=option(metavar="X"))
     """Norm that longer gradients are scaled down to."""
     keep_checkpoints: int = field(default=3, metadata=option(metavar="N"))
-    """Number of the last checkpoints that are kept."""
+    """Number of the last checkpoints that are kept, beside the best one."""
     log_steps: int = 10
     """Steps between lines of metrics."""
     compile: bool = False

@@ -41,6 +41,10 @@ class SizedSettings:
     """Virtual lanes of the loader; the number of ranks must divide it."""
     checkpoint_steps: int = field(metadata=BY_SIZE)
     """Steps between checkpoints."""
+    eval_every: int = field(metadata=option(default="the size's", metavar="STEPS"))
+    """Steps between measurements of bits per raw byte on held-out documents, besides those at checkpoints; 0: never."""
+    eval_bytes: int = field(metadata=BY_SIZE)
+    """Raw bytes of held-out documents that are measured, chosen by the seed and the same every time."""
     sharding: Sharding = field(metadata=BY_SIZE)
     """Whether each rank keeps the whole model (ddp) or a part of it (fsdp)."""
     recompute: bool = field(metadata=BY_SIZE)
@@ -69,6 +73,8 @@ PAPER = SizedSettings(
     lr_warmup_steps=500,
     lanes=64,
     checkpoint_steps=1000,
+    eval_every=500,
+    eval_bytes=1 << 20,
     sharding="fsdp",
     recompute=True,
 )
@@ -86,6 +92,8 @@ LAPTOP = SizedSettings(
     lr_warmup_steps=10,
     lanes=8,
     checkpoint_steps=20,
+    eval_every=20,
+    eval_bytes=1 << 14,
     sharding="ddp",
     recompute=False,
 )

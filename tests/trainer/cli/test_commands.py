@@ -1,4 +1,4 @@
-"""The options of `train`, `generate` and `export` are frozen and explained; any bytes can be a prompt."""
+"""The options of `train`, `generate`, `plot` and `export` are frozen and explained; any bytes can be a prompt."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ OPTIONS = {
         *("--clip-norm", "--keep-checkpoints", "--log-steps", "--compile", "--device", "--cache", "--cache-bytes"),
         *("--mode", "--compressed-fraction", "--initial-compressed-fraction", "--mixing-warmup-steps"),
         *("--symbol-heads", "--raw-heads", "--steps", "--batch-symbols", "--sequence-length", "--micro-batch-size"),
-        *("--peak-lr", "--lr-warmup-steps", "--lanes", "--checkpoint-steps", "--sharding", "--recompute"),
+        *("--peak-lr", "--lr-warmup-steps", "--lanes", "--checkpoint-steps", "--eval-every", "--eval-bytes"),
+        *("--sharding", "--recompute"),
     ],
     "generate": [
         *("model", "--prompt", "--max-bytes", "--temperature", "--top-p", "--seed", "--speculate", "--device"),
     ],
+    "plot": ["runs", "--out"],
     "export": ["model", "--out", "--mode", "--dtype", "--shard-bytes"],
 }
 """A new option is a promise: it goes here, and its explanation below its field, or not at all."""

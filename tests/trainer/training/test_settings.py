@@ -45,6 +45,7 @@ def test_the_defaults_of_every_size_make_a_run(size: str) -> None:
     assert settings.lr_warmup_steps < settings.steps and settings.mixing.warmup_steps < settings.steps
     assert settings.mixing.warmup_steps == settings.steps // 5, "as in the paper"
     assert settings.checkpoint_steps < settings.steps
+    assert settings.checkpoint_steps % settings.eval_every == 0, "no checkpoint adds a measurement"
 
 
 def test_small_sizes_are_for_a_laptop_and_large_ones_for_gpus() -> None:
@@ -146,6 +147,8 @@ def test_a_file_of_an_older_version_is_refused_in_one_line(tmp_path: Path) -> No
         ({"clip_norm": 0.0}, "clip norm is 0.0, it must be above 0"),
         ({"sharding": "pp"}, "sharding 'pp' is unknown; choose one of ddp, fsdp"),
         ({"cache_bytes": 0}, "cache bytes is 0"),
+        ({"eval_every": -1}, "eval every is -1, it must be at least 0"),
+        ({"eval_bytes": 0}, "eval bytes is 0, it must be at least 1"),
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, Any], message: str) -> None:

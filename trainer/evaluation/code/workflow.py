@@ -8,7 +8,7 @@ score_samples   samples.jsonl ─► runs in the sandbox ─► results.json
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,7 @@ from trainer.evaluation.code.sandbox import Sandbox, open_sandbox
 from trainer.evaluation.code.score import Scorer, report
 from trainer.evaluation.settings import CodeSettings, ScoreSettings, of_run
 from trainer.generation.settings import Sampling
-from trainer.training.load_model import load_model
-from trainer.training.parallel import training_device
+from trainer.model.evabyte import EvaByte
 
 Advance = Callable[[str, int, int], None]
 """Called with the name of a phase, how many of its parts are done, and how many there are."""
@@ -47,10 +46,19 @@ def samples_file(settings: CodeSettings) -> SampleFile:
     return SampleFile(directory, partial=bool(scoring.limit), overwrite=scoring.overwrite)
 
 
-def draw_samples(settings: CodeSettings, file: SampleFile, problems: ProblemSet, advance: Advance) -> DrawnSamples:
-    """Continue the prompts of all problems, batch by batch, and write the samples file."""
+def draw_samples(
+    model: EvaByte,
+    run: Mapping[str, Any],
+    settings: CodeSettings,
+    file: SampleFile,
+    problems: ProblemSet,
+    advance: Advance,
+) -> DrawnSamples:
+    """Continue the prompts of all problems, batch by batch, and write the samples file.
+
+    run: the settings that the model was trained with, empty where they are not known.
+    """
     sampling = Sampling(temperature=settings.temperature, top_p=settings.top_p)
-    model, run = load_model(settings.model, device=training_device(settings.device))
     chosen = completions.SampleSettings(
         samples=settings.samples,
         sampling=sampling,
