@@ -129,6 +129,8 @@ class EvaByte(nn.Module):
         """What the heads see, [batch, T, dim]. flex: which attention path; None: flex_attention on GPUs."""
         context = self.context(ids, documents, flex=flex)
         x = self.embedding(ids)
+        if torch.is_autocast_enabled(x.device.type):  # leaves an embedding in fp32; FSDP2 gathers it in bf16
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         for block in self.blocks:
             x = block(x, context)
         return self.norm(x)

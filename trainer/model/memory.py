@@ -1,30 +1,79 @@
 """How much memory a training run needs on each GPU, known before anything is allocated. GB are 10^9 bytes.
 
-State: AdamW over fp32 weights keeps weight, gradient and two moments, 16 bytes a parameter; DDP holds all of it on
-every GPU, FSDP2 an n-th. Beside it, with every block recomputed and bf16 compute, for S symbols on a GPU:
+State: AdamW over fp32 weights keeps weight and two moments, 12 bytes a parameter, and sums up an fp32 gradient, 4 more.
+FSDP2 leaves each rank 1/n of it, n the ranks of a node; nodes hold copies. Beside it a step is largest at one of three
+moments, for S symbols on a rank, N parameters, b of a block, E of the embedding, H of the heads, in bf16:
 
-    block inputs       2 · L · S · d           one per block, kept from forward to backward
-    one block again    2 · S · (3f + 14d)      what the block under recomputation keeps
-    DDP bf16 copy      2 · N                   autocast's copies of the weights
-    FSDP gathered      8 · block + 2 · (embedding + heads)
-    heads' gradient    6 · heads               fp32 sum and its bf16 copy
-    logits             12 bytes each           `trainer.model.heads.LOGITS_AT_ONCE` of them, or all if fewer
+    heads        saved + 12 S d + 6 H + 12 logits + weights in bf16: DDP 2 (N − E), FSDP2 2 (E + H + b)
+    last block   saved + one block's backward, gradients of the heads
+    first block  one block's backward, gradients of all but the embedding
+
+    saved        2 L S d, the inputs of blocks that are recomputed; else L blocks of S (8 f + 39 d)
+    backward     S (10 f + 48 d), what the block kept included; its weights in bf16: DDP 2 b, FSDP2 gathered, with
+                 their gradients in bf16 and in fp32, 8 b + 2 E + 3 H
+    logits       `trainer.model.heads.LOGITS_AT_ONCE` of them, or all if fewer
+
+Gradients are there from the first moment on where a step has several micro-batches, and in the buckets of DDP always.
+The factors are those of blocks that are not compiled, on the CPU's operators; compiled ones keep less.
+`tests/trainer/model/test_memory.py` compares the sum with whole steps of tensors that have no memory.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.errors import SettingsError
 from trainer.model.config import EvaByteConfig
 from trainer.model.heads import LOGITS_AT_ONCE
 
-STATE_BYTES_PER_PARAMETER = 16
 USABLE_SHARE = 0.95
 """Of a device's memory; the rest goes to the context, NCCL and fragmentation."""
 GPU_BYTES = {"40 GB": 39 << 30, "80 GB": 79 << 30, "141 GB": 140 << 30, "180 GB": 178 << 30}
 """By the makers' names; the values are what the driver reports, about."""
-MAX_GPUS = 4096
+GPUS_PER_NODE = 8
+"""Where nothing else is known. FSDP2 shards within a node, so more GPUs than these save no memory."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What one rank has to hold."""
+
+    symbols: int
+    """Symbols of a micro-batch."""
+    sharding: str
+    """`ddp` or `fsdp`."""
+    world_size: int
+    """Ranks of the run."""
+    ranks_per_node: int = GPUS_PER_NODE
+    """Ranks of a node, or more."""
+    micro_batches: int = 1
+    """Micro-batches of a step."""
+    recompute: bool = False
+    """Whether blocks keep their input alone for backward."""
+    compute_bytes: int = 2
+    """Bytes of a number of the residual stream: 2 in bf16, 4 in fp32."""
+
+    def __post_init__(self) -> None:
+        if self.sharding not in ("ddp", "fsdp"):
+            raise SettingsError(f"sharding {self.sharding!r} is unknown; choose ddp or fsdp")
+
+    @property
+    def shards(self) -> int:
+        """Ranks that one copy of the state is dealt out to."""
+        return min(self.world_size, self.ranks_per_node) if self.sharding == "fsdp" else 1
+
+    @property
+    def gradients_stay(self) -> bool:
+        """Whether gradients of the whole model exist when forward begins."""
+        return self.micro_batches > 1 or (self.sharding == "ddp" and self.world_size > 1)
+
+    @property
+    def words(self) -> str:
+        """`fsdp on 64, 8 a node`, as messages say it."""
+        if self.world_size == 1:
+            return "one rank"
+        nodes = f", {self.ranks_per_node} a node" if self.world_size > self.ranks_per_node else ""
+        return f"{self.sharding} on {self.world_size}{nodes}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +83,7 @@ class MemoryEstimate:
     state_bytes: float
     """Weights, gradients and optimizer moments."""
     activation_bytes: float
-    """Everything that grows with the symbols on a GPU, and the buffers."""
+    """Everything that exists beside them at the largest moment; gradients that do not exist then are taken off."""
 
     @property
     def total_bytes(self) -> float:
@@ -42,83 +91,88 @@ class MemoryEstimate:
         return self.state_bytes + self.activation_bytes
 
 
-def estimate_memory(config: EvaByteConfig, *, symbols: int, sharding: str, world_size: int) -> MemoryEstimate:
-    """Memory per GPU for `symbols` symbols per GPU and micro-batch, under sharding `ddp` or `fsdp`."""
-    if sharding not in ("ddp", "fsdp"):
-        raise SettingsError(f"sharding {sharding!r} is unknown; choose ddp or fsdp")
-    block = config.body_parameters // config.layers
-    ends = config.parameters - config.body_parameters
-    logits = min(LOGITS_AT_ONCE, symbols * config.vocabulary * config.symbol_heads)
-    activations = (
-        2 * config.layers * symbols * config.dim
-        + 2 * symbols * (3 * config.ffn_dim + 14 * config.dim)
-        + 6 * config.head_parameters
-        + 12 * logits
-        + (2 * config.parameters if sharding == "ddp" else 8 * block + 2 * ends)
+def estimate_memory(config: EvaByteConfig, load: Load) -> MemoryEstimate:
+    """Memory of one rank."""
+    n, whole = load.shards, config.parameters
+    embedding, heads, block = (
+        config.vocabulary * config.dim,
+        config.head_parameters,
+        config.body_parameters // config.layers,
     )
-    state = STATE_BYTES_PER_PARAMETER * config.parameters / (world_size if sharding == "fsdp" else 1)
-    return MemoryEstimate(state_bytes=state, activation_bytes=activations)
+    stream = load.symbols * config.dim
+    kept, in_backward = _block_bytes(config, load)
+    saved = config.layers * (load.compute_bytes * stream if load.recompute else kept)
+    one_more = in_backward if load.recompute else in_backward - kept
+    logits = min(LOGITS_AT_ONCE, load.symbols * config.vocabulary * config.symbol_heads)
+    low = load.compute_bytes < 4
+    if n > 1:
+        at_heads = load.compute_bytes * (embedding + heads + block)
+        at_block = (4 + 2 * load.compute_bytes) * block + load.compute_bytes * embedding + 3 * heads
+    else:
+        at_heads = 2 * low * (whole - embedding)
+        at_block = 2 * low * (block if load.recompute else config.body_parameters)
+    gradients = 4 / n
+    missing = 0 if load.gradients_stay else gradients
+    moments = (
+        saved + 12 * stream + (6 if low else 4) * heads + 12 * logits + at_heads - missing * whole,
+        saved + one_more + at_block - missing * (whole - heads),
+        in_backward + at_block - missing * (embedding + block),
+    )
+    return MemoryEstimate(state_bytes=(12 + 4) * whole / n, activation_bytes=max(moments))
 
 
-def fewest_gpus(config: EvaByteConfig, *, symbols: int, sharding: str, gpu_bytes: float) -> int | None:
-    """The smallest power of two of GPUs on which the run fits, or None; for `ddp` one or none."""
-    world_size = 1
-    while world_size <= (1 if sharding == "ddp" else MAX_GPUS):
-        needed = estimate_memory(config, symbols=symbols, sharding=sharding, world_size=world_size).total_bytes
-        if needed <= USABLE_SHARE * gpu_bytes:
+def _block_bytes(config: EvaByteConfig, load: Load) -> tuple[float, float]:
+    """What a block keeps for backward, and the most that exists when it is gone through backward, that included."""
+    ffn, dim = load.symbols * config.ffn_dim, load.symbols * config.dim
+    if load.compute_bytes < 4:
+        return 8 * ffn + 39 * dim, 10 * ffn + 48 * dim
+    return 16 * ffn + 66 * dim, 24 * ffn + 69 * dim
+
+
+def fewest_gpus(config: EvaByteConfig, load: Load, *, gpu_bytes: float) -> int | None:
+    """The smallest power of two of GPUs of one node on which the run fits, or None; `fsdp` begins at two."""
+    for world_size in (1,) if load.sharding == "ddp" else (2, 4, 8):
+        placed = replace(load, world_size=world_size, ranks_per_node=GPUS_PER_NODE)
+        if estimate_memory(config, placed).total_bytes <= USABLE_SHARE * gpu_bytes:
             return world_size
-        world_size *= 2
     return None
 
 
-def where_it_fits(config: EvaByteConfig, *, symbols: int) -> str:
-    """`1 GPU of 141 GB with ddp, 4 GPUs of 80 GB with fsdp, …`: the fewest for every kind of GPU on which it fits."""
+def where_it_fits(config: EvaByteConfig, load: Load) -> str:
+    """`1 GPU of 141 GB, 4 GPUs of 80 GB with fsdp, …`: the fewest for every kind of GPU on which it fits."""
     places = []
     for kind, gpu_bytes in GPU_BYTES.items():
         for sharding in ("ddp", "fsdp"):
-            count = fewest_gpus(config, symbols=symbols, sharding=sharding, gpu_bytes=gpu_bytes)
+            count = fewest_gpus(config, replace(load, sharding=sharding, compute_bytes=2), gpu_bytes=gpu_bytes)
             if count:
-                places.append(f"{count} GPU{'s' * (count > 1)} of {kind} with {sharding}")
+                places.append(f"1 GPU of {kind}" if count == 1 else f"{count} GPUs of {kind} with {sharding}")
                 break
     return ", ".join(places) or "no GPU; take fewer symbols per GPU"
 
 
-def describe(
-    config: EvaByteConfig, *, micro_batch_size: int, sequence_length: int, sharding: str, world_size: int
-) -> str:
-    """One line before anything is allocated: parameters, FLOP per symbol, memory per GPU for one micro-batch."""
-    memory = estimate_memory(
-        config, symbols=micro_batch_size * sequence_length, sharding=sharding, world_size=world_size
-    )
+def describe(config: EvaByteConfig, load: Load, *, sequence_length: int) -> str:
+    """One line before anything is allocated: parameters, FLOP per symbol, memory per GPU."""
+    memory = estimate_memory(config, load)
     return (
         f"{_billions(config.parameters)} parameters ({_billions(config.body_parameters)} in blocks, "
         f"vocabulary {config.vocabulary:,}, heads {config.symbol_heads}+{config.raw_heads}), "
         f"{_count(config.flop_per_symbol(sequence_length))}FLOP per symbol at {sequence_length:,} positions, "
         f"{memory.total_bytes / 1e9:.1f} GB per device "
         f"({memory.state_bytes / 1e9:.1f} state + {memory.activation_bytes / 1e9:.1f} activations; "
-        f"{micro_batch_size} × {sequence_length:,} symbols, {sharding} on {world_size})"
+        f"{load.symbols // sequence_length} × {sequence_length:,} symbols, {load.words})"
     )
 
 
-def check_fits(
-    config: EvaByteConfig,
-    *,
-    micro_batch_size: int,
-    sequence_length: int,
-    sharding: str,
-    world_size: int,
-    device_bytes: float,
-    device: str,
-) -> None:
+def check_fits(config: EvaByteConfig, load: Load, *, device_bytes: float, device: str) -> None:
     """SettingsError with the arithmetic and the GPUs that would do, if the run exceeds `device_bytes` on a device."""
-    symbols = micro_batch_size * sequence_length
-    memory = estimate_memory(config, symbols=symbols, sharding=sharding, world_size=world_size)
+    memory = estimate_memory(config, load)
     if memory.total_bytes > USABLE_SHARE * device_bytes:
         raise SettingsError(
-            f"{_billions(config.parameters)} parameters need {memory.total_bytes / 1e9:.1f} GB on each of {world_size} "
-            f"({memory.state_bytes / 1e9:.1f} state + {memory.activation_bytes / 1e9:.1f} activations for {symbols:,} "
-            f"symbols, {sharding}), {device} has {device_bytes / 1e9:.1f} GB; it fits on "
-            f"{where_it_fits(config, symbols=symbols)}; or take a smaller SIZE or a smaller --micro-batch-size"
+            f"{_billions(config.parameters)} parameters need {memory.total_bytes / 1e9:.1f} GB on each device "
+            f"({memory.state_bytes / 1e9:.1f} state + {memory.activation_bytes / 1e9:.1f} activations for "
+            f"{load.symbols:,} symbols, {load.words}), {device} has {device_bytes / 1e9:.1f} GB; it fits on "
+            f"{where_it_fits(config, load)}; or take a smaller SIZE or a smaller --micro-batch-size"
+            + ("" if load.recompute else ", or --recompute")
         )
 
 

@@ -96,6 +96,11 @@ def init_distributed(device: str) -> Iterator[Distributed]:
         torch_dist.destroy_process_group()
 
 
+def ranks_per_node(size: int) -> int:
+    """Ranks on this node, of `size` in all, as torchrun started them; alone, all of them."""
+    return min(size, int(os.environ.get("LOCAL_WORLD_SIZE", str(size))))
+
+
 def parallelize(model: EvaByte, dist: Distributed, *, sharding: str, seed: int) -> nn.Module:
     """A model from the meta device, in memory and initialised: as it is, in DDP, or sharded by FSDP2."""
     if sharding == "fsdp" and dist.size > 1:
@@ -113,7 +118,7 @@ def parallelize(model: EvaByte, dist: Distributed, *, sharding: str, seed: int) 
 
 def _shard(model: EvaByte, dist: Distributed) -> None:
     """FSDP2 over blocks, heads and the rest; weights fp32 at rest, gathered in the compute dtype."""
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(dist.size)))
+    local = ranks_per_node(dist.size)
     kind = dist.device.type
     if dist.size > local:
         mesh = init_device_mesh(kind, (dist.size // local, local), mesh_dim_names=("replicate", "shard"))

@@ -9,8 +9,8 @@ import torch
 
 from trainer.data.dataset import Dataset
 from trainer.model.config import EvaByteConfig
-from trainer.model.memory import check_fits, describe
-from trainer.training.parallel import Distributed
+from trainer.model.memory import Load, check_fits, describe
+from trainer.training.parallel import Distributed, ranks_per_node
 from trainer.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
@@ -20,30 +20,24 @@ def check(settings: TrainSettings, config: EvaByteConfig, dataset: Dataset, dist
     """Log what the run will be, on the first rank; SettingsError for a run that cannot fit or be divided evenly."""
     dataset.check_vocabulary(config.vocabulary)
     accumulation = settings.accumulation(dist.size)
+    load = Load(
+        symbols=settings.micro_batch_size * settings.sequence_length,
+        sharding=settings.sharding,
+        world_size=dist.size,
+        ranks_per_node=ranks_per_node(dist.size),
+        micro_batches=accumulation,
+        recompute=settings.recompute,
+        compute_bytes=dist.compute_dtype.itemsize,
+    )
     if dist.is_first:
-        text = describe(
-            config,
-            micro_batch_size=settings.micro_batch_size,
-            sequence_length=settings.sequence_length,
-            sharding=settings.sharding,
-            world_size=dist.size,
-        )
-        logger.info("%s: %s", settings.size, text)
+        logger.info("%s: %s", settings.size, describe(config, load, sequence_length=settings.sequence_length))
         logger.info(
             "%d steps of %d symbols: %d ranks × %d micro-batches × %d sequences × %d; learning rate %g",
             settings.steps, settings.batch_symbols, dist.size, accumulation, settings.micro_batch_size,
             settings.sequence_length, settings.peak_lr,
         )  # fmt: skip
     device_bytes, name = _memory(dist)
-    check_fits(
-        config,
-        micro_batch_size=settings.micro_batch_size,
-        sequence_length=settings.sequence_length,
-        sharding=settings.sharding,
-        world_size=dist.size,
-        device_bytes=device_bytes,
-        device=name,
-    )
+    check_fits(config, load, device_bytes=device_bytes, device=name)
     if dist.is_first:
         _warn_of_cut_pairs(settings, dataset)
 
@@ -52,7 +46,7 @@ def _memory(dist: Distributed) -> tuple[int, str]:
     """Bytes that one rank may use, and of what."""
     if dist.device.type == "cuda":
         return torch.cuda.get_device_properties(dist.device).total_memory, "this GPU"
-    ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    ranks_here = ranks_per_node(dist.size)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // ranks_here, "this machine"
 
 

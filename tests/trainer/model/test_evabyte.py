@@ -10,7 +10,6 @@ from schemas.vocabulary import vocabulary_size
 from tests.trainer.models import build_model, random_ids, small_config, small_model
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import initial_weight, meta_model
-from trainer.model.memory import check_fits, describe, estimate_memory, fewest_gpus, where_it_fits
 from trainer.training.sizes import SIZES, sized_config
 
 UNFUSED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
@@ -55,36 +54,6 @@ def test_mean_keys_is_the_mean_of_what_queries_see() -> None:
     config = small_config()
     seen = [i % 16 + 1 + i // 16 * 4 for i in range(64)]
     assert config.mean_keys(64) == sum(seen) / 64
-
-
-def test_memory_is_that_of_the_notes() -> None:
-    config = sized_config("7b", vocabulary=96_960, raw_heads=1)
-    ddp = estimate_memory(config, symbols=32768, sharding="ddp", world_size=8)
-    fsdp = estimate_memory(config, symbols=32768, sharding="fsdp", world_size=8)
-    assert round(ddp.state_bytes / 1e9) == 124
-    assert round(fsdp.state_bytes / 1e9, 1) == 15.6
-    assert 18e9 < fsdp.activation_bytes < 23e9
-    assert fewest_gpus(config, symbols=32768, sharding="fsdp", gpu_bytes=80 << 30) == 4
-    assert "4 GPUs of 80 GB with fsdp" in where_it_fits(config, symbols=32768)
-    assert "7.78 B parameters (6.98 B in blocks" in describe(
-        config, micro_batch_size=2, sequence_length=16384, sharding="fsdp", world_size=8
-    )
-
-
-def test_what_does_not_fit_is_refused_with_the_arithmetic() -> None:
-    config = sized_config("7b", vocabulary=96_960, raw_heads=1)
-    arguments = {
-        "micro_batch_size": 2,
-        "sequence_length": 16384,
-        "sharding": "ddp",
-        "world_size": 1,
-        "device": "this machine",
-    }
-    with pytest.raises(
-        SettingsError, match=r"need 1\d\d\.\d GB .* this machine has 8\.0 GB; it fits on .* 80 GB with fsdp"
-    ):
-        check_fits(config, device_bytes=8e9, **arguments)
-    check_fits(config, device_bytes=300e9, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -222,3 +191,13 @@ def test_training_one_batch_lowers_the_loss() -> None:
         loss.backward()
         optimizer.step()
     assert values[-1] < 0.3 * values[0]
+
+
+def test_under_autocast_the_residual_stream_has_the_compute_dtype() -> None:
+    model = small_model()
+    seen = []
+    for block in model.blocks:
+        block.register_forward_hook(lambda block, inputs, output: seen.append((inputs[0].dtype, output.dtype)))
+    with torch.autocast("cpu", torch.bfloat16):
+        model.hidden(random_ids(1, 16))
+    assert seen == [(torch.bfloat16, torch.bfloat16)] * 2

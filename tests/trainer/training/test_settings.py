@@ -15,7 +15,7 @@ from schemas.options import to_json
 from schemas.vocabulary import vocabulary_size
 from trainer.cli.train import add, read_settings
 from trainer.data.mixing import Mixing
-from trainer.model.memory import GPU_BYTES, estimate_memory
+from trainer.model.memory import GPU_BYTES, Load, estimate_memory
 from trainer.training.settings import NOT_CONTENT, TrainSettings
 from trainer.training.sizes import SIZES, sized_config
 
@@ -55,7 +55,16 @@ def test_small_sizes_are_for_a_laptop_and_large_ones_for_gpus() -> None:
         config = sized_config(size, vocabulary=vocabulary_size(1 << 16), raw_heads=run.raw_heads)
         symbols = run.micro_batch_size * run.sequence_length
         needed = [
-            estimate_memory(config, symbols=symbols, sharding=run.sharding, world_size=ranks).total_bytes
+            estimate_memory(
+                config,
+                Load(
+                    symbols=symbols,
+                    sharding=run.sharding,
+                    world_size=ranks,
+                    micro_batches=2,
+                    recompute=run.recompute,
+                ),
+            ).total_bytes
             for ranks in (1, 8)
         ]
         if size in SMALL:
