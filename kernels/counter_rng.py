@@ -41,6 +41,8 @@ class Purpose(IntEnum):
     """Which open range of a lane gives the next document."""
     MIXING = 3
     """Which encoding a document is shown in."""
+    DATASET = 4
+    """Which of several datasets a sequence comes from."""
 
 
 @njit(cache=True, nogil=True, inline="always")

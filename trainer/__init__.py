@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _HOMES = {
+    "Blend": "trainer.data.blend",
     "Dataset": "trainer.data.dataset",
     "HeldOut": "trainer.data.dataset",
     "Loader": "trainer.data.loader",
@@ -30,6 +31,7 @@ _HOMES = {
 """Where each public name is defined."""
 
 if TYPE_CHECKING:
+    from trainer.data.blend import Blend as Blend
     from trainer.data.dataset import Dataset as Dataset
     from trainer.data.dataset import HeldOut as HeldOut
     from trainer.data.loader import Loader as Loader

@@ -51,12 +51,11 @@ def draw(runs: Sequence[Curves], file: str) -> None:
 
 
 def smoothed(points: Points) -> Points:
-    """Each value replaced by the mean of it and its neighbours, as many on either side; the ends stay as they are."""
+    """Each value replaced by the mean of it and its neighbours, of which there are fewer at the ends."""
     reach = int(len(points) * NEIGHBOURS)
     means = []
     for at, (step, _) in enumerate(points):
-        own = min(reach, at, len(points) - 1 - at)
-        near = [value for _, value in points[at - own : at + own + 1]]
+        near = [value for _, value in points[max(0, at - reach) : at + reach + 1]]
         means.append((step, sum(near) / len(near)))
     return means
 

@@ -5,6 +5,7 @@
     a lane's open ranges  ── slots ──► documents waiting in each
     a draw per document   ── blocks ──► some hundred documents, end to end
     block and mixing      ── lanes, kernels.packing ──► sequences of ids
+    several datasets      ── blend ──► which of them a sequence comes from
     lanes of a rank       ── loader, prefetch ──► PackedBatch per step     loader_state: what a checkpoint keeps
 
 `mixing` says which encoding a document is shown in at which step, `settings` where remote shards are kept,

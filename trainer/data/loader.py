@@ -2,6 +2,7 @@
 
     step k asks for sequences g = k × global_batch_size … (k + 1) × global_batch_size − 1 of the global stream;
     sequence g is made by lane g mod lanes, with the mixing of step k for the documents that begin in it;
+    of several datasets each has all the lanes, and one of them is drawn for g (`trainer.data.blend`);
     rank r of n serves lanes r, r + n, …, which are the sequences g ≡ r mod n.
 
 Batches are made ahead in a background thread. Each carries the positions of its rank's lanes after it, so the state of
@@ -20,6 +21,7 @@ import numpy as np
 
 from kernels.packing import REPRESENTATIONS, PackedSequences
 from schemas.errors import SettingsError
+from trainer.data.blend import Blend
 from trainer.data.dataset import Dataset
 from trainer.data.lanes import Lane, LanePosition
 from trainer.data.loader_state import rank_state, read_state
@@ -83,7 +85,8 @@ class PackedBatch:
     next_ids: np.ndarray
     """int32 [sequences, lookahead]: what follows the sequence in its last document, then pad."""
     pieces: np.ndarray
-    """int64 [documents in all sequences, 5]: sequence, epoch, shard, row in the shard, representation; in order."""
+    """int64 [documents in all sequences, 5]: sequence, epoch, shard, row in the shard, representation; in order.
+    Shards of several datasets are numbered through."""
 
     @property
     def symbols(self) -> int:
@@ -104,6 +107,7 @@ class BatchDocument:
 
 
 _Snapshot = dict[int, LanePosition]
+"""By lane × datasets + dataset."""
 
 
 class Loader:
@@ -113,21 +117,27 @@ class Loader:
     all ranks (`trainer.data.loader_state.merge_states`). A context manager: leaving it ends the background thread.
     """
 
-    def __init__(self, dataset: Dataset, settings: LoaderSettings, *, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, dataset: Dataset | Blend, settings: LoaderSettings, *, rank: int = 0, world_size: int = 1
+    ) -> None:
         """SettingsError where dataset, settings and number of ranks do not fit together."""
         assert 0 <= rank < world_size, (rank, world_size)
         settings.check_ranks(world_size)
         mixing = settings.mixing
-        if mixing.needs_comp and dataset.compressor is None:
+        blend = Blend.of(dataset)
+        if mixing.needs_comp and blend.compressor is None:
             raise SettingsError(f"mixing mode {mixing.mode!r} shows compressed text: name a --compressor")
-        assert dataset.raw or not mixing.needs_raw, "the dataset was opened without its raw bytes"
-        self._dataset, self._settings = dataset, settings
+        self._blend, self._settings = blend, settings
         self._rank, self._world_size = rank, world_size
-        self._identity = _identity(dataset, settings)
-        self._ranges = RowRanges(
-            dataset.training_rows(), lanes=settings.lanes, interleave=settings.interleave, seed=settings.seed
-        )
-        dataset.check_cache(len(self._own_lanes) * settings.interleave)
+        self._identity = {**blend.identity(), **_identity(settings)}
+        self._ranges = []
+        for part in blend.parts:
+            assert part.raw or not mixing.needs_raw, "the dataset was opened without its raw bytes"
+            rows = part.training_rows()
+            self._ranges.append(
+                RowRanges(rows, lanes=settings.lanes, interleave=settings.interleave, seed=settings.seed)
+            )
+            part.check_cache(len(self._own_lanes) * settings.interleave)
         self._step = 0
         self._lanes: dict[int, Lane] = {}
         self._snapshot: _Snapshot = {}
@@ -168,7 +178,7 @@ class Loader:
 
         SettingsError where the state is damaged or another run's.
         """
-        step, positions = read_state(state, self._identity, self._settings.lanes)
+        step, positions = read_state(state, self._identity, self._settings.lanes * len(self._blend.parts))
         self.close()
         self._begin(step, positions)
 
@@ -177,15 +187,33 @@ class Loader:
         names: dict[tuple[int, int], str] = {}
         for shard in np.unique(batch.pieces[:, 2]).tolist():
             rows = np.unique(batch.pieces[batch.pieces[:, 2] == shard, 3]).tolist()
-            names |= {(shard, row): name for row, name in zip(rows, self._dataset.doc_ids(shard, rows), strict=True)}
+            part, own = self._blend.locate(shard)
+            names |= {(shard, row): name for row, name in zip(rows, part.doc_ids(own, rows), strict=True)}
         return [
             BatchDocument(
                 doc_id=names[shard, row],
-                shard=self._dataset.shards[shard].name,
+                shard=part.shards[own].name,
                 representation=REPRESENTATIONS[representation],
             )
             for _, _, shard, row, representation in batch.pieces.tolist()
+            for part, own in [self._blend.locate(shard)]
         ]
+
+    @property
+    def dataset_names(self) -> list[str]:
+        """What tells the datasets apart, in their order."""
+        return self._blend.names
+
+    def epochs(self) -> np.ndarray:
+        """float64 [datasets]: this rank's share of how often each was read; those of all ranks add up to the whole.
+
+        Documents that are completely in batches, over the number that is left where `held_out_share` is held out.
+        """
+        parts = self._blend.parts
+        documents = np.zeros(len(parts))
+        for number, position in self._snapshot.items():
+            documents[number % len(parts)] += position.drawn + position.document
+        return documents / [sum(part.training_rows()) * (1 - part.held_out.share) for part in parts]
 
     @property
     def _own_lanes(self) -> range:
@@ -195,10 +223,11 @@ class Loader:
         """Set the lanes to some positions, or to the beginning; batches are made from the first request on."""
         interleave = self._settings.interleave
         self._step, self._source = step, None
-        self._lanes = {
-            lane: Lane(self._dataset, self._ranges, lane=lane, interleave=interleave, position=positions.get(lane))
-            for lane in self._own_lanes
-        }
+        self._lanes = {}
+        for lane in self._own_lanes:
+            for number, (part, ranges) in enumerate(zip(self._blend.parts, self._ranges, strict=True)):
+                at = lane * len(self._ranges) + number
+                self._lanes[at] = Lane(part, ranges, lane=lane, interleave=interleave, position=positions.get(at))
         self._snapshot = {lane: made.position for lane, made in self._lanes.items()}
 
     def _batches(self, step: int, snapshot: _Snapshot) -> Iterator[tuple[PackedBatch, _Snapshot]]:
@@ -211,8 +240,10 @@ class Loader:
             pieces = []
             for index in range(count):
                 global_index = step * settings.global_batch_size + index * self._world_size + self._rank
-                lane = global_index % settings.lanes
+                part = self._blend.part_of(settings.seed, global_index)
+                lane = global_index % settings.lanes * len(self._ranges) + part
                 documents = self._lanes[lane].fill(sequences, index, choice, listing)
+                documents[:, 1] += self._blend.first_shards[part]
                 pieces.append(np.insert(documents, 0, index, axis=1))
                 snapshot[lane] = self._lanes[lane].position
             batch = PackedBatch(step=step, **sequences._asdict(), pieces=np.concatenate(pieces))
@@ -220,12 +251,9 @@ class Loader:
             step += 1
 
 
-def _identity(dataset: Dataset, settings: LoaderSettings) -> dict[str, Any]:
-    """What decides the batches, as JSON values."""
+def _identity(settings: LoaderSettings) -> dict[str, Any]:
+    """What decides the batches of a dataset, as JSON values."""
     return {
-        "dataset": dataset.digest,
-        "compressor": dataset.compressor,
-        "held_out_share": dataset.held_out.share,
         "sequence_length": settings.sequence_length,
         "global_batch_size": settings.global_batch_size,
         "lanes": settings.lanes,

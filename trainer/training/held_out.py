@@ -21,7 +21,7 @@ from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 from schemas.batches import Documents
-from trainer.data.dataset import Dataset
+from trainer.data.blend import Blend
 from trainer.data.held_out_sample import sample_held_out
 from trainer.evaluation.bits_per_byte import nats_by_turns
 from trainer.model.evabyte import EvaByte
@@ -96,12 +96,11 @@ class HeldOutCurve:
         )
 
 
-def open_curve(settings: TrainSettings, dataset: Dataset, model: nn.Module, dist: Distributed) -> HeldOutCurve | None:
+def open_curve(settings: TrainSettings, blend: Blend, model: nn.Module, dist: Distributed) -> HeldOutCurve | None:
     """The curve that a run asks for; None, with a line that says why, where there is nothing to measure it on."""
     if not settings.eval_every or not settings.mixing.needs_raw:
         return None
-    texts = sample_held_out(dataset, seed=settings.seed, limit_bytes=settings.eval_bytes) if dist.is_first else None
-    texts = dist.gather(texts)[0]
+    texts = dist.gather(_sample(settings, blend) if dist.is_first else None)[0]
     if not len(texts):
         if dist.is_first:
             logger.warning(
@@ -111,6 +110,15 @@ def open_curve(settings: TrainSettings, dataset: Dataset, model: nn.Module, dist
             )  # fmt: skip
         return None
     return HeldOutCurve(model, texts, dist, sequence_length=settings.sequence_length, rows=settings.micro_batch_size)
+
+
+def _sample(settings: TrainSettings, blend: Blend) -> Documents:
+    """The bytes that are measured, of each dataset its share."""
+    samples = [
+        sample_held_out(part, seed=settings.seed, limit_bytes=max(1, int(settings.eval_bytes * share)))
+        for part, share in zip(blend.parts, blend.shares, strict=True)
+    ]
+    return Documents.from_bytes([sample.text(i) for sample in samples for i in range(len(sample))])
 
 
 def summary(run: str) -> str:

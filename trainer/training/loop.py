@@ -17,18 +17,29 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from schemas.files import canonical_json, replace_file
 from schemas.options import to_json
 from schemas.vocabulary import vocabulary_size
+from trainer.data.blend import Blend
 from trainer.data.dataset import Dataset, HeldOut
 from trainer.data.loader import Loader, LoaderSettings, PackedBatch
 from trainer.data.loader_state import merge_states
+from trainer.data.settings import sources
 from trainer.data.shard_cache import ShardCache
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import meta_model
 from trainer.training import checkpoint, preflight
 from trainer.training.held_out import HeldOutBits, HeldOutCurve, open_curve
-from trainer.training.metrics import HELD_OUT_KEY, MetricsLog, bits_per_label, one_line, peak_flop_per_second
+from trainer.training.metrics import (
+    EPOCHS_KEY,
+    HELD_OUT_KEY,
+    MetricsLog,
+    bits_per_label,
+    one_line,
+    peak_flop_per_second,
+)
 from trainer.training.optim import learning_rate, make_optimizer
 from trainer.training.parallel import Distributed, parallelize
 from trainer.training.settings import TrainSettings
@@ -45,9 +56,9 @@ def train(settings: TrainSettings, dist: Distributed) -> int:
 
     They are fewer than the settings say where SIGTERM came.
     """
-    dataset = open_dataset(settings, rank=dist.rank)
-    config = model_config(settings, dataset)
-    preflight.check(settings, config, dataset, dist)
+    blend = open_blend(settings, rank=dist.rank)
+    config = model_config(settings, blend)
+    preflight.check(settings, config, blend, dist)
     bare = meta_model(config)
     if settings.recompute:
         bare.recompute_blocks()
@@ -60,34 +71,41 @@ def train(settings: TrainSettings, dist: Distributed) -> int:
     if dist.is_first:
         os.makedirs(settings.run_dir, exist_ok=True)
         replace_file(os.path.join(settings.run_dir, SETTINGS_NAME), canonical_json(to_json(settings)))
-    loader = Loader(dataset, loader_settings(settings), rank=dist.rank, world_size=dist.size)
+    loader = Loader(blend, loader_settings(settings), rank=dist.rank, world_size=dist.size)
     with loader, Sigterm() as sigterm:
         if state:
             loader.load_state_dict(state["loader"])
-        curve = open_curve(settings, dataset, model, dist)
+        curve = open_curve(settings, blend, model, dist)
         run = _Run(TrainStep(settings, config, dist, model, optimizer), loader, sigterm, curve)
         return run.to_the_end(state["step"] if state else 0)
 
 
-def open_dataset(settings: TrainSettings, *, rank: int = 0) -> Dataset:
-    """The dataset as this run sees it, shards of a remote one in a folder of the cache that is this rank's own."""
-    cache = None
-    if settings.cache:
-        cache = ShardCache(os.path.join(settings.cache, f"rank-{rank}"), limit_bytes=settings.cache_bytes)
-    return Dataset(
-        settings.data,
-        compressor=settings.compressor if settings.mixing.needs_comp else None,
-        raw=settings.mixing.needs_raw,
-        held_out=HeldOut(share=settings.held_out_share),
-        cache=cache,
-    )
+def open_blend(settings: TrainSettings, *, rank: int = 0) -> Blend:
+    """The datasets as this run sees them, shards of remote ones in folders of the cache that are this rank's own."""
+    named = sources(settings.data)
+    parts = []
+    for number, source in enumerate(named):
+        cache = None
+        if settings.cache:
+            # Shards of two datasets may have one name.
+            own = os.path.join(settings.cache, f"rank-{rank}", *([f"dataset-{number}"] if len(named) > 1 else []))
+            cache = ShardCache(own, limit_bytes=max(1, settings.cache_bytes // len(named)))
+        part = Dataset(
+            source.location,
+            compressor=settings.compressor if settings.mixing.needs_comp else None,
+            raw=settings.mixing.needs_raw,
+            held_out=HeldOut(share=settings.held_out_share),
+            cache=cache,
+        )
+        parts.append(part)
+    return Blend(parts, [source.weight for source in named])
 
 
-def model_config(settings: TrainSettings, dataset: Dataset) -> EvaByteConfig:
-    """The model's shape: the size's body, the dataset's alphabet, the heads asked for."""
+def model_config(settings: TrainSettings, blend: Blend) -> EvaByteConfig:
+    """The model's shape: the size's body, the datasets' alphabet, the heads asked for."""
     return sized_config(
         settings.size,
-        vocabulary=vocabulary_size(dataset.alphabet_size),
+        vocabulary=vocabulary_size(blend.alphabet_size),
         symbol_heads=settings.symbol_heads,
         raw_heads=settings.raw_heads,
     )
@@ -141,10 +159,11 @@ class _Run:
             held_out = None
             if self.curve is not None and (saves or self._is_due(step, self.settings.eval_every)):
                 held_out = self.curve.measure()
-            if log is not None and (held_out or step == 1 or self._is_due(step, self.settings.log_steps)):
-                values = self._measured(step - 1, result, seconds, waited, held_out)
-                log.write(values)
-                logger.info("%s", one_line(values))
+            if held_out or step == 1 or self._is_due(step, self.settings.log_steps):
+                values = self._measured(step - 1, result, seconds, waited, held_out) | self._epochs()
+                if log is not None:
+                    log.write(values)
+                    logger.info("%s", one_line(values))
             if saves:
                 self._save(step, self.loader.state_dict(), held_out)
                 saved = step
@@ -185,6 +204,13 @@ class _Run:
         if held_out is not None:
             values |= {HELD_OUT_KEY: held_out.bits_per_byte, "evaluation_seconds": round(held_out.seconds, 4)}
         return values
+
+    def _epochs(self) -> dict[str, float]:
+        """How often each dataset was read so far; all ranks must ask."""
+        read = np.sum(self.dist.gather(self.loader.epochs()), axis=0).round(4).tolist()
+        if len(read) == 1:
+            return {EPOCHS_KEY: read[0]}
+        return {f"{EPOCHS_KEY}/{name}": value for name, value in zip(self.loader.dataset_names, read, strict=True)}
 
     def _save(self, step: int, loader_state: dict[str, Any], held_out: HeldOutBits | None) -> None:
         """Write the checkpoint before `step`, with every rank's part of the loader's state."""

@@ -23,6 +23,8 @@ from schemas.vocabulary import SPAN_KINDS
 logger = logging.getLogger(__name__)
 
 METRICS_NAME = "metrics.jsonl"
+EPOCHS_KEY = "epochs"
+"""Of one dataset; of several `epochs/NAME` each."""
 HELD_OUT_KEY = "held_out_bits_per_raw_byte"
 WANDB_ID_NAME = "wandb-id.txt"
 PEAK_FLOP_PER_SECOND = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L4": 121e12}
@@ -48,6 +50,9 @@ def one_line(values: Mapping[str, float | int]) -> str:
             parts.append(f"{values[key]:.2f} {unit}")
     if HELD_OUT_KEY in values:
         parts.append(f"held out {values[HELD_OUT_KEY]:.3f}")
+    several = [(key.partition("/")[2], value) for key, value in values.items() if key.startswith(f"{EPOCHS_KEY}/")]
+    if several:
+        parts.append("epochs " + " ".join(f"{name} {value:.2f}" for name, value in several))
     parts.append(f"{values['symbols_per_second']:,.0f} symbols/s")
     return ", ".join(parts)
 

@@ -7,6 +7,7 @@ import os
 
 import torch
 
+from trainer.data.blend import Blend
 from trainer.data.dataset import Dataset
 from trainer.model.config import EvaByteConfig
 from trainer.model.memory import Load, check_fits, describe
@@ -16,9 +17,10 @@ from trainer.training.settings import TrainSettings
 logger = logging.getLogger(__name__)
 
 
-def check(settings: TrainSettings, config: EvaByteConfig, dataset: Dataset, dist: Distributed) -> None:
+def check(settings: TrainSettings, config: EvaByteConfig, blend: Blend, dist: Distributed) -> None:
     """Log what the run will be, on the first rank; SettingsError for a run that cannot fit or be divided evenly."""
-    dataset.check_vocabulary(config.vocabulary)
+    for part in blend.parts:
+        part.check_vocabulary(config.vocabulary)
     accumulation = settings.accumulation(dist.size)
     load = Load(
         symbols=settings.micro_batch_size * settings.sequence_length,
@@ -39,7 +41,11 @@ def check(settings: TrainSettings, config: EvaByteConfig, dataset: Dataset, dist
     device_bytes, name = _memory(dist)
     check_fits(config, load, device_bytes=device_bytes, device=name)
     if dist.is_first:
-        _warn_of_cut_pairs(settings, dataset)
+        if len(blend.parts) > 1:
+            shares = zip(blend.parts, blend.shares, strict=True)
+            logger.info("sequences: %s", ", ".join(f"{share:.1%} of {part.location}" for part, share in shares))
+        for part in blend.parts:
+            _warn_of_cut_pairs(settings, part)
 
 
 def _memory(dist: Distributed) -> tuple[int, str]:
@@ -58,7 +64,8 @@ def _warn_of_cut_pairs(settings: TrainSettings, dataset: Dataset) -> None:
     mean_symbols = (totals.raw_bytes + totals.symbols[settings.compressor]) // totals.written
     if mean_symbols > settings.sequence_length:
         logger.warning(
-            "a document has %d symbols in both encodings on average, a sequence %d: most pairs are cut and align "
+            "a document%s has %d symbols in both encodings on average, a sequence %d: most pairs are cut and align "
             "little; give a longer --sequence-length, or preprocess with --split-bytes",
-            mean_symbols, settings.sequence_length,
+            "" if dataset.location == settings.data else f" of {dataset.location}", mean_symbols,
+            settings.sequence_length,
         )  # fmt: skip

@@ -7,11 +7,11 @@ from typing import Any
 
 from schemas.errors import SettingsError
 from schemas.options import option
-from trainer.data.settings import SHARD_CACHE_BYTES
+from trainer.data.settings import SHARD_CACHE_BYTES, sources
 from trainer.training.sizes import SHARDINGS, SIZES, SizedSettings, size_named
 
 NOT_CONTENT = {
-    "data": "the loader's state knows the dataset by the digests of its shards",
+    "data": "the loader's state knows datasets by the digests of their shards, and their weights",
     "run_dir": "a place",
     "micro_batch_size": "gradients are sums, whatever is computed at once",
     "checkpoint_steps": "what is kept, not what is computed",
@@ -52,7 +52,7 @@ class TrainSettings(SizedSettings):
     """One run. `for_size` gives the defaults of a size, which the base class lists."""
 
     data: str = field(default="data/stdlib", metadata=option(metavar="DIR", path=True))
-    """Finished dataset, local or remote."""
+    """Finished dataset, local or remote; or several, as DIR:WEIGHT,DIR:WEIGHT, mixed by sequences."""
     run_dir: str = field(default="", metadata=option("out", metavar="DIR", default="runs/SIZE", path=True))
     """Directory of the run: settings, metrics, checkpoints."""
     size: str = field(default="tiny", metadata=option(choices=tuple(SIZES)))
@@ -90,10 +90,11 @@ class TrainSettings(SizedSettings):
     cache: str = field(default="", metadata=option(metavar="DIR", path=True))
     """Local directory for shards of a remote dataset; each rank has its own folder in it."""
     cache_bytes: int = SHARD_CACHE_BYTES
-    """Bytes of shards that a rank keeps in its cache."""
+    """Bytes of shards that a rank keeps in its cache, of several datasets an equal part of each."""
 
     def __post_init__(self) -> None:
         size_named(self.size)
+        sources(self.data)
         if self.sharding not in SHARDINGS:
             raise SettingsError(f"sharding {self.sharding!r} is unknown; choose one of {', '.join(SHARDINGS)}")
         for name, minimum in _AT_LEAST.items():

@@ -107,11 +107,10 @@ def test_another_suffix_and_a_missing_library_are_one_line(
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=200))
-def test_a_mean_keeps_steps_and_ends_and_stays_within_the_values(values: list[float]) -> None:
+def test_a_mean_keeps_steps_and_stays_within_the_values(values: list[float]) -> None:
     points = list(enumerate(values))
     found = smoothed(points)
     assert [step for step, _ in found] == list(range(len(values)))
-    assert (found[0], found[-1]) == (points[0], points[-1])
     assert all(min(values) - 1e-9 <= value <= max(values) + 1e-9 for _, value in found)
     assert smoothed([(step, 1.0) for step, _ in points]) == [(step, 1.0) for step, _ in points]
 

@@ -13,7 +13,7 @@ from tests.trainer.datasets import COMPRESSOR, make_texts, write_dataset
 from trainer.data.dataset import Dataset
 from trainer.data.loader import Loader
 from trainer.data.shard_cache import ShardCache
-from trainer.training.loop import open_dataset
+from trainer.training.loop import open_blend
 from trainer.training.settings import TrainSettings
 
 ROWS = [30, 40, 35, 30, 25, 45, 30, 30]
@@ -94,13 +94,13 @@ def test_halves_of_downloads_are_swept(tmp_path: Path):
 def test_ranks_of_one_machine_share_a_cache_directory_without_harm(source: Path, tmp_path: Path):
     """Each has a folder of its own: a rank that starts does not sweep another's download away."""
     settings = TrainSettings.for_size("tiny", data=f"file://{source}", cache=str(tmp_path / "cache"))
-    first = open_dataset(settings, rank=0)
+    (first,) = open_blend(settings, rank=0).parts
     reader = first.reader(0)
     half = reader.path.with_name("other.arrow.part")
     half.write_bytes(b"half")
-    second = open_dataset(settings, rank=1)
+    (second,) = open_blend(settings, rank=1).parts
     assert half.exists()
     assert second.reader(0).path != reader.path
     assert second.reader(0).path.read_bytes() == reader.path.read_bytes()
     with pytest.raises(SettingsError, match="raise --cache-bytes"):
-        open_dataset(replace(settings, cache_bytes=1)).reader(1)
+        open_blend(replace(settings, cache_bytes=1)).parts[0].reader(1)

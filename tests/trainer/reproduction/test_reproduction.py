@@ -30,7 +30,7 @@ from trainer.reproduction.formats import FORMATS_NAME, job_format_bits
 from trainer.reproduction.report import OURS, WHY, markdown
 from trainer.reproduction.result_table import ResultTable, Spread
 from trainer.reproduction.run import RESULT_NAME, Result, raw_per_comp, read_result, run_job, scored_pairs
-from trainer.training.loop import loader_settings, open_dataset
+from trainer.training.loop import loader_settings, open_blend
 
 RATIO = 3.0
 SMOKE = replace(SCALES["smoke"], compressors=("gzip",), steps=2, scored_bytes=300, translated_documents=2)
@@ -67,7 +67,7 @@ def test_the_matched_share_is_what_a_proxy_sees_as_raw(data: str) -> None:
     job = next(job for job in jobs(scale, RATIO, only=["gzip"]))
     settings = replace(job.settings(data, ""), mixing=Mixing(mode="sentinel", warmup_steps=8))
     raw = total = 0
-    with Loader(open_dataset(settings), loader_settings(settings)) as loader:
+    with Loader(open_blend(settings), loader_settings(settings)) as loader:
         for _ in range(scale.steps):
             ids = next(loader).ids
             raw += int(((ids >= RAW_BASE) & (ids < COMP_BASE)).sum())
