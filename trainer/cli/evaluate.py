@@ -44,8 +44,8 @@ def _run_bpb(options: argparse.Namespace) -> int:
     from trainer.data.dataset import Dataset, HeldOut
     from trainer.data.shard_cache import open_cache
     from trainer.evaluation.bits_per_byte import score
+    from trainer.training.device import training_device
     from trainer.training.load_model import load_model
-    from trainer.training.parallel import training_device
 
     settings = from_options(BitsPerByteSettings, options)
     model, run = load_model(settings.model, device=training_device(settings.device))
@@ -70,8 +70,8 @@ def _run_translation(options: argparse.Namespace) -> int:
     from trainer.data.dataset import Dataset, HeldOut
     from trainer.data.shard_cache import open_cache
     from trainer.evaluation.translation import first_pairs, translate
+    from trainer.training.device import training_device
     from trainer.training.load_model import load_model
-    from trainer.training.parallel import training_device
 
     settings = from_options(TranslationSettings, options)
     model, run = load_model(settings.model, device=training_device(settings.device))
@@ -99,8 +99,8 @@ def _run_translation(options: argparse.Namespace) -> int:
 
 def _run_code(options: argparse.Namespace) -> int:
     from trainer.evaluation.code.workflow import draw_samples, open_scoring, sampled_problems, samples_file
+    from trainer.training.device import training_device
     from trainer.training.load_model import load_model
-    from trainer.training.parallel import training_device
 
     settings = from_options(CodeSettings, options)
     problems = sampled_problems(settings.scoring)

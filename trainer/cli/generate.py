@@ -18,8 +18,8 @@ def add(options: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from trainer.generation.generate import generate
+    from trainer.training.device import training_device
     from trainer.training.load_model import load_model
-    from trainer.training.parallel import training_device
 
     settings = from_options(GenerateSettings, options)
     model, _ = load_model(settings.model, device=training_device(settings.device))

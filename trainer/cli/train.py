@@ -13,8 +13,8 @@ from trainer.training.sizes import SizedSettings
 def add(options: argparse.ArgumentParser) -> None:
     """Add the options of `train` to its parser."""
     add_config_option(options)
-    # Large sizes recompute, so the help shows how that is switched off.
-    base = replace(TrainSettings.for_size("tiny"), recompute=True)
+    # Large sizes recompute and GPUs compile, so the help shows how these are switched off.
+    base = replace(TrainSettings.for_size("tiny"), recompute=True, compile=True)
     by_size = {field.name for field in fields(SizedSettings)}
     add_options(options, TrainSettings, base=base, omit=sorted(by_size))
     sized = options.add_argument_group("the course of training")

@@ -75,7 +75,10 @@ class EvaByteConfig:
         window = min(self.attention_window, positions)
         return (window + 1) / 2 + (positions / window - 1) / 2 * (window / self.chunk)
 
-    def flop_per_symbol(self, positions: int) -> float:
-        """Floating-point operations of training, forward and backward, for one symbol; recomputation not counted."""
+    def flop_per_symbol(self, positions: int, *, keys: float | None = None) -> float:
+        """Floating-point operations of training, forward and backward, for one symbol; recomputation not counted.
+
+        keys: what a query sees on average; None: as in sequences of one document.
+        """
         matrices = self.parameters - self.vocabulary * self.dim
-        return 6 * matrices + 12 * self.layers * self.dim * self.mean_keys(positions)
+        return 6 * matrices + 12 * self.layers * self.dim * (self.mean_keys(positions) if keys is None else keys)

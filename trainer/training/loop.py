@@ -37,6 +37,7 @@ from trainer.training.metrics import (
     HELD_OUT_KEY,
     MetricsLog,
     bits_per_label,
+    mean_visible_keys,
     one_line,
     peak_flop_per_second,
 )
@@ -62,7 +63,9 @@ def train(settings: TrainSettings, dist: Distributed) -> int:
     bare = meta_model(config)
     if settings.recompute:
         bare.recompute_blocks()
-    if settings.compile:
+    if settings.compile or (settings.compile is None and dist.device.type == "cuda"):
+        if dist.is_first:
+            logger.info("blocks are compiled before the first step, which takes minutes; --no-compile leaves that out")
         bare.compile_blocks()
     model = parallelize(bare, dist, sharding=settings.sharding, seed=settings.seed)
     optimizer = make_optimizer(model, settings)
@@ -160,7 +163,7 @@ class _Run:
             if self.curve is not None and (saves or self._is_due(step, self.settings.eval_every)):
                 held_out = self.curve.measure()
             if held_out or step == 1 or self._is_due(step, self.settings.log_steps):
-                values = self._measured(step - 1, result, seconds, waited, held_out) | self._epochs()
+                values = self._measured(batch, result, seconds, waited, held_out) | self._epochs()
                 if log is not None:
                     log.write(values)
                     logger.info("%s", one_line(values))
@@ -181,17 +184,17 @@ class _Run:
         return [document.doc_id for document in self.loader.documents_of(batch)]
 
     def _measured(
-        self, step: int, result: StepResult, seconds: float, waited: float, held_out: HeldOutBits | None
+        self, batch: PackedBatch, result: StepResult, seconds: float, waited: float, held_out: HeldOutBits | None
     ) -> dict[str, float | int]:
         """The metrics of one step, with units in their names."""
         settings, config = self.settings, self.train_step.config
         symbols_per_second = settings.batch_symbols / seconds
         values: dict[str, float | int] = {
-            "step": step,
+            "step": batch.step,
             "loss_nats": result.loss_nats,
             **bits_per_label(result.nats, result.labels),
-            "compressed_fraction": settings.mixing.phase(step).compressed_fraction,
-            "learning_rate": learning_rate(settings, step),
+            "compressed_fraction": settings.mixing.phase(batch.step).compressed_fraction,
+            "learning_rate": learning_rate(settings, batch.step),
             "gradient_norm": result.gradient_norm,
             "symbols_per_second": round(symbols_per_second, 1),
             "data_wait_share": round(waited / seconds, 4),
@@ -199,7 +202,8 @@ class _Run:
         }
         peak = peak_flop_per_second(self.dist.device)
         if peak is not None:
-            flop = config.flop_per_symbol(settings.sequence_length) * symbols_per_second
+            keys = mean_visible_keys(batch.documents, window=config.attention_window, chunk=config.chunk)
+            flop = config.flop_per_symbol(settings.sequence_length, keys=keys) * symbols_per_second
             values["mfu"] = round(flop / peak / self.dist.size, 4)
         if held_out is not None:
             values |= {HELD_OUT_KEY: held_out.bits_per_byte, "evaluation_seconds": round(held_out.seconds, 4)}

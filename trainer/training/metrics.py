@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from schemas.files import replace_file
@@ -27,8 +28,25 @@ EPOCHS_KEY = "epochs"
 """Of one dataset; of several `epochs/NAME` each."""
 HELD_OUT_KEY = "held_out_bits_per_raw_byte"
 WANDB_ID_NAME = "wandb-id.txt"
-PEAK_FLOP_PER_SECOND = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L4": 121e12}
-"""Dense bf16 rate of GPUs by a part of their name, from their makers' tables."""
+PEAK_FLOP_PER_SECOND = {
+    "NVIDIA A100-SXM4-40GB": 312e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA A100-PCIE-40GB": 312e12,
+    "NVIDIA A100 80GB PCIe": 312e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA H100 NVL": 835e12,
+    "NVIDIA H200": 989e12,
+    "NVIDIA H200 NVL": 835e12,
+    "NVIDIA GH200 480GB": 989e12,
+    "NVIDIA B200": 2250e12,
+    "NVIDIA L4": 121e12,
+    "NVIDIA L40": 181e12,
+    "NVIDIA L40S": 362e12,
+    "NVIDIA GeForce RTX 4090": 165e12,
+    "AMD Instinct MI300X": 1307e12,
+}
+"""Dense bf16 rate of GPUs by the names that their drivers give, from their makers' tables; others have no MFU."""
 
 
 def bits_per_label(nats: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
@@ -61,8 +79,19 @@ def peak_flop_per_second(device: torch.device) -> float | None:
     """The device's bf16 rate, if it is in the table."""
     if device.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
-    return next((rate for part, rate in PEAK_FLOP_PER_SECOND.items() if part in name), None)
+    return PEAK_FLOP_PER_SECOND.get(torch.cuda.get_device_name(device))
+
+
+def mean_visible_keys(documents: np.ndarray, *, window: int, chunk: int) -> float:
+    """Keys and summaries that a query sees on average, from document numbers [rows, T], as `kernels.eva` has them."""
+    places = np.arange(documents.shape[1])
+    begins = np.ones(documents.shape, bool)
+    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    starts = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    window_start = places // window * window
+    near = places + 1 - np.maximum(window_start, starts)
+    far = np.maximum(0, window_start // chunk - starts // chunk)
+    return float((near + far).mean())
 
 
 class MetricsLog:

@@ -9,10 +9,12 @@ a rank could not hold those of the whole model, and adds them up across nodes on
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as torch_dist
@@ -21,8 +23,13 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from schemas.errors import SettingsError
 from trainer.model.evabyte import EvaByte, initialise
+from trainer.training.device import bound_recompilation, device_line, training_device
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = timedelta(minutes=30)
+"""How long ranks wait for one that reads shards or writes a checkpoint; torch's own is 10 minutes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,27 +74,23 @@ class Distributed:
             torch_dist.barrier()
 
 
-def training_device(name: str) -> str:
-    """The device asked for, or cuda where there is one."""
-    return name or ("cuda" if torch.cuda.is_available() else "cpu")
-
-
 @contextmanager
 def init_distributed(device: str) -> Iterator[Distributed]:
     """Join the group that torchrun set up, if it did, and leave it at the end."""
     kind = training_device(device)
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("--device is cuda, but torch sees no GPU; use --device cpu")
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     place = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
     if kind == "cuda":
         torch.cuda.set_device(place)
+        bound_recompilation()
+    if os.environ.get("RANK", "0") == "0":
+        logger.info("%s", device_line(kind, device))
     compute_dtype = torch.bfloat16 if kind == "cuda" else torch.float32
     if "RANK" not in os.environ:
         yield Distributed(rank=0, size=1, device=place, compute_dtype=compute_dtype)
         return
     backends, bound = ("cpu:gloo,cuda:nccl", place) if kind == "cuda" else ("gloo", None)
-    torch_dist.init_process_group(backends, device_id=bound)
+    torch_dist.init_process_group(backends, device_id=bound, timeout=TIMEOUT)
     try:
         yield Distributed(
             rank=torch_dist.get_rank(), size=torch_dist.get_world_size(), device=place, compute_dtype=compute_dtype

@@ -83,7 +83,7 @@ class TrainSettings(SizedSettings):
     """Number of the last checkpoints that are kept, beside the best one."""
     log_steps: int = 10
     """Steps between lines of metrics."""
-    compile: bool = False
+    compile: bool | None = field(default=None, metadata=option(default="on GPUs"))
     """Compile each block with torch.compile."""
     device: str = field(default="", metadata=option(default="cuda where there is one"))
     """Device, cpu or cuda."""

@@ -7,9 +7,19 @@ import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from trainer.training.metrics import METRICS_NAME, MetricsLog, wandb_run_id
+from kernels.eva import document_starts, eva_block_mask
+from tests.trainer.models import small_config
+from trainer.training.metrics import (
+    METRICS_NAME,
+    MetricsLog,
+    mean_visible_keys,
+    peak_flop_per_second,
+    wandb_run_id,
+)
 
 
 def steps(run: Path) -> list[int]:
@@ -49,3 +59,38 @@ def test_a_project_without_the_package_is_said(
         MetricsLog(str(tmp_path), step=0, settings={}).__exit__()
     assert "WANDB_PROJECT is set, but wandb is not installed" in caplog.text
     assert "pip install wandb" in caplog.text
+
+
+def test_visible_keys_are_those_of_the_attention_mask() -> None:
+    rng = np.random.default_rng(0)
+    documents = np.sort(rng.integers(0, 5, (3, 64)), axis=1)
+    starts = document_starts(torch.from_numpy(documents))
+    mask = eva_block_mask(64, window=16, chunk=4, starts=starts, device=torch.device("cpu"))
+    head = torch.tensor(0)
+    seen = [
+        int(mask.mask_mod(torch.tensor(row), head, torch.tensor(query), torch.tensor(key)))
+        for row in range(3)
+        for query in range(64)
+        for key in range(64 + 12)
+    ]
+    assert mean_visible_keys(documents, window=16, chunk=4) == sum(seen) / (3 * 64)
+    one = np.zeros((2, 64), np.int64)
+    assert mean_visible_keys(one, window=16, chunk=4) == small_config().mean_keys(64)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("NVIDIA L40S", 362e12),
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("AMD Instinct MI300X", 1307e12),
+        ("NVIDIA RTX A1000", None),
+        ("NVIDIA H100 of tomorrow", None),
+    ],
+)
+def test_a_gpu_has_its_own_rate_or_none(name: str, rate: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    assert peak_flop_per_second(torch.device("cuda", 0)) == rate
+    assert peak_flop_per_second(torch.device("cpu")) is None

@@ -12,7 +12,7 @@ import torch
 from schemas.errors import TrainingError
 from tests.trainer.models import random_ids, small_model
 from trainer.data.loader import PackedBatch
-from trainer.training.optim import make_optimizer
+from trainer.training.optim import adamw, make_optimizer
 from trainer.training.parallel import Distributed
 from trainer.training.settings import TrainSettings
 from trainer.training.step import TrainStep
@@ -130,3 +130,17 @@ def test_every_setting_of_the_optimizer_is_used(change: dict[str, Any], moves: b
     for each in (plain, changed):
         assert each.take(batch(1)) is not None
     assert same(plain.model.state_dict(), changed.model.state_dict()) != moves
+
+
+def test_the_fused_optimizer_takes_the_steps_of_the_other() -> None:
+    models = [small_model(), small_model()]
+    for model, fused in zip(models, (False, True), strict=True):
+        optimizer = adamw(model.parameters(), lr=1e-2, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=fused)
+        assert {group["fused"] for group in optimizer.param_groups} == {True if fused else None}
+        for step in range(3):
+            model(random_ids(2, 32, seed=step)).loss_sum.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        assert {float(kept["step"]) for kept in optimizer.state.values()} == {3.0}
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
