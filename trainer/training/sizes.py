@@ -93,7 +93,7 @@ LAPTOP = SizedSettings(
     lanes=8,
     checkpoint_steps=20,
     eval_every=20,
-    eval_bytes=1 << 14,
+    eval_bytes=1 << 12,
     sharding="ddp",
     recompute=False,
 )
