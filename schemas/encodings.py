@@ -103,7 +103,7 @@ def encoding_array(encoding: Encoding, column_type: pa.StructType) -> pa.StructA
             assert ends is not None, "a layout with windows needs an encoding with windows"
             offsets = symbol_offsets if field.name == WINDOW_BYTES else segment_offsets
             lengths = lengths_within(ends[offsets[0] : offsets[-1]], offsets - offsets[0])
-            values = _narrowed(lengths, field.type.value_type.to_pandas_dtype(), field.name)
+            values = _narrowed(lengths, np.dtype(str(field.type.value_type)), field.name)
             offsets = offsets - offsets[0]
         assert pa.from_numpy_dtype(values.dtype) == field.type.value_type, (values.dtype, field)
         columns.append(list_array(values, offsets))
@@ -224,7 +224,7 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.StructArray:
     return column
 
 
-def _narrowed(lengths: np.ndarray, dtype: type, name: str) -> np.ndarray:
+def _narrowed(lengths: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     """The lengths as the column's type, which holds them by construction."""
     if lengths.size:
         assert lengths.min() >= 0 and lengths.max() <= np.iinfo(dtype).max, (name, lengths.min(), lengths.max())
