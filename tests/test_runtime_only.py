@@ -28,6 +28,9 @@ class Without:
     def __init__(self, finder):
         self.finder = finder
 
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
     def find_spec(self, name, path=None, target=None):
         return None if name.partition(".")[0] in {blocked!r} else self.finder.find_spec(name, path, target)
 
@@ -40,7 +43,7 @@ sys.exit(main({arguments!r}))
 def run(package: str, *arguments: str) -> None:
     """A command in a process that cannot import what is blocked; it must end well."""
     script = SCRIPT.format(blocked=BLOCKED, package=package, arguments=list(arguments))
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, errors="replace")
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
 
 
