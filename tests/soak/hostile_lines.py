@@ -21,9 +21,9 @@ def text_of(line: bytes, *, first: bool) -> bytes | None:
     if not line.strip():
         return b""
     try:
-        record = json.loads(line.decode())
-        text = record["text"] if "text" in record else record["content"]
-        encoded = text.encode()
+        record = json.loads(line.decode(), parse_int=float)  # Integers of any length are read.
+        text = record.get("text")
+        encoded = (record["content"] if text is None else text).encode()  # Null is absent.
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, IndexError):
         return None
     return encoded if 0 < len(encoded) <= MAX_DOCUMENT_BYTES and isinstance(record, dict) else None
