@@ -49,7 +49,7 @@ def soak(*arguments: str) -> list[str]:
     """The lines of a soak that must hold."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.soak", *arguments],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
@@ -208,6 +208,6 @@ def test_what_a_kill_leaves_of_the_report_is_not_visible(
 
 @pytest.mark.slow
 def test_a_few_crafted_shards(tmp_path: Path) -> None:
-    *cases, totals = soak("mutations", "--count", "32", "--seed", "0", "--scratch", str(tmp_path))
+    *cases, totals = soak("mutations", "--count", "16", "--seed", "0", "--scratch", str(tmp_path))
     assert all(re.match(r"mutations \d+ to \d+: \d of 8 refused by verify", case) for case in cases)
-    assert re.match(r"mutations, seed 0: 32 in 4 cases, 0 failed", totals)
+    assert re.match(r"mutations, seed 0: 16 in 2 cases, 0 failed", totals)
