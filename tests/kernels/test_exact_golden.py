@@ -26,10 +26,9 @@ LOWERED = [
     {"ONEDNN_MAX_CPU_ISA": "SSE41"},
     {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
     {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
-    {"NUMBA_DISABLE_JIT": "1"},
     {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
 ]
-"""What stands for other machines: fewer instructions for torch, MKL, oneDNN or numba, no compiler, more threads."""
+"""What stands for other machines: fewer instructions for torch, MKL, oneDNN or numba, more threads."""
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
