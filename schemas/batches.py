@@ -39,7 +39,7 @@ class Encoding:
     """The compressed encoding of n documents. A segment is what a code was made for: an entropy segment, a token."""
 
     symbols: np.ndarray
-    """uint16 or uint32 [n_symbols]."""
+    """uint8, uint16 or uint32 [n_symbols]."""
     symbol_offsets: np.ndarray
     """int64 [n + 1]: document i has symbols[symbol_offsets[i]:symbol_offsets[i + 1]]."""
     raw_ends: np.ndarray

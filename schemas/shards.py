@@ -18,7 +18,7 @@ this asks for is written in CHANGES.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +60,11 @@ def compressor_names(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if is_encoding_type(field.type)]
 
 
-def open_shard(path: str | Path) -> pa.ipc.RecordBatchFileReader:
-    """A memory-mapped reader of a local shard; DatasetError where `path` is not a whole shard."""
+def open_shard(path: str | Path, columns: Sequence[str] | None = None) -> pa.ipc.RecordBatchFileReader:
+    """A memory-mapped reader of a local shard; DatasetError where `path` is not a whole shard.
+
+    columns: those of the shard that its batches will have; the others are not even decompressed. None: all.
+    """
     path = Path(path)
     if not path.is_file():
         raise DatasetError(f"shard {path} does not exist: finish the dataset with the command that began it")
@@ -86,7 +89,10 @@ def open_shard(path: str | Path) -> pa.ipc.RecordBatchFileReader:
         expected = {**DOCUMENT_TYPES, ENTROPY: ENTROPY_TYPE}.get(field.name)
         if field.type != expected if expected else not is_encoding_type(field.type):
             raise DatasetError(f"column {field.name!r} of {path} is {field.type}, which no shard holds: write it again")
-    return reader
+    if columns is None:
+        return reader
+    options = pa.ipc.IpcReadOptions(included_fields=[reader.schema.names.index(name) for name in columns])
+    return pa.ipc.open_file(pa.memory_map(str(path)), options=options)
 
 
 def read_batch(reader: pa.ipc.RecordBatchFileReader, index: int, path: str | Path) -> pa.RecordBatch:

@@ -46,7 +46,7 @@ def comp_view(rows: Rows, compressor: str) -> Rows:
     compressors with windows, those of the symbols in raw bytes. All count from the beginning of their document.
     """
     struct = _compressor_field(rows.schema, compressor).type
-    names: list[str] = [RAW_ENDS, SYMBOL_ENDS] + [WINDOW_ENDS] * (struct.get_field_index(WINDOW_BYTES) >= 0)
+    names: list[str] = [RAW_ENDS, SYMBOL_ENDS] + [WINDOW_ENDS] * _has_windows(struct)
     fields = [(DOC_ID, pa.string()), (SYMBOLS, struct.field(SYMBOLS).type), *((name, ENDS) for name in names)]
     schema = pa.schema(fields)
 
@@ -89,7 +89,7 @@ def paired_view(rows: pa.Table | pa.RecordBatch, compressor: str) -> pa.Table:
 def window_view(rows: pa.Table | pa.RecordBatch, compressor: str = "neural") -> pa.Table:
     """One row per window: document, segment in it, index in the segment (uint32), bytes, symbol."""
     struct = _compressor_field(rows.schema, compressor).type
-    if struct.get_field_index(WINDOW_BYTES) < 0:
+    if not _has_windows(struct):
         present = windowed_names(rows.schema)
         raise DatasetError(f"compressor {compressor!r} has no windows; those of this shard that have: {present}")
     symbol = struct.field(SYMBOLS).type.value_type
@@ -118,7 +118,11 @@ def window_view(rows: pa.Table | pa.RecordBatch, compressor: str = "neural") -> 
 
 def windowed_names(schema: pa.Schema) -> list[str]:
     """The names of the compressors of a shard whose symbols are windows."""
-    return [name for name in compressor_names(schema) if schema.field(name).type.get_field_index(WINDOW_BYTES) >= 0]
+    return [name for name in compressor_names(schema) if _has_windows(schema.field(name).type)]
+
+
+def _has_windows(column_type: pa.StructType) -> bool:
+    return column_type.get_field_index(WINDOW_BYTES) >= 0
 
 
 def _per_batch(
@@ -159,28 +163,24 @@ def _indices_within(counts: np.ndarray) -> np.ndarray:
     return np.arange(counts.sum()) - np.repeat(starts, counts)
 
 
-def _bounds(outer: np.ndarray, ends: np.ndarray, end_offsets: np.ndarray, name: str) -> np.ndarray:
+def _bounds(outer: np.ndarray, ends: np.ndarray, end_offsets: np.ndarray) -> np.ndarray:
     """int64 [n_pieces + 1] bounds in the flat run, from ends that count within each document.
 
     outer int64 [n + 1]: the bounds of the documents; ends [n_pieces], of which document i has
-    end_offsets[i]:end_offsets[i + 1]. DatasetError where the pieces of a document do not tile it.
+    end_offsets[i]:end_offsets[i + 1] and is filled by them, as `encoding_of` has checked.
     """
     counts = np.diff(end_offsets)
     bounds = np.empty(len(ends) + 1, np.int64)
     bounds[0] = outer[0]
     np.add(np.repeat(outer[:-1], counts), ends, out=bounds[1:])
-    if not np.array_equal(bounds[end_offsets], outer) or (np.diff(bounds) < 0).any():
-        raise DatasetError(f"the {name} of a document do not tile it: the shard is damaged, write it again")
     return bounds
 
 
 def _symbol_bounds(encoding: Encoding) -> np.ndarray:
     """int64 [n_segments + 1]: bounds of the segments in the flat run of symbols."""
-    return _bounds(encoding.symbol_offsets, encoding.symbol_ends, encoding.segment_offsets, "symbol ends")
+    return _bounds(encoding.symbol_offsets, encoding.symbol_ends, encoding.segment_offsets)
 
 
 def _pieces(documents: Documents, ends: np.ndarray, end_offsets: np.ndarray) -> pa.LargeBinaryArray:
     """The bytes of every segment or window, over the memory of the documents."""
-    return documents_array(
-        Documents(raw=documents.raw, offsets=_bounds(documents.offsets, ends, end_offsets, "raw ends"))
-    )
+    return documents_array(Documents(raw=documents.raw, offsets=_bounds(documents.offsets, ends, end_offsets)))

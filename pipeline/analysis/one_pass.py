@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from schemas.batches import Documents, Encoding, lengths_within
 from schemas.encodings import encoding_of
-from schemas.errors import DatasetError, naming
+from schemas.errors import naming
 from schemas.manifest import open_shards
 from schemas.shards import DOC_ID, LANGUAGE, RAW, documents_from_array
 
@@ -69,7 +69,7 @@ class DecodedBatch:
     def pieces(self, compressor: str) -> Pieces:
         """Lengths of segments and windows; DatasetError where those of a document do not add up to it."""
         if compressor not in self._pieces:
-            self._pieces[compressor] = _pieces(self.documents, self.encoding(compressor))
+            self._pieces[compressor] = _pieces(self.encoding(compressor))
         return self._pieces[compressor]
 
 
@@ -90,20 +90,10 @@ def collect(dataset: str, collectors: Sequence[Collector]) -> None:
                 collector.add(batch)
 
 
-def _pieces(documents: Documents, encoding: Encoding) -> Pieces:
+def _pieces(encoding: Encoding) -> Pieces:
     windows = encoding.window_ends
-    symbol_offsets, segment_offsets = encoding.symbol_offsets, encoding.segment_offsets
     return Pieces(
-        segment_bytes=_lengths(encoding.raw_ends, segment_offsets, documents.offsets),
-        segment_symbols=_lengths(encoding.symbol_ends, segment_offsets, symbol_offsets),
-        window_bytes=None if windows is None else _lengths(windows, symbol_offsets, documents.offsets),
+        segment_bytes=lengths_within(encoding.raw_ends, encoding.segment_offsets),
+        segment_symbols=lengths_within(encoding.symbol_ends, encoding.segment_offsets),
+        window_bytes=None if windows is None else lengths_within(windows, encoding.symbol_offsets),
     )
-
-
-def _lengths(ends: np.ndarray, offsets: np.ndarray, outer: np.ndarray) -> np.ndarray:
-    """Lengths int64 [m] of pieces that must tile the documents, which are outer int64 [documents + 1]."""
-    lengths = lengths_within(ends, offsets)
-    bounds = np.concatenate(([0], np.cumsum(lengths)))
-    if (lengths < 0).any() or not np.array_equal(bounds[offsets], outer):
-        raise DatasetError("the segments or windows of a document do not tile it: the shard is damaged, write it again")
-    return lengths

@@ -75,7 +75,7 @@ def _sources(directory: str, manifest: Manifest) -> set[str]:
     for shard in manifest.shards:
         path = os.path.join(directory, shard.name)
         check_shard(path, shard)
-        for batch in record_batches(open_shard(path), path):
+        for batch in record_batches(open_shard(path, [SOURCE]), path):
             found.update(batch[SOURCE].unique().to_pylist())
     return found
 

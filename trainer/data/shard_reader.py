@@ -28,7 +28,7 @@ class DecodedBatch:
     raw_offsets: np.ndarray
     """int64 [n + 1]: text i is raw[raw_offsets[i]:raw_offsets[i + 1]]."""
     symbols: np.ndarray
-    """uint16 or uint32 [n_symbols]: the compressed encodings, end to end."""
+    """uint8, uint16 or uint32 [n_symbols]: the compressed encodings, end to end."""
     symbol_offsets: np.ndarray
     """int64 [n + 1]: encoding i is symbols[symbol_offsets[i]:symbol_offsets[i + 1]]."""
     hashes: np.ndarray
@@ -73,6 +73,5 @@ class Reader:
 
     def _reader(self, names: tuple[str, ...]) -> pa.ipc.RecordBatchFileReader:
         if names not in self._readers:
-            options = pa.ipc.IpcReadOptions(included_fields=[self.names.index(name) for name in names])
-            self._readers[names] = pa.ipc.open_file(pa.memory_map(str(self.path)), options=options)
+            self._readers[names] = open_shard(self.path, names)
         return self._readers[names]

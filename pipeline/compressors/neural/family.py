@@ -56,11 +56,10 @@ def load_neural(directory: str, *, device: str = "cpu") -> NeuralCompressor:
             f"{describe_device(device)} computes other codes than {description.device}, where {directory} was made, "
             "which must never happen: please report this with both descriptions; another machine will read it"
         )
+    table = read_score_table(directory)
     try:
-        score = score_from_table(description.settings, model, *read_score_table(directory))
+        score = score_from_table(description.settings, model, *table)
     except ValueError as error:
-        if isinstance(error, ArtifactError):
-            raise
         raise ArtifactError(f"the score table at {directory} is damaged ({error}); make it again") from error
     return NeuralCompressor(
         model,
