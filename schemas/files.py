@@ -31,6 +31,11 @@ def canonical_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def json_line(value: Any) -> str:
+    """`value` as one line of JSON with sorted keys and a newline: a row of a JSON lines file."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[str]:
     """A temporary path beside `path` to write to; on leaving it is synchronised to disk and takes the place of `path`.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
+
+from schemas.files import json_line
 
 EXCERPT_BYTES = 80
 
@@ -46,7 +47,7 @@ class Reject:
         values = asdict(self)
         if self.lost_bytes == 0:
             del values["lost_bytes"]
-        return json.dumps(values, sort_keys=True, ensure_ascii=False) + "\n"
+        return json_line(values)
 
 
 def excerpt(data: bytes) -> str:

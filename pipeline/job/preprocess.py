@@ -25,7 +25,7 @@ from pipeline.job.settings import LOCAL_RUNNER, SETTINGS_NAME, PreprocessSetting
 from pipeline.storage import credentials, files, lock
 from pipeline.timing import Clock
 from schemas.errors import DatasetError, InputError, SettingsError, TooManyRejects
-from schemas.files import canonical_json
+from schemas.files import canonical_json, json_line
 from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.options import to_json
 
@@ -81,8 +81,7 @@ def _tell_not_read(output: str, not_read: Sequence[NotRead]) -> None:
         files.remove(path)
         return
     log_not_read(not_read)
-    lines = [json.dumps(asdict(name), sort_keys=True, ensure_ascii=False) + "\n" for name in not_read]
-    files.write_bytes(path, "".join(lines).encode())
+    files.write_bytes(path, "".join(json_line(asdict(name)) for name in not_read).encode())
 
 
 def _prepare(settings: PreprocessSettings, clock: Clock) -> None:

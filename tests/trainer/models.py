@@ -42,13 +42,17 @@ def random_ids(rows: int, positions: int, seed: int = 0, vocabulary: int = COMP_
 def model_of_one_sentence(raw_heads: int = 3) -> EvaByte:
     """Knows one sentence by heart, so that its guesses are often right."""
     model = build_model(small_config(dim=48, heads=2, raw_heads=raw_heads), seed=0)
-    text = b"the cat sat on the mat and the dog sat on the log. "
-    ids = torch.tensor([[BOS, RAW_OPEN, *(RAW_BASE + b for b in text * 3), RAW_CLOSE, EOS]])
+    learn_by_heart(model, b"the cat sat on the mat and the dog sat on the log. " * 3, steps=80)
+    return model
+
+
+def learn_by_heart(model: EvaByte, text: bytes, *, steps: int) -> None:
+    """Train on one text alone, opened and closed as raw bytes."""
+    ids = torch.tensor([[BOS, RAW_OPEN, *(RAW_BASE + byte for byte in text), RAW_CLOSE, EOS]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(80):
+    for _ in range(steps):
         losses = model(ids)
         optimizer.zero_grad()
         (losses.loss_sum / losses.weight_sum).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-    return model
