@@ -242,7 +242,14 @@ def _shown() -> list[str]:
     parts = ("lib", "lib64", "pyvenv.cfg")
     own = [sys.executable, str(Path(judge.__file__).parent), *site.getsitepackages()]
     paths = [*LIBRARIES, *own, *(os.path.join(prefix, part) for prefix in prefixes for part in parts)]
-    return sorted(set(map(os.path.abspath, paths)))
+    shown = sorted(set(map(os.path.abspath, paths)))
+    for path in shown:
+        if reason := walls.why_not(path):
+            raise SettingsError(
+                f"the namespace sandbox cannot be built here: {reason}; have Python, its environment and this program "
+                "in another directory, named without that link, or accept less with --sandbox rlimits"
+            )
+    return shown
 
 
 def _report(process: subprocess.Popen[bytes], limit_seconds: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Runs the attacks as one user in one sandbox and prints, as JSON, how each ended and what was seen outside.
 
-    python -m tests.trainer.evaluation.code.attack_runner root|ordinary namespace|rlimits|alone
+    python -m tests.trainer.evaluation.code.attack_runner root|ordinary namespace|rlimits|alone [files|sockets|...]
 
 A program of its own, because a user cannot be changed back. `alone` runs, without a sandbox, the attacks that do no
 harm: they must reach their end. Outside there are, for this run only: a file, a socket of every kind, a terminal, a
@@ -93,11 +93,12 @@ def test_of(name: str) -> str:
     return EQUAL_TEST if name in FORGED and "equals" in name else TEST
 
 
-def confined(kind: str) -> dict[str, Any]:
-    """Every attack in a sandbox: its status and output; and the harm that was done."""
+def confined(kind: str, group: str = "") -> dict[str, Any]:
+    """Every attack, or those of a group, in a sandbox: its status and output; and the harm that was done."""
     sandbox.MEMORY_BYTES = MEMORY_BYTES
     box = sandbox.Sandbox(namespaces=kind == "namespace")
     chosen = {name: attack for name, attack in ATTACKS.items() if kind == "namespace" or attack.rlimits}
+    chosen = {name: attack for name, attack in chosen.items() if name.startswith(group)}
     # By rlimits alone all attacks share the limit on processes of their user, so they go one by one.
     with outside() as host, ThreadPoolExecutor(2 if kind == "namespace" else 1) as pool:
 
@@ -163,11 +164,11 @@ def become_ordinary() -> None:
 
 def main() -> None:
     """Run and print."""
-    user, kind = sys.argv[1:]
+    user, kind, *group = sys.argv[1:]
     if user == "ordinary" and os.getuid() == 0:
         become_ordinary()
     try:
-        print(json.dumps(alone() if kind == "alone" else confined(kind)))
+        print(json.dumps(alone() if kind == "alone" else confined(kind, *group)))
     except SettingsError as error:
         print(json.dumps({"attacks": {}, "harm": [], "unavailable": str(error)}))
 

@@ -48,7 +48,8 @@ FILES = {
     "read a file in the home directory": Attack("open(HOST['home_file']).read()", "error", NOWHERE, "passed", True),
     "read the list of users": Attack("open('/etc/passwd').read()", "error", NOWHERE, "passed", True),
     "list the data of other samples": Attack(
-        "import os\nassert os.listdir('/tmp'), 'nothing there'", "wrong", "nothing there", "", True
+        "import os\nassert HOST['secret'].split('/')[2] in os.listdir('/tmp'), 'not there'", "wrong", "not there", "",
+        True,
     ),
     "read shared memory of the user": Attack("open(HOST['shm']).read()", "error", NOWHERE, "passed", True),
     "read through the root of the judge": Attack(
@@ -72,6 +73,12 @@ FILES = {
     ),
     "write into Python": Attack("import os\nopen(os.path.dirname(os.__file__) + '/new.py', 'w')", "error"),
     "change Python's os.py": Attack("import os\nopen(os.__file__, 'a')", "error"),
+    "put its own code where Python lies": Attack(
+        "import os, sys\nfor place in (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)):\n"
+        "    while place != '/':\n        try: os.rename(place, '/tmp/old'); break\n"
+        "        except OSError: place = os.path.dirname(place)\n    else: continue\n    break\n"
+        "else: raise OSError('nothing moved')", "error", "nothing moved",
+    ),
     "write beside its directory": Attack("open('/new', 'w')", "error", FIXED),
     "write to a named pipe of the user": Attack(
         "import os\nos.open(HOST['pipe'], os.O_RDWR)", "error", NOWHERE, "passed", True

@@ -157,7 +157,7 @@ def _start(orders: Orders, libc: Libc | None, becomes: bool) -> int:
             os.close(told)
             _become_candidate(orders, libc, becomes)
         except BaseException as error:
-            os.write(tell, str(error).encode()[:1000])
+            os.write(tell, (str(error) or type(error).__name__).encode(errors="replace")[:1000])
         finally:
             os._exit(125)
     os.close(tell)
@@ -172,6 +172,8 @@ def _start(orders: Orders, libc: Libc | None, becomes: bool) -> int:
 def _become_candidate(orders: Orders, libc: Libc | None, becomes: bool) -> None:
     """Build the walls from inside and exec; returns only by an exception."""
     os.setsid()
+    # Whatever it is outside, everyone inside can walk the small root, and equal samples make equal files.
+    os.umask(0o022)
     with suppress(OSError):
         # Where the machine runs out of memory, the sample goes first.
         _write("/proc/self/oom_score_adj", "1000")

@@ -52,7 +52,7 @@ class Libc:
         """Add ATTR_ bits to the mount at `where` and to all below it (Linux 5.12)."""
         new = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
         self.call(
-            "syscall", ctypes.c_long(SYS_MOUNT_SETATTR), ctypes.c_int(AT_FDCWD), where.encode(),
+            "syscall", ctypes.c_long(SYS_MOUNT_SETATTR), ctypes.c_int(AT_FDCWD), os.fsencode(where),
             ctypes.c_uint(AT_RECURSIVE), ctypes.byref(new), ctypes.c_size_t(ctypes.sizeof(new)),
         )  # fmt: skip
 
