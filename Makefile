@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --only-binary=:all: -c .ci/constraints.txt
 
 .PHONY: help setup preprocess verify lm tokenizer train generate evaluate-bpb plot analyze reproduce plan \
-	test bench soak check fmt clean
+	test bench gpu-check soak check fmt clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -108,6 +108,11 @@ test: $(VENV)/.dev  ## the whole test suite
 
 bench: $(VENV)/.dev  ## the figures of docs/benchmarks.md, each beside its yardstick, measured in one run
 	$(BIN)/python -m tests.bench $(ARGS)
+
+# Without .venv the machine's own Python does, since a rented one may have torch and no network. A missing package costs
+# the rows that need it.
+gpu-check:  ## every figure that a GPU has to show, in ten minutes of one: a table, and gpu-check.json (DEVICE=cpu: small)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m tests.gpu_check $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 SOAK ?= kills items faults mutations
 soak: $(VENV)/.dev  ## 100 kills, 100,000 hostile items, full disks, damaged and crafted shards (SOAK names some of them)

@@ -46,7 +46,7 @@ def write_dataset(
 ) -> Path:
     """A dataset with a manifest; record batches of about `batch_bytes`."""
     directory.mkdir(parents=True, exist_ok=True)
-    schema = shard_schema({COMPRESSOR: EncodingLayout(symbols=np.dtype(dtype).name)}, entropy=False)
+    schema = shard_schema({COMPRESSOR: EncodingLayout(symbols=np.dtype(dtype).name)}, entropy=False)  # type: ignore[arg-type]
     shards = max(text.shard for text in texts) + 1
     entries = []
     for shard in range(shards):
