@@ -6,6 +6,7 @@
     other files   byte_lm_files, sample, formats: what the two halves hand each other   held_out: never trained on
     programs      options: settings dataclasses as options and JSON   files: digests, atomic replacement   errors
                   progress: what runs, how fast, and how long it will still take
+    stores        stores: objects at s3:// and gs:// ── store_clients   patience: what is transient is tried again
 
 For users, without the name of a module, loaded when first used:
 

@@ -92,7 +92,7 @@ def test_only_the_graph_and_the_file_systems_know_beam(name: str) -> None:
 
 RENAMES = {
     "schemas.files": "atomic_path, the one helper for local files",
-    "pipeline.storage.files": "staged files of a dataset, local or remote, whose readers trust the manifest alone",
+    "pipeline.storage.files": "staged files of a dataset, whose readers trust the manifest alone",
     "trainer.training.checkpoint": "a whole directory",
 }
 """Who gives a file its final name, and why there is more than one."""

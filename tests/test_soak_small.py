@@ -177,8 +177,8 @@ def test_other_errors_of_a_disk_stay_what_they_are(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_to_its_end_is_gone(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="full"), files.create(str(tmp_path / "a")) as file:
-        file.write(b"half")
+    with pytest.raises(OSError, match="full"), files.create(str(tmp_path / "a")) as created:
+        created.file.write(b"half")
         raise OSError(errno.ENOSPC, "full")
     assert list(tmp_path.iterdir()) == []
 

@@ -41,9 +41,12 @@ class _Loader:
     def __init__(self, loading: Loading) -> None:
         self.loading = loading
         self._loaded: dict[str, Compressor] = {}
+        self._copies: dict[str, files.LocalCopy] = {}
 
     def artifact(self, name: str) -> str:
-        return files.local_copy(files.join(self.loading.directory, name))
+        if name not in self._copies:
+            self._copies[name] = files.LocalCopy(files.join(self.loading.directory, name))
+        return self._copies[name].directory
 
     def load(self, name: str) -> Compressor:
         if name not in self._loaded:

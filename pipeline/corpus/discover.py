@@ -14,16 +14,20 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.local_files import Found, FoundFile, find_local, found_file, glob_root, is_skipped, printable
 from pipeline.corpus.source_files import TEXT, NotRead, SourceFile
-from pipeline.storage import beam
+from pipeline.storage import beam, objects
 from pipeline.storage.open import one_line, open_binary, size_of
+from schemas import stores
 from schemas.errors import InputError, UserError
 from schemas.files import is_remote
+
+Sizes = Mapping[str, int | None]
+"""Path or URL to size in bytes, None where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,8 +136,11 @@ def _nothing_to_read(pattern: str, not_read: Sequence[NotRead]) -> str:
 def _find_remote(url: str) -> Found:
     """What a URL names."""
     try:
+        if stores.is_store(url):
+            stores.check_url(glob_root(url))
+            return _find_below(url, objects.sizes, objects.below)
         if beam.serves(url):
-            return _find_in_beam(url)
+            return _find_below(url, _beam_sizes, lambda root: beam.sizes(root + "/**"))
         with open_binary(url) as file:
             if getattr(getattr(file, "source", None), "is_page", False):
                 raise InputError(f"{url!r} is a web page that lists files; name the files one by one")
@@ -141,21 +148,25 @@ def _find_remote(url: str) -> Found:
     except UserError:
         raise
     except Exception as error:
-        extra = {"gs": "; pip install 'apache-beam[gcp]'", "s3": "; pip install 'apache-beam[aws]'"}
-        hint = extra.get(url.partition("://")[0], "") if isinstance(error, (ImportError, NotImplementedError)) else ""
-        raise InputError(f"{url!r} cannot be opened: {one_line(error)}{hint}") from error
+        raise InputError(f"{url!r} cannot be opened: {one_line(error)}") from error
 
 
-def _find_in_beam(url: str) -> Found:
-    """A file, a glob, or else every file below a directory, in one of Beam's file systems."""
+def _beam_sizes(url: str) -> Sizes:
+    # Beam's "a/**/b" asks for at least one directory between; people mean "or none".
+    return {**beam.sizes(url), **(beam.sizes(url.replace("/**/", "/")) if "/**/" in url else {})}
+
+
+def _find_below(url: str, sizes: Callable[[str], Sizes], below: Callable[[str], Sizes]) -> Found:
+    """A file, a glob, or else every file below a directory, of a store or of one of Beam's file systems.
+
+    sizes: path to size in bytes of what is a URL or matches it. below: the same for what lies below a directory.
+    """
     if re.search(r"[*?\[]", url):
-        # Beam's "a/**/b" asks for at least one directory between; people mean "or none".
-        matches = {**beam.sizes(url), **(beam.sizes(url.replace("/**/", "/")) if "/**/" in url else {})}
-        return Found(files=[found_file(path, glob_root(url), size) for path, size in matches.items()])
-    if not url.endswith("/") and (matches := beam.sizes(url)):
+        return Found(files=[found_file(path, glob_root(url), size) for path, size in sizes(url).items()])
+    if not url.endswith("/") and (matches := sizes(url)):
         return Found(files=[found_file(path, posixpath.dirname(path), size) for path, size in matches.items()])
     root = url.rstrip("/")
-    members = [found_file(path, root, size) for path, size in beam.sizes(root + "/**").items()]
+    members = [found_file(path, root, size) for path, size in below(root).items()]
     skipped = [file for file in members if any(map(is_skipped, file.source.split("/")[:-1]))]
     kept = [file for file in members if file not in skipped]
     not_read = [file.not_read("in a directory that is not looked into") for file in skipped]

@@ -156,9 +156,13 @@ class ByteLM(Artifact):
     """Its size, or GIVEN."""
 
     @cached_property
+    def _copy(self) -> files.LocalCopy:
+        return files.LocalCopy(self.place)
+
+    @property
     def directory(self) -> str:
         """Where it is on this machine."""
-        return files.local_copy(self.place)
+        return self._copy.directory
 
 
 class TrainedLM(ByteLM):
@@ -337,7 +341,8 @@ class GivenTokenizer(Tokenizer):
 
 def _described(directory: str) -> NeuralDescription:
     """The description of a neural compressor, local or remote."""
-    return read_described(files.local_copy(directory))
+    copy = files.LocalCopy(directory, names=[COMPRESSOR_NAME])
+    return read_described(copy.directory)
 
 
 def _read_request(path: str) -> dict[str, Any] | None:

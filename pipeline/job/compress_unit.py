@@ -1,9 +1,10 @@
-"""One unit of the corpus to one staged shard: a pure function of the unit's files and the compressors.
+"""One unit of the corpus to one shard: a pure function of the unit's files and the compressors.
 
     pieces ── read_documents ──► batches ──► every compressor ──► ShardWriter ──► staged/unit-00003.<attempt>.arrow
                    └► rejects ──────────────────────────────────────────────────► staged/… .rejects.jsonl
 
-and last done/unit-00003.json, the commit record. Without it, nothing of the unit counts.
+and last done/unit-00003.json, the commit record. Without it, nothing of the unit counts. In a store, where a file is
+there whole or not at all, shard and rejects have their final names at once.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from pipeline.corpus.units import WorkUnit
 from pipeline.dataset.shard_writer import ShardWriter
 from pipeline.job.job import Job
 from pipeline.storage import files
-from pipeline.storage.patience import patiently
 from pipeline.timing import Clock
 from schemas.batches import Documents, Encoding
 from schemas.files import canonical_json
 from schemas.manifest import ShardEntry
+from schemas.patience import patiently
 from schemas.rejects import Reject
 from schemas.shards import shard_name, shard_schema
 
@@ -48,9 +49,11 @@ class Commit:
     shard: dict[str, Any]
     """Fields of its `schemas.manifest.ShardEntry`."""
     staged: str
-    """Name of the staged shard, see `Job.staged_path`."""
+    """Name of the staged shard, see `Job.staged_path`; empty where it has its final name."""
     staged_rejects: str
-    """Name of the staged rejects, empty where there are none."""
+    """Name of the staged rejects, empty where there are none or they have their final name."""
+    version: str = ""
+    """Of the shard in a store, as the store names it."""
     stored_bytes: int = 0
     """Of the unit's input; a file of unknown size counts `unit_bytes`."""
     lost_bytes: int = 0
@@ -67,14 +70,28 @@ class Commit:
         """The inverse of `to_bytes`."""
         return cls(**json.loads(data))
 
+    def shard_path(self, job: Job) -> str:
+        """Where the shard is before publication."""
+        return job.staged_path(self.staged) if self.staged else job.path(self.shard["name"])
+
+    def rejects_path(self, job: Job) -> str:
+        """Where its rejects are before publication; "" where there are none."""
+        if not self.shard["rejects"]:
+            return ""
+        return job.staged_path(self.staged_rejects) if self.staged_rejects else job.rejects_path(self.shard["name"])
+
 
 def finished_commit(job: Job, unit: WorkUnit) -> Commit | None:
-    """The unit's commit record, if an earlier attempt of the same run has left it and its files."""
-    path = job.commit_path(unit.index)
-    if not files.exists(path):
+    """The unit's commit record, if an earlier attempt of the same run has left it and its files.
+
+    In a store one request asks for the record alone; that it has its shard, `finished.finished_commits` has seen to.
+    """
+    try:
+        commit = Commit.from_bytes(files.read_bytes(job.commit_path(unit.index)))
+    except FileNotFoundError:
         return None
-    commit = Commit.from_bytes(files.read_bytes(path))
-    is_there = files.exists(job.staged_path(commit.staged)) or files.exists(job.path(commit.shard["name"]))
+    paths = (commit.shard_path(job), job.path(commit.shard["name"]))
+    is_there = job.is_in_store or any(map(os.path.exists, paths))
     return commit if commit.identity == job.identity and is_there else None
 
 
@@ -102,24 +119,31 @@ class UnitCompressor:
         with files.explain_no_room(self.job.output):
             attempt = f"unit-{unit.index:05d}.{os.getpid()}-{time.monotonic_ns()}"
             commit = self.compress(unit, attempt)
-            # Another attempt may commit the same unit at this moment, so the record has a name of its own until then.
-            staged = self.job.staged_path(f"{attempt}.json")
-            with files.create(staged) as file:
-                file.write(commit.to_bytes())
-            files.rename(staged, self.job.commit_path(unit.index))
+            self._commit(commit, attempt)
         return commit
 
+    def _commit(self, commit: Commit, attempt: str) -> None:
+        """Put the commit record in its place."""
+        path = self.job.commit_path(commit.unit)
+        if self.job.is_in_store:
+            files.write_bytes(path, commit.to_bytes())
+            return
+        # Another attempt may commit the same unit at this moment, so the record has a name of its own until then.
+        staged = self.job.staged_path(f"{attempt}.json")
+        with files.create(staged) as created:
+            created.file.write(commit.to_bytes())
+        files.rename(staged, path)
+
     def compress(self, unit: WorkUnit, attempt: str) -> Commit:
-        """Read and compress a unit into staged files, whose names begin with `attempt`."""
+        """Read and compress a unit into staged files, whose names begin with `attempt`, or into the store."""
         clock = Clock()
         rejects: list[Reject] = []
         read = 0
-        staged = f"{attempt}.arrow"
+        name = shard_name(unit.index, unit.total)
+        staged = "" if self.job.is_in_store else f"{attempt}.arrow"
+        path = self.job.staged_path(staged) if staged else self.job.path(name)
         compression = self.job.settings.compression
-        with (
-            files.create(self.job.staged_path(staged)) as file,
-            ShardWriter(file, self.schema, compression) as writer,
-        ):
+        with files.create(path) as created, ShardWriter(created.file, self.schema, compression) as writer:
             for batch in clock.each("read", self._batches(unit, rejects)):
                 read += len(batch)
                 self._write_batch(writer, batch, clock)
@@ -128,14 +152,15 @@ class UnitCompressor:
         read += len(rejects)
         assert read == summary.rows + len(rejects), (read, summary.rows, len(rejects))
         reasons = dict(sorted(Counter(reject.reason for reject in rejects).items()))
-        entry = ShardEntry(name=shard_name(unit.index, unit.total), rejects=reasons, **asdict(summary))
+        entry = ShardEntry(name=name, rejects=reasons, **asdict(summary))
         return Commit(
             identity=self.job.identity,
             unit=unit.index,
             read=read,
             shard=asdict(entry),
             staged=staged,
-            staged_rejects=self._write_rejects(attempt, rejects),
+            staged_rejects=self._write_rejects(name, attempt, rejects),
+            version=created.version,
             stored_bytes=sum(self._bytes(piece.size_bytes) for piece in unit.pieces),
             lost_bytes=sum(self._bytes(reject.lost_bytes) for reject in rejects),
             seconds=clock.seconds,
@@ -145,12 +170,13 @@ class UnitCompressor:
         """A number of stored bytes; an unknown one counts as the plan has counted it."""
         return self.job.settings.unit_bytes if size_bytes is None else size_bytes
 
-    def _write_rejects(self, attempt: str, rejects: Sequence[Reject]) -> str:
-        """Stage rejects as JSON lines; the name of the file, empty where there are none."""
+    def _write_rejects(self, name: str, attempt: str, rejects: Sequence[Reject]) -> str:
+        """Write rejects as JSON lines; the name of the staged file, empty where there is none."""
         if not rejects:
             return ""
-        staged = f"{attempt}.rejects.jsonl"
-        files.write_bytes(self.job.staged_path(staged), "".join(reject.to_line() for reject in rejects).encode())
+        staged = "" if self.job.is_in_store else f"{attempt}.rejects.jsonl"
+        path = self.job.staged_path(staged) if staged else self.job.rejects_path(name)
+        files.write_bytes(path, "".join(reject.to_line() for reject in rejects).encode())
         return staged
 
     def _batches(self, unit: WorkUnit, rejects: list[Reject]) -> Iterator[list[Record]]:

@@ -97,7 +97,7 @@ def run(job: Job, units: Sequence[WorkUnit], pipeline_options: PipelineOptions) 
     """Run the graph to its end. UserError for what a worker could not do by the user's doing."""
     hints = runners.take_hints(pipeline_options)
     try:
-        with beam.Pipeline(options=pipeline_options) as pipeline:
+        with runners.one_line_for_users(), beam.Pipeline(options=pipeline_options) as pipeline:
             build(pipeline, job, units, hints)
     except Exception as error:
         user_error = runners.user_error(error)

@@ -56,6 +56,11 @@ class Job:
         """What the manifest says about the settings, as JSON values."""
         return {**content(self.settings), "identity": self.identity}
 
+    @property
+    def is_in_store(self) -> bool:
+        """Whether a file of OUTPUT is there whole or not at all, so that none is staged before it gets its name."""
+        return not files.is_local(self.output)
+
     def path(self, *names: str) -> str:
         """A path below the directory of the dataset."""
         return files.join(self.output, *names)
@@ -67,6 +72,10 @@ class Job:
     def staged_path(self, name: str) -> str:
         """A file that waits for its final name."""
         return self.path(WORK_DIRECTORY, "staged", name)
+
+    def rejects_path(self, shard: str) -> str:
+        """The rejects of a shard."""
+        return self.path(REJECTS_DIRECTORY, shard.removesuffix(".arrow") + ".jsonl")
 
     def make_work_directories(self) -> None:
         """Make the directories of commit records and staged files."""

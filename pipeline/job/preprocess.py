@@ -18,16 +18,17 @@ from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from pipeline.corpus.source_files import NotRead
 from pipeline.corpus.units import WorkUnit, log_not_read, plan_corpus
 from pipeline.job.artifacts import artifacts_of, ensure
-from pipeline.job.compress_unit import finished_commit
+from pipeline.job.finished import finished_commits
 from pipeline.job.job import WORK_DIRECTORY, Job, identity, plan_job
 from pipeline.job.publish import REFUSED_NAME, add_to_report, publish
 from pipeline.job.settings import LOCAL_RUNNER, SETTINGS_NAME, PreprocessSettings
-from pipeline.storage import credentials, files, lock
+from pipeline.storage import files, lock
 from pipeline.timing import Clock
 from schemas.errors import DatasetError, InputError, SettingsError, TooManyRejects
 from schemas.files import canonical_json, json_line
 from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.options import to_json
+from schemas.store_clients import check_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def preprocess(settings: PreprocessSettings) -> bool:
         from pipeline.job import runners
 
         runners.check(settings)
-    credentials.check(settings.output, settings.beam_options)
+    check_credentials(settings.output)
     plan = plan_corpus(settings.corpus.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
     units = plan.units
     if len(units) > MAX_SHARDS:
@@ -90,17 +91,17 @@ def _prepare(settings: PreprocessSettings, clock: Clock) -> None:
         check_device(settings.device)
     directory = files.join(settings.output, COMPRESSORS_DIRECTORY)
     files.make_directory(directory)
-    local = files.local_copy(directory)
-    for artifact in artifacts_of(settings, settings.compressors, local):
+    copy = files.LocalCopy(directory)
+    for artifact in artifacts_of(settings, settings.compressors, copy.directory):
         ensure(artifact, clock)
-    files.upload(local, directory)
+    copy.upload()
 
 
 def _compress(job: Job, units: list[WorkUnit], settings: PreprocessSettings) -> None:
     """Run the graph over the units that are not done, and publish. `settings` has Beam's options too."""
     job.make_work_directories()
     files.remove(job.path(WORK_DIRECTORY, REFUSED_NAME))
-    commits = [finished_commit(job, unit) for unit in units]
+    commits = finished_commits(job, units)
     if all(commits):
         publish([commit for commit in commits if commit], job)
     else:

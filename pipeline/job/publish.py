@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
 
 from pipeline.job.compress_unit import Commit
+from pipeline.job.finished import holds_shard
 from pipeline.job.job import REJECTS_DIRECTORY, WORK_DIRECTORY, Job
 from pipeline.storage import files
+from schemas.errors import DatasetError
 from schemas.files import canonical_json
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, Totals
 from schemas.shards import SHARD_PATTERN
+from schemas.stores import StoredObject
 
 REPORT_NAME = "report.json"
 REFUSED_NAME = "too_many_rejects.json"
@@ -64,31 +68,37 @@ def _refuse(commits: Sequence[Commit], totals: Totals, job: Job) -> None:
         "lost_bytes": lost_bytes,
     }
     by_loss = sorted(commits, key=lambda commit: (-commit.lost_bytes, commit.unit))
-    first = next((commit.staged_rejects for commit in by_loss if commit.staged_rejects), "")
-    files.write_bytes(
-        job.path(WORK_DIRECTORY, REFUSED_NAME), canonical_json({**refused, "example": job.staged_path(first)})
-    )
+    first = next((path for path in (commit.rejects_path(job) for commit in by_loss) if path), job.staged_path(""))
+    files.write_bytes(job.path(WORK_DIRECTORY, REFUSED_NAME), canonical_json({**refused, "example": first}))
 
 
 def _finalize_all(commits: Sequence[Commit], entries: Sequence[ShardEntry], job: Job) -> None:
-    """Give every staged shard and its rejects their final names."""
+    """Give every staged shard and its rejects their final names. DatasetError where a shard in a store is another."""
     rejects = job.path(REJECTS_DIRECTORY)
     files.make_directory(rejects)
-    names = [entry.name.removesuffix(".arrow") for entry in entries]
-    with_rejects = [name for name, commit in zip(names, commits, strict=True) if commit.staged_rejects]
-    _remove_others(job.output, SHARD_PATTERN, {entry.name for entry in entries})
-    _remove_others(rejects, "*", {f"{name}.jsonl" for name in with_rejects})
-    for commit, name in zip(commits, names, strict=True):
-        _finalize(job.staged_path(commit.staged), job.path(f"{name}.arrow"))
+    with_rejects = {os.path.basename(job.rejects_path(entry.name)) for entry in entries if entry.rejects}
+    found = _remove_others(job.output, SHARD_PATTERN, {entry.name for entry in entries})
+    _remove_others(rejects, "*", with_rejects)
+    for commit, entry in zip(commits, entries, strict=True):
+        if not commit.staged:
+            if not holds_shard(found, commit, job):
+                raise DatasetError(
+                    f"{job.path(entry.name)} is not the shard that was written there, or is gone: see that no other "
+                    "run writes to this --output, and run the same command again"
+                )
+            continue
+        _finalize(job.staged_path(commit.staged), job.path(entry.name))
         if commit.staged_rejects:
-            _finalize(job.staged_path(commit.staged_rejects), job.path(REJECTS_DIRECTORY, f"{name}.jsonl"))
+            _finalize(job.staged_path(commit.staged_rejects), job.rejects_path(entry.name))
 
 
-def _remove_others(directory: str, pattern: str, ours: set[str]) -> None:
-    """Remove what a run with other settings had put there when it was killed."""
-    for name in files.list_files(directory):
+def _remove_others(directory: str, pattern: str, ours: set[str]) -> Mapping[str, StoredObject]:
+    """Remove what a run with other settings had put there when it was killed; what a listing of the directory says."""
+    found = files.list_stored(directory)
+    for name in found:
         if fnmatch(name, pattern) and name not in ours:
             files.remove(files.join(directory, name))
+    return found
 
 
 def _finalize(staged: str, final: str) -> None:
@@ -109,5 +119,9 @@ def _report(commits: Sequence[Commit]) -> dict[str, Any]:
 def add_to_report(job: Job, values: dict[str, Any]) -> None:
     """Add what the launcher measured to the report. What a kill leaves of it is in the work directory, not visible."""
     path, staged = job.path(REPORT_NAME), job.path(WORK_DIRECTORY, REPORT_NAME)
-    files.write_bytes(staged, canonical_json({**json.loads(files.read_bytes(path)), **values}))
+    report = canonical_json({**json.loads(files.read_bytes(path)), **values})
+    if job.is_in_store:
+        files.write_bytes(path, report)
+        return
+    files.write_bytes(staged, report)
     files.rename(staged, path)

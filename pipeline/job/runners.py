@@ -7,10 +7,14 @@ when the first worker has died. Here each of these is one line.
 from __future__ import annotations
 
 import difflib
+import logging
 import re
+import sys
+import threading
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from typing import Any, NoReturn, TextIO
 
 import grpc
 from apache_beam.io.filesystems import FileSystems
@@ -43,6 +47,7 @@ GPU_HINTS = {
 GPU_THREADS = 4
 """Bundles at once on a GPU machine, in one process with one model: enough to read and write while the model works."""
 _WORKER_ERROR = re.compile(r"schemas\.errors\.(\w+): (.+?)(?: \[while running|\\n|\n|$)")
+_WORKER_LOGGERS = ("apache_beam.runners.common", "apache_beam.runners.worker.sdk_worker")
 _MARK = re.compile(r" \[while running .*")
 
 
@@ -89,14 +94,57 @@ def check(settings: PreprocessSettings) -> None:
     endpoint = _job_endpoint(settings.beam_options) if isinstance(runner, PortableRunner) else ""
     described = _described_options(endpoint) if endpoint and endpoint != "embed" else []
     _refuse_unknown(settings.beam_options, described)
+    _refuse_s3_options(settings.beam_options)
     found = pipeline_options(settings)
     _check_hints(found)
     if _is_dataflow(found):
         _check_dataflow(settings, found)
     elif isinstance(runner, PortableRunner):
         _check_portable(type(runner).__name__, found)
-    # The launcher's own reads and writes go by the same options, such as --s3_region_name.
+    # The launcher's own reads by Beam (hdfs://) go by the same options.
     FileSystems.set_options(found)
+
+
+class _WithoutTraces:
+    """The error stream without the traces of users' errors, which Beam's workers print whole."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._thread: int | None = None
+        """That has printed a trace, and will end it with a newline."""
+
+    def write(self, text: str) -> int:
+        """Pass on what is no such trace."""
+        thread = threading.get_ident()
+        if text.startswith("Traceback (most recent") and _WORKER_ERROR.search(text) is not None:
+            self._thread = thread
+            return len(text)
+        if text == "\n" and self._thread == thread:
+            self._thread = None
+            return len(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def one_line_for_users() -> Iterator[None]:
+    """Keep the workers that Beam has in this process from telling with traces what `user_error` tells in one line."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, UserError) and _WORKER_ERROR.search(record.getMessage()) is None
+
+    loggers = [logging.getLogger(name) for name in _WORKER_LOGGERS]
+    for logger in loggers:
+        logger.addFilter(keep)
+    try:
+        with redirect_stderr(_WithoutTraces(sys.stderr)):
+            yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(keep)
 
 
 def user_error(error: BaseException) -> UserError | None:
@@ -173,6 +221,16 @@ def _refuse_unknown(extra: Sequence[str], described: Iterable[str]) -> None:
         near = difflib.get_close_matches(option, sorted(known), n=1)
         hint = f"did you mean {near[0]}?" if near else "look it up in the runner's documentation"
         raise SettingsError(f"unknown option {option!r}: neither this command nor the runner has it; {hint}")
+
+
+def _refuse_s3_options(extra: Sequence[str]) -> None:
+    """SettingsError for options of Beam's own client of S3, which this program does not use."""
+    for option in extra:
+        if option.startswith("--s3_"):
+            raise SettingsError(
+                f"{option.partition('=')[0]} is of Beam's own client, which is not used here; set AWS_ENDPOINT_URL, "
+                "AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on every machine, see docs/cluster.md"
+            )
 
 
 def _check_hints(options: PipelineOptions) -> None:

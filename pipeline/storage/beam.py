@@ -1,4 +1,4 @@
-"""Beam's file systems: the one way from this program to remote paths.
+"""Beam's file systems, for input at URLs that are neither of a store of `schemas.stores` nor of a web server (hdfs://).
 
 Beam is imported when a path first needs it, for that takes a second.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from pipeline.storage.patience import patiently
+from schemas.patience import patiently
 
 STORED_AS_IT_IS = "uncompressed"
 """The compression to name to Beam, which would pack and unpack by a path's suffix otherwise."""
 
 
 def file_systems() -> Any:
-    """Beam's FileSystems class, with default options where no pipeline has set any: S3 and GCS do not open without."""
+    """Beam's FileSystems class, with default options where no pipeline has set any: some do not open without."""
     from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.options.value_provider import RuntimeValueProvider

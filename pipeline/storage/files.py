@@ -1,7 +1,7 @@
-"""Files of an output directory, local or remote, through Beam's file systems.
+"""Files of an output directory, local or in a store.
 
-Local files are replaced atomically and flushed to disk. A remote store's create and rename are what it makes of them;
-readers therefore trust the manifest alone, which is written last.
+Local files are replaced atomically and flushed to disk. An object of a store is there whole or not at all. Readers
+trust the manifest alone, which is written last.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import weakref
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
-from pipeline.storage import beam
-from pipeline.storage.open import open_binary
-from pipeline.storage.patience import NO_ROOM, patiently
+from schemas import stores
 from schemas.errors import SettingsError
 from schemas.files import is_remote, replace_file
+from schemas.patience import NO_ROOM
+from schemas.stores import StoredObject
 
 
 def is_local(path: str) -> bool:
@@ -27,42 +30,36 @@ def is_local(path: str) -> bool:
 
 def join(directory: str, *names: str) -> str:
     """A path below a directory."""
-    return os.path.join(directory, *names) if is_local(directory) else beam.file_systems().join(directory, *names)
+    return os.path.join(directory, *names) if is_local(directory) else stores.join(directory, *names)
 
 
 def make_directory(path: str) -> None:
-    """Make a directory; SettingsError, naming it, where that is impossible."""
+    """Make a directory, of which stores have none; SettingsError, naming it, where that is impossible."""
     try:
         if is_local(path):
             os.makedirs(path, exist_ok=True)
-        elif not beam.file_systems().exists(path):
-            beam.file_systems().mkdirs(path)
+        else:
+            stores.check_url(path)
     except (OSError, ValueError) as error:
         raise SettingsError(f"cannot write to {path} ({error}); choose another --output") from error
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file or directory at the path."""
-    return os.path.exists(path) if is_local(path) else patiently(lambda: beam.file_systems().exists(path), path)
+    """Whether there is a file at the path, or locally a directory."""
+    return os.path.exists(path) if is_local(path) else stores.look(path) is not None
 
 
 def read_bytes(path: str) -> bytes:
     """A whole file."""
-    with open_binary(path) as file:
-        return file.read()
+    return Path(path).read_bytes() if is_local(path) else stores.read(path)
 
 
 def write_bytes(path: str, data: bytes) -> None:
-    """A whole file; locally a reader never sees a part of it."""
+    """A whole file; a reader never sees a part of it."""
     if is_local(path):
         replace_file(path, data)
-        return
-
-    def write() -> None:
-        with create(path) as file:
-            file.write(data)
-
-    patiently(write, path)
+    else:
+        stores.write(path, data)
 
 
 @contextmanager
@@ -80,16 +77,26 @@ def explain_no_room(output: str) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def create(path: str) -> Iterator[IO[bytes]]:
-    """A binary file to write from its beginning, without seeking.
+@dataclass(kw_only=True, slots=True)
+class Created:
+    """A file that is being written."""
 
-    After the body it is on the disk; where the body raises, a local one is removed.
+    file: IO[bytes]
+    """Binary; written from its beginning, without seeking."""
+    version: str = ""
+    """After it is whole: what a store calls this version of it; empty on this machine."""
+
+
+@contextmanager
+def create(path: str) -> Iterator[Created]:
+    """A file to write. After the body it is on the disk, or in the store; where the body raises, there is none.
+
+    What goes to a store is written to this machine's temporary directory first.
     """
     if is_local(path):
         try:
             with open(path, "wb") as file:
-                yield file
+                yield Created(file=file)
                 file.flush()
                 os.fsync(file.fileno())
         except BaseException:
@@ -97,81 +104,75 @@ def create(path: str) -> Iterator[IO[bytes]]:
                 os.remove(path)
             raise
         return
-    with beam.file_systems().create(path, compression_type=beam.STORED_AS_IT_IS) as file:
-        yield file
+    with tempfile.NamedTemporaryFile(prefix="upload-") as staged:
+        created = Created(file=staged)
+        yield created
+        staged.flush()
+        created.version = stores.write(path, Path(staged.name)).version
 
 
 def rename(source: str, destination: str) -> None:
-    """Move a file, replacing the one that has the new name."""
-    if is_local(source):
-        os.replace(source, destination)
-    else:
-        _rename_remote(source, destination)
+    """Move a local file, replacing the one that has the new name."""
+    os.replace(source, destination)
 
 
-def _rename_remote(source: str, destination: str) -> None:
-    """Move an object. A store copies and then deletes, and an earlier attempt may have been cut off behind that."""
-    attempts = 0
-
-    def move() -> None:
-        nonlocal attempts
-        attempts += 1
-        if attempts == 1 or beam.file_systems().exists(source) or not beam.file_systems().exists(destination):
-            beam.file_systems().rename([source], [destination])
-
-    patiently(move, destination)
+def list_files(directory: str) -> dict[str, int]:
+    """Name to size in bytes of the files that lie directly in a directory, sorted by name; of none, none."""
+    return {name: stored.size_bytes for name, stored in list_stored(directory).items()}
 
 
-def list_files(directory: str) -> dict[str, int | None]:
-    """Names and sizes in bytes of the files directly in a directory, sorted by name; empty if there is none.
-
-    A size that a store does not tell is None.
-    """
-    if is_local(directory):
-        if not os.path.isdir(directory):
-            return {}
-        return {
-            entry.name: entry.stat().st_size
-            for entry in sorted(os.scandir(directory), key=lambda e: e.name)
-            if entry.is_file()
-        }
-    return {os.path.basename(path): size for path, size in beam.sizes(join(directory, "*")).items()}
+def list_stored(directory: str) -> dict[str, StoredObject]:
+    """As `list_files`, with what a store says of each; a version is empty on this machine."""
+    if not is_local(directory):
+        return stores.within(directory)
+    if not os.path.isdir(directory):
+        return {}
+    entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    sizes = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+    return {name: StoredObject(size_bytes=size, version="") for name, size in sizes.items()}
 
 
 def remove(path: str) -> None:
     """Delete a file or a directory with all it holds; nothing happens if there is none."""
     if not is_local(path):
-        # Object stores have no directories: what is in one is what its name begins.
-        patiently(lambda: _remove_remote(path), path)
+        stores.remove([stores.join(path, name) for name in stores.below(path)] or [path])
     elif os.path.isdir(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):
         os.remove(path)
 
 
-def _remove_remote(path: str) -> None:
-    below = beam.file_systems().match([join(path, "**")])[0].metadata_list
-    beam.file_systems().delete([path] * exists(path) + [match.path for match in below])
+class LocalCopy:
+    """A local directory with the files below another: itself if that is local, else a copy.
 
+    A copy goes with this object, or at the latest with the process.
+    """
 
-def local_copy(directory: str) -> str:
-    """A local directory with the files below `directory`: itself if it is local, else a fresh copy."""
-    if is_local(directory):
-        return directory
-    copy = tempfile.mkdtemp(prefix="compressors-")
-    for stored in beam.sizes(join(directory, "**")):
-        path = os.path.join(copy, stored[len(directory) :].lstrip("/"))
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_bytes(path, read_bytes(stored))
-    return copy
+    def __init__(self, directory: str, names: Collection[str] | None = None) -> None:
+        """names: copy these alone, where they exist."""
+        self._origin = directory
+        self.directory = directory
+        """Where the files are on this machine."""
+        if is_local(directory):
+            return
+        self.directory = tempfile.mkdtemp(prefix="copy-")
+        weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+        for name in stores.below(directory):
+            if names is None or name in names:
+                path = Path(self.directory, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stores.download(stores.join(directory, name), path)
+        self._had = self._files()
 
+    def upload(self) -> None:
+        """Send what is new or changed to where the copy was taken from; nothing to do for a directory itself."""
+        if not is_local(self._origin):
+            for name, seen in self._files().items():
+                if self._had.get(name) != seen:
+                    stores.write(stores.join(self._origin, name), Path(self.directory, name))
 
-def upload(local_directory: str, directory: str) -> None:
-    """Copy the files below a local directory to where `local_copy` took it from; nothing to do if that is itself."""
-    if is_local(directory):
-        return
-    for parent, _, names in sorted(os.walk(local_directory)):
-        for name in sorted(names):
-            path = os.path.join(parent, name)
-            with open(path, "rb") as file:
-                write_bytes(join(directory, *os.path.relpath(path, local_directory).split(os.sep)), file.read())
+    def _files(self) -> dict[str, tuple[int, int]]:
+        """Relative name to size and modification time."""
+        paths = sorted(path for path in Path(self.directory).rglob("*") if path.is_file())
+        stats = ((path, path.stat()) for path in paths)
+        return {path.relative_to(self.directory).as_posix(): (at.st_size, at.st_mtime_ns) for path, at in stats}

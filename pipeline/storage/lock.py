@@ -1,8 +1,9 @@
 """One run per output directory at a time.
 
-On a file system: a lock of the operating system, which dies with its process. An object store has none, so there the
-lock is an object that its owner writes anew every BEAT_SECONDS. Who finds one watches it for some beats; one that stays
-as it is belongs to a run that was killed, and is taken over. No clocks of two machines are compared.
+On a file system: a lock of the operating system, which dies with its process. A store has none, so there the lock is an
+object that its owner writes anew every BEAT_SECONDS. Who finds one watches it for some beats; one that stays as it is
+belongs to a run that was killed, and is taken over. No clocks of two machines are compared. Each writing is on
+condition of what was there before, so of two runs that want the lock one gets it, and an owner that lost it knows.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from contextlib import contextmanager
 
 from pipeline.storage import files
 from pipeline.storage.open import one_line
+from schemas import stores
 from schemas.errors import SettingsError
+from schemas.stores import StoredObject
 
 logger = logging.getLogger(__name__)
 
@@ -65,72 +68,79 @@ def _hold_local(output: str) -> Iterator[None]:
 def _hold_remote(path: str, output: str) -> Iterator[None]:
     owner = f"{socket.gethostname()} {os.getpid()} {time.monotonic_ns()}"
     try:
-        _refuse_living(path, output)
-        files.write_bytes(path, f"{owner} 0".encode())
-        ours = _owner(path) == owner
+        first = f"{owner} 0".encode()
+        written = stores.write_instead(path, first, of=None) or stores.write_instead(
+            path, first, of=_dead(path, output)
+        )
     except SettingsError:
         raise
-    except Exception as error:
-        # Every cloud's client has exceptions of its own.
-        raise _unwritable(output, one_line(error)) from error
-    if not ours:
+    except OSError as error:
+        raise _unwritable(output, error.strerror or one_line(error)) from error
+    # A request that was repeated because its answer got lost is refused by its own first attempt; and a store that
+    # knows no conditions has let both of two runs write.
+    if _owner(path) != owner:
         raise _taken(output)
+    lock = _Lock(path, owner, written)
     stop = threading.Event()
-    thread = threading.Thread(target=_beat, args=(path, owner, stop), daemon=True)
+    thread = threading.Thread(target=lock.beat, args=(stop,), daemon=True)
     thread.start()
     try:
         yield
     finally:
         stop.set()
         thread.join()
-        _release(path, owner)
+        lock.release()
 
 
-def _release(path: str, owner: str) -> None:
-    """Remove our lock. A failure is only logged: the run is over, and whoever comes next takes over what lies still."""
-    try:
-        if _owner(path) == owner:
-            files.remove(path)
-    except Exception as error:
-        logger.warning("cannot remove the lock %s: %s", path, one_line(error))
+class _Lock:
+    """The lock while it is held."""
 
+    def __init__(self, path: str, owner: str, written: StoredObject | None) -> None:
+        self._path, self._owner = path, owner
+        self._written = written or stores.look(path)
 
-def _read(path: str) -> bytes | None:
-    """What the lock says; None where there is none."""
-    try:
-        return files.read_bytes(path) if files.exists(path) else None
-    except FileNotFoundError:
-        return None
+    def beat(self, stop: threading.Event) -> None:
+        """Write the lock anew until `stop` is set or another run has taken it."""
+        count = 0
+        while not stop.wait(BEAT_SECONDS):
+            count += 1
+            try:
+                written = stores.write_instead(self._path, f"{self._owner} {count}".encode(), of=self._written)
+                if written is None and _owner(self._path) != self._owner:
+                    logger.error("another run has taken the lock %s; stop one of the two", self._path)
+                    return
+                self._written = written or stores.look(self._path)
+            except Exception as error:
+                logger.warning("cannot write the lock %s: %s", self._path, one_line(error))
+
+    def release(self) -> None:
+        """Remove our lock. A failure is only logged: the run is over, and who comes next takes over what lies still."""
+        try:
+            if _owner(self._path) == self._owner:
+                files.remove(self._path)
+        except Exception as error:
+            logger.warning("cannot remove the lock %s: %s", self._path, one_line(error))
 
 
 def _owner(path: str) -> str:
-    return (_read(path) or b"").decode(errors="replace").rpartition(" ")[0]
+    try:
+        return stores.read(path).decode(errors="replace").rpartition(" ")[0]
+    except FileNotFoundError:
+        return ""
 
 
-def _refuse_living(path: str, output: str) -> None:
-    """SettingsError if somebody writes the lock while we look."""
-    before = _read(path)
+def _dead(path: str, output: str) -> StoredObject | None:
+    """The lock that a killed run has left, if there is one. SettingsError if somebody writes it while we look."""
+    before = stores.look(path)
     if before is None:
-        return
+        return None
     logger.info("%s is locked; looking for %g s whether its run is alive", output, WATCHED_BEATS * BEAT_SECONDS)
     limit = time.monotonic() + WATCHED_BEATS * BEAT_SECONDS
     while time.monotonic() < limit:
         time.sleep(BEAT_SECONDS / 4)
-        now = _read(path)
+        now = stores.look(path)
         if now is None:
-            return
+            return None
         if now != before:
             raise _taken(output)
-
-
-def _beat(path: str, owner: str, stop: threading.Event) -> None:
-    count = 0
-    while not stop.wait(BEAT_SECONDS):
-        count += 1
-        try:
-            if _owner(path) != owner:
-                logger.error("another run has taken the lock %s; stop one of the two", path)
-                return
-            files.write_bytes(path, f"{owner} {count}".encode())
-        except Exception as error:
-            logger.warning("cannot write the lock %s: %s", path, one_line(error))
+    return before

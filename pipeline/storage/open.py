@@ -9,10 +9,11 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from pipeline.storage import beam
-from pipeline.storage.patience import one_line, raise_if_transient
+from pipeline.storage import beam, objects
 from pipeline.storage.resuming import ResumingFile
+from schemas import stores
 from schemas.files import is_remote
+from schemas.patience import one_line, raise_if_transient
 
 __all__ = ["BrokenInputError", "one_line", "open_arrow", "open_binary", "raise_if_transient", "size_of"]
 
@@ -60,6 +61,8 @@ def _open(path: str) -> BinaryIO:
         from pipeline.storage import web
 
         return cast(BinaryIO, ResumingFile(web.WebSource(path)))
+    if stores.is_store(path):
+        return cast(BinaryIO, ResumingFile(objects.ObjectSource(path)))
     if beam.serves(path):
         return cast(BinaryIO, ResumingFile(beam.BeamSource(path)))
     import smart_open

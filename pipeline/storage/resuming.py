@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from pipeline.storage.patience import patiently
+from schemas.patience import patiently
 
 MAX_READ_BYTES = 1 << 20
 """Read at once, so that little is read twice when a connection breaks."""

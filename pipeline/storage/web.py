@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from pipeline.storage import patience
-from pipeline.storage.patience import TRANSIENT_STATUSES, one_line
+from schemas import patience
+from schemas.patience import TRANSIENT_STATUSES, one_line
 
 SKIP_BYTES = 1 << 20
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")

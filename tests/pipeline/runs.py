@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
+import pytest
 import torch
 import zstandard
 
@@ -19,8 +19,9 @@ from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import ByteLMConfig
 from pipeline.__main__ import main
 from schemas.byte_lm_files import write_byte_lm
+from schemas.store_clients import AMAZON_NAMES, GOOGLE_NAMES
 from tests.kernels.exact_models import quantised
-from tests.pipeline.corpora import MemoryFileSystem, jsonl, table, texts, write_arrow, write_parquet
+from tests.pipeline.corpora import jsonl, table, texts, write_arrow, write_parquet
 
 ALL_COMPRESSORS = "neural,tokenizer,gzip,token_bytes"
 
@@ -141,42 +142,11 @@ def times(root: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-class BucketFileSystem(MemoryFileSystem):
-    """bucket://name/object: an object store to write to. It has no directories, and an object appears when closed."""
-
-    objects: ClassVar[dict[str, bytes]] = {}
-
-    @classmethod
-    def scheme(cls) -> str:
-        return "bucket"
-
-    def mkdirs(self, path: str) -> None:
-        """There are none."""
-
-    def create(self, path: str, mime_type: str = "", compression_type: str = "auto") -> io.BytesIO:
-        assert compression_type == "uncompressed"
-        return _Object(self.objects, path)
-
-    def rename(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
-        for source, destination in zip(source_file_names, destination_file_names, strict=True):
-            self.objects[destination] = self.objects.pop(source)
-
-    def delete(self, paths: list[str]) -> None:
-        for path in paths:
-            del self.objects[path]
-
-
-class _Object(io.BytesIO):
-    """What is written to one object; it cannot seek, as a stream to a store cannot."""
-
-    def __init__(self, objects: dict[str, bytes], path: str) -> None:
-        super().__init__()
-        self._objects, self._path = objects, path
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        if not self.closed:
-            self._objects[self._path] = self.getvalue()
-        super().close()
+def without_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """An environment without credentials of any cloud, in which none is looked for on the network."""
+    for name in (*AMAZON_NAMES, *GOOGLE_NAMES, "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(home))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

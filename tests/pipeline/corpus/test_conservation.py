@@ -23,9 +23,9 @@ from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import NotRead
 from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.storage import open as open_module
-from pipeline.storage import patience
-from pipeline.storage.patience import Patience
+from schemas import patience
 from schemas.errors import InputError, UnreachableError
+from schemas.patience import Patience
 from schemas.rejects import Reject
 from tests.pipeline.corpora import jsonl, table, texts
 from tests.pipeline.web_server import Fault, Site, serve

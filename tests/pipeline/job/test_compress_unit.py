@@ -19,11 +19,11 @@ from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job.compress_unit import Commit, UnitCompressor, finished_commit
 from pipeline.job.job import Job
-from pipeline.storage import patience
-from pipeline.storage.patience import Patience
+from schemas import patience
 from schemas.batches import Documents, Encoding
 from schemas.errors import UnreachableError
 from schemas.manifest import ShardEntry
+from schemas.patience import Patience
 from tests.pipeline.corpora import jsonl, texts, whole
 from tests.pipeline.job.jobs import gzip_job
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.storage import patience
-from pipeline.storage.patience import Patience
+from schemas import patience
 from schemas.manifest import read_manifest
+from schemas.patience import Patience
 from tests.pipeline.corpora import jsonl
 from tests.pipeline.web_server import Fault, Site, serve
 

@@ -12,7 +12,6 @@ import pytest
 
 from pipeline.storage import files
 from schemas.errors import SettingsError
-from tests.pipeline.runs import BucketFileSystem
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,9 +22,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "local":
         yield str(tmp_path / "place")
     else:
-        BucketFileSystem.objects.clear()
-        yield "bucket://b/place"
-        BucketFileSystem.objects.clear()
+        yield f"file://{tmp_path}/bucket/place"
 
 
 def test_what_is_written_is_read(place: str) -> None:
@@ -41,20 +38,20 @@ def test_what_is_written_is_read(place: str) -> None:
 
 def test_create_is_a_stream(place: str) -> None:
     files.make_directory(place)
-    with files.create(files.join(place, "a.gz")) as file:
-        file.write(b"not ")
-        file.write(b"gzip")
+    with files.create(files.join(place, "a.gz")) as created:
+        created.file.write(b"not ")
+        created.file.write(b"gzip")
     assert files.read_bytes(files.join(place, "a.gz")) == b"not gzip"
 
 
-def test_rename_replaces(place: str) -> None:
+def test_what_is_not_written_to_its_end_is_not_there(place: str) -> None:
     files.make_directory(place)
-    a, b = files.join(place, "a"), files.join(place, "b")
-    files.write_bytes(a, b"new")
-    files.write_bytes(b, b"old")
-    files.rename(a, b)
-    assert not files.exists(a)
-    assert files.read_bytes(b) == b"new"
+    path = files.join(place, "a")
+
+    with pytest.raises(MemoryError), files.create(path) as created:
+        created.file.write(b"half")
+        raise MemoryError
+    assert not files.exists(path)
 
 
 def test_listing_is_sorted_and_flat(place: str) -> None:
@@ -87,20 +84,22 @@ def test_copy_and_upload_are_inverse(place: str, tmp_path: Path) -> None:
     content = {"a": b"1", "deep/b": b"2", "deep/er/c": b"3"}
     for name, data in content.items():
         files.write_bytes(files.join(place, *name.split("/")), data)
-    copy = files.local_copy(place)
+    copied = files.LocalCopy(place)
+    copy = copied.directory
     assert files.is_local(copy)
     assert (copy == place) == files.is_local(place)
     found = {str(path.relative_to(copy)): path.read_bytes() for path in Path(copy).rglob("*") if path.is_file()}
     assert found == content
     (Path(copy) / "deep" / "new").write_bytes(b"4")
-    files.upload(copy, place)
+    copied.upload()
     assert files.read_bytes(files.join(place, "deep", "new")) == b"4"
     assert files.read_bytes(files.join(place, "deep", "er", "c")) == b"3"
+    del copied
+    assert os.path.exists(copy) == files.is_local(place), "a copy goes with its object"
 
 
-def test_an_empty_place_copies_to_an_empty_directory() -> None:
-    BucketFileSystem.objects.clear()
-    assert os.listdir(files.local_copy("bucket://b/nothing")) == []
+def test_an_empty_place_copies_to_an_empty_directory(tmp_path: Path) -> None:
+    assert os.listdir(files.LocalCopy(f"file://{tmp_path}/nothing").directory) == []
 
 
 def test_a_local_file_is_replaced_whole_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +126,8 @@ def test_local_files_are_on_the_disk_when_they_are_closed(tmp_path: Path, monkey
         fsync(number)
 
     monkeypatch.setattr(os, "fsync", spy)
-    with files.create(str(tmp_path / "a")) as file:
-        file.write(b"12345")
+    with files.create(str(tmp_path / "a")) as created:
+        created.file.write(b"12345")
     files.write_bytes(str(tmp_path / "b"), b"123")
     assert synced == [5, 3]
 
