@@ -123,7 +123,7 @@ def write(url: str, data: bytes | Path) -> StoredObject:
 def write_instead(url: str, data: bytes, of: StoredObject | None) -> StoredObject | None:
     """Put a small object in place of another that must still be there as it was; None, and nothing written, if not.
 
-    of: None where there must be none. Where a store cannot put on condition of a version, it is put without one.
+    of: None where there must be none. Where a store cannot put on condition of a version, a look goes before.
     """
     mode: Any = "create"
     if of is not None:
@@ -141,6 +141,8 @@ def write_instead(url: str, data: bytes, of: StoredObject | None) -> StoredObjec
                 raise
             return None
         except (NotImplementedError, exceptions.NotSupportedError):
+            if of is not None and _described(_obstore().head(store, key)).version != of.version:
+                return None
             answer = _obstore().put(store, key, data, use_multipart=False)
         return _described({**answer, "size": len(data)})
 

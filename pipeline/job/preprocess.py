@@ -24,6 +24,7 @@ from pipeline.job.publish import REFUSED_NAME, add_to_report, publish
 from pipeline.job.settings import LOCAL_RUNNER, SETTINGS_NAME, PreprocessSettings
 from pipeline.storage import files, lock
 from pipeline.timing import Clock
+from schemas import stores
 from schemas.errors import DatasetError, InputError, SettingsError, TooManyRejects
 from schemas.files import canonical_json, json_line
 from schemas.manifest import MANIFEST_NAME, Manifest
@@ -45,7 +46,9 @@ def preprocess(settings: PreprocessSettings) -> bool:
         from pipeline.job import runners
 
         runners.check(settings)
-    check_credentials(settings.output)
+    if not files.is_local(settings.output):
+        stores.check_url(settings.output)
+        check_credentials(settings.output)
     plan = plan_corpus(settings.corpus.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
     units = plan.units
     if len(units) > MAX_SHARDS:
@@ -153,11 +156,11 @@ def check_same_run(settings: PreprocessSettings, units: list[WorkUnit]) -> None:
 
 def _refuse_output_in_input(settings: PreprocessSettings, units: list[WorkUnit]) -> None:
     """A later run would read what this one writes."""
-    if not files.is_local(settings.output):
-        return
-    output = os.path.join(os.path.abspath(settings.output), "")
+    is_local = files.is_local(settings.output)
+    output = os.path.join(os.path.abspath(settings.output) if is_local else settings.output, "")
     for path in settings.corpus.inputs:
-        if os.path.isdir(path) and output.startswith(os.path.join(os.path.abspath(path), "")):
+        is_directory = os.path.isdir(path) if is_local else not files.is_local(path)
+        if is_directory and output.startswith(os.path.join(os.path.abspath(path) if is_local else path, "")):
             raise SettingsError(f"--output {settings.output} lies in the input {path}; choose a place outside")
     for unit in units:
         for piece in unit.pieces:

@@ -69,9 +69,8 @@ def _hold_remote(path: str, output: str) -> Iterator[None]:
     owner = f"{socket.gethostname()} {os.getpid()} {time.monotonic_ns()}"
     try:
         first = f"{owner} 0".encode()
-        written = stores.write_instead(path, first, of=None) or stores.write_instead(
-            path, first, of=_dead(path, output)
-        )
+        written = stores.write_instead(path, first, of=None)
+        written = written or stores.write_instead(path, first, of=_dead(path, output))
     except SettingsError:
         raise
     except OSError as error:

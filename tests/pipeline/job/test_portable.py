@@ -377,11 +377,10 @@ def test_a_lock_that_ends_while_we_look_is_free(place: Path, monkeypatch: pytest
 
 
 def test_a_lock_that_another_has_taken_is_left_alone(place: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """file:// knows no put on condition, so whoever wrote last has it; the others see that when they write next."""
     with lock.hold(f"file://{place}"):
+        (place / ".lock").write_bytes(b"other 7 123 4")
         limit = time.monotonic() + 10
         while "another run has taken the lock" not in caplog.text and time.monotonic() < limit:
-            (place / ".lock").write_bytes(b"other 7 123 4")
             time.sleep(0.01)
     assert "another run has taken the lock" in caplog.text
     assert tree(place) == {".lock": b"other 7 123 4"}

@@ -1,4 +1,4 @@
-"""Runs that write to a store, and read from one: real servers, the bytes of a local run, and what a store fails to do."""
+"""Runs that write to a store, and read from one: real servers, a local run's bytes, and what a store fails to do."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_all_compressors_write_the_bytes_of_a_local_run(
 def test_a_unit_takes_five_requests(
     front: Front, url: str, small: tuple[Path, dict[str, bytes]], preprocess: Preprocess
 ) -> None:
-    """Its shard, its rejects, a look for its record, the record, and at the end its removal; the run itself takes 60."""
+    """Its shard, its rejects, a look for its record, the record, and its removal; the run itself takes at most 60."""
     assert preprocess(small[0], url, *GZIP) == 0
     assert stored(url) == small[1]
     shards = [path for path in front.seen.paths if "shard-0" in path]
@@ -102,6 +102,14 @@ def test_a_corpus_in_a_store(
         out = tmp_path / str(len(pattern))
         assert preprocess([f"{url}/{pattern}"], out, *GZIP) == 0  # type: ignore[list-item]
         assert content(out) == small[1]
+
+
+def test_an_output_within_its_input_is_refused(
+    front: Front, url: str, preprocess: Preprocess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stores.write(f"{url}/a.jsonl", jsonl({"text": "a"}))
+    assert preprocess([url], f"{url}/out", *GZIP) == 2  # type: ignore[list-item]
+    assert "lies in the input" in told(capsys)
 
 
 def test_a_killed_run_goes_on(
