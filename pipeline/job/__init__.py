@@ -1,10 +1,10 @@
 """One run of `preprocess`, from settings to manifest; after a kill the same command continues.
 
     settings ──► preprocess: units of the corpus ── artifacts: models, made or found ──► job: the run, described once
-    job, units ── graph, on what runners allows ──► compress_unit ──► staged shard, then its commit record
+    job, units ── graph, on what runners allows ──► compress_unit ──► shard, then its commit record
     all commit records ── publish ──► final names, report.json, and manifest.json last ── summary ──► the screen
 
-`progress` counts commit records while the graph runs.
+`finished` finds what an earlier run has done; `progress` counts commit records while the graph runs.
 
 OUTPUT/manifest.json     a directory without it is no dataset
 OUTPUT/settings.json     every setting but Beam's options; `--config` reads it back

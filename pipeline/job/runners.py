@@ -226,7 +226,7 @@ def _refuse_unknown(extra: Sequence[str], described: Iterable[str]) -> None:
 def _refuse_s3_options(extra: Sequence[str]) -> None:
     """SettingsError for options of Beam's own client of S3, which this program does not use."""
     for option in extra:
-        if option.startswith("--s3_"):
+        if option.lstrip("-").startswith("s3_"):
             raise SettingsError(
                 f"{option.partition('=')[0]} is of Beam's own client, which is not used here; set AWS_ENDPOINT_URL, "
                 "AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on every machine, see docs/cluster.md"
