@@ -59,15 +59,15 @@ tokenizer: $(VENV)/.runtime  ## train a SentencePiece tokenizer of VOCAB pieces 
 
 # NPROC > 1, or TORCHRUN='--nnodes 2 --rdzv-endpoint …', starts torchrun.
 DATA ?= data/stdlib
-RUN ?= runs/$(NAME)
+RUN ?= runs/$(addsuffix -,$(filter-out proxy,$(ARM)))$(NAME)
 NPROC ?= 1
 # On SIGTERM torchrun kills its processes after this time, so it must suffice for a micro-batch and a checkpoint.
 SHUTDOWN_SECONDS ?= 900
 LAUNCH = $(if $(filter-out 1,$(NPROC))$(TORCHRUN),$(BIN)/torchrun --nproc-per-node $(NPROC) \
 	--shutdown-timeout $(SHUTDOWN_SECONDS) $(TORCHRUN),$(BIN)/python)
-train: $(VENV)/.runtime  ## train EvaByte (SIZE=pico|nano|micro|tiny|0.5b|1.5b|4b|7b|14b) on DATA into RUN
+train: $(VENV)/.runtime  ## train EvaByte (SIZE=pico|nano|micro|tiny|0.5b|1.5b|4b|7b|14b, ARM=proxy|bytes|tokens|gzip) on DATA into RUN
 	$(LAUNCH) -m trainer train --data $(DATA) --out $(RUN) $(call CONFIG,train) $(if $(SIZE),--size $(SIZE)) \
-		$(if $(COMPRESSOR),--compressor $(COMPRESSOR)) $(if $(MODE),--mode $(MODE)) $(if $(STEPS),--steps $(STEPS)) $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
+		$(if $(ARM),--arm $(ARM)) $(if $(COMPRESSOR),--compressor $(COMPRESSOR)) $(if $(MODE),--mode $(MODE)) $(if $(STEPS),--steps $(STEPS)) $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 PROMPT ?= def
 export PROMPT

@@ -43,7 +43,8 @@ def add(options: argparse.ArgumentParser) -> None:
 def _run_bpb(options: argparse.Namespace) -> int:
     from trainer.data.dataset import Dataset, HeldOut
     from trainer.data.shard_cache import open_cache
-    from trainer.evaluation.bits_per_byte import score
+    from trainer.evaluation.bits_per_byte import COMP_HEAD, held_out_symbols, score
+    from trainer.generation.opening import mixing_mode, opening
     from trainer.training.device import training_device
     from trainer.training.load_model import load_model
 
@@ -51,16 +52,24 @@ def _run_bpb(options: argparse.Namespace) -> int:
     model, run = load_model(settings.model, device=training_device(settings.device))
     share = of_run(settings.held_out_share, run, "held_out_share")
     sequence_length = of_run(settings.sequence_length, run, "sequence_length")
-    dataset = Dataset(settings.data, compressor=None, held_out=HeldOut(share=share), cache=open_cache(settings.shards))
+    mode = mixing_mode(run)
+    symbols_of = str(run["compressor"]) if mode == "comp-only" else None
+    dataset = Dataset(
+        settings.data, compressor=symbols_of, held_out=HeldOut(share=share), cache=open_cache(settings.shards)
+    )
+    dataset.check_vocabulary(model.config.vocabulary)
+    texts = held_out_symbols(dataset) if symbols_of else (texts for _, texts in dataset.held_out_documents())
     result = None
-    for result in score(model, (texts for _, texts in dataset.held_out_documents()), sequence_length=sequence_length):
+    head = COMP_HEAD if symbols_of else opening(mode)
+    for result in score(model, texts, sequence_length=sequence_length, head=head):
         if settings.max_bytes and result.raw_bytes >= settings.max_bytes:
             break
     if result is None or not result.raw_bytes:
         raise SettingsError(f"{settings.data} holds out no documents at a share of {share}; give --held-out-share")
+    how = f", read as {symbols_of} symbols alone" if symbols_of else ""
     print(
         f"{result.bits_per_byte:.4f} bits per byte over {result.raw_bytes:,} raw bytes of {result.documents:,} "
-        f"held-out documents, windows of {sequence_length} symbols"
+        f"held-out documents{how}, windows of {sequence_length} symbols"
     )
     return 0
 

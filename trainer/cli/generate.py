@@ -18,11 +18,12 @@ def add(options: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from trainer.generation.generate import generate
+    from trainer.generation.opening import mixing_mode, opening
     from trainer.training.device import training_device
     from trainer.training.load_model import load_model
 
     settings = from_options(GenerateSettings, options)
-    model, _ = load_model(settings.model, device=training_device(settings.device))
+    model, run = load_model(settings.model, device=training_device(settings.device))
     # What was typed may hold any bytes; Python keeps those that are not text as surrogates.
     prompt = os.fsencode(settings.prompt)
     (result,) = generate(
@@ -32,6 +33,7 @@ def _run(options: argparse.Namespace) -> int:
         sampling=settings.sampling,
         seeds=[settings.seed],
         speculate=settings.speculate,
+        opening=opening(mixing_mode(run)),
     )
     sys.stdout.buffer.write(prompt + result.text + b"\n")
     sys.stdout.flush()

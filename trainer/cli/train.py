@@ -6,8 +6,9 @@ import argparse
 from dataclasses import fields, replace
 
 from schemas.options import add_config_option, add_options, config_value, from_options
+from trainer.training.arms import arm_defaults
 from trainer.training.settings import TrainSettings
-from trainer.training.sizes import SizedSettings
+from trainer.training.sizes import SizedSettings, size_named
 
 
 def add(options: argparse.ArgumentParser) -> None:
@@ -24,8 +25,16 @@ def add(options: argparse.ArgumentParser) -> None:
 
 
 def read_settings(options: argparse.Namespace) -> TrainSettings:
-    """The run that a command line asks for: its options, then its --config, then the defaults of its size."""
-    base = TrainSettings.for_size(config_value(options, "size", "tiny"))
+    """The run that a command line asks for: its options, its --arm, its --config, then the defaults of its size.
+
+    An arm that is typed decides more than a file does, so that a recipe serves baselines too.
+    """
+    size, arm = config_value(options, "size", "tiny"), config_value(options, "arm", None)
+    base = TrainSettings.for_size(size, arm=arm)
+    if getattr(options, "arm", None):
+        for name, value in arm_defaults(options.arm, size_named(size).run).items():
+            if not hasattr(options, name):
+                setattr(options, name, value)
     return from_options(TrainSettings, options, base=base)
 
 

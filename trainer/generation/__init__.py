@@ -1,6 +1,6 @@
 """Raw bytes in, raw bytes out, with no compressor: how a trained model continues a text.
 
-    prompt ── generate ──► <bos> <raw> bytes ── kv_cache: keys, values and summaries read so far ──► hidden states
+    prompt ── generate ──► opening, <bos> <raw>, and bytes ── kv_cache: keys, values, summaries ──► hidden states
     hidden states ── heads ──► logits of the next byte and guesses of those after it
     logits ── sampling: a hash of seed and position decides ──► bytes, until </raw>, <eos> or max_bytes
 

@@ -1,7 +1,7 @@
 """One run, from settings to checkpoints, on any number of ranks.
 
-    settings, sizes ──► preflight: arithmetic, memory, what cannot fit ──► parallel: the model on all ranks
-    device: cuda or cpu, and why ───────────────────────────────────────────┘
+    settings, sizes, arms ──► preflight: arithmetic, memory, what cannot fit ──► parallel: the model on all ranks
+    device: cuda or cpu, and why ─────────────────────────────────────────────────┘
     loop: loader ─► step: micro-batches ─► gradients ─► finite? ─► optim, schedule ─► metrics
            ├─ held_out: now and then, bits per byte of a few documents that are never trained on
            └─ checkpoint: weights, moments, loader state; upgrade reads those of version 1

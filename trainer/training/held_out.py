@@ -23,7 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 from schemas.batches import Documents
 from trainer.data.blend import Blend
 from trainer.data.held_out_sample import sample_held_out
-from trainer.evaluation.bits_per_byte import nats_by_turns
+from trainer.evaluation.bits_per_byte import HEAD, nats_by_turns
+from trainer.generation.opening import opening
 from trainer.model.evabyte import EvaByte
 from trainer.training import checkpoint
 from trainer.training.parallel import Distributed
@@ -58,10 +59,17 @@ class HeldOutCurve:
     """Measures a model that trains, on one rank of a run, as often as it is asked to on all of them."""
 
     def __init__(
-        self, model: nn.Module, texts: Documents, dist: Distributed, *, sequence_length: int, rows: int
+        self,
+        model: nn.Module,
+        texts: Documents,
+        dist: Distributed,
+        *,
+        sequence_length: int,
+        rows: int,
+        head: tuple[int, ...] = HEAD,
     ) -> None:
         """model: as it came from `parallelize`. texts: the same on all ranks. rows: windows that a rank takes."""
-        self.texts, self.dist = texts, dist
+        self.texts, self.dist, self.head = texts, dist, head
         self.sequence_length, self.rows = sequence_length, rows
         self._model = cast(EvaByte, model.module if isinstance(model, DistributedDataParallel) else model)
         # FSDP gathers weights around `forward`; these two are what scoring calls instead.
@@ -80,6 +88,7 @@ class HeldOutCurve:
             rows=self.rows,
             turn=self.dist.rank,
             turns=self.dist.size,
+            head=self.head,
         )
         # Forward leaves some weights whole; a checkpoint must find each rank's own part.
         for module in self._model.modules():
@@ -98,7 +107,14 @@ class HeldOutCurve:
 
 def open_curve(settings: TrainSettings, blend: Blend, model: nn.Module, dist: Distributed) -> HeldOutCurve | None:
     """The curve that a run asks for; None, with a line that says why, where there is nothing to measure it on."""
-    if not settings.eval_every or not settings.mixing.needs_raw:
+    if not settings.eval_every:
+        return None
+    if not settings.mixing.needs_raw:
+        if dist.is_first:
+            logger.info(
+                "no held-out curve: it is measured on raw bytes, which mode %s never shows; `evaluate bpb` scores the "
+                "run by its symbols", settings.mixing.mode,
+            )  # fmt: skip
         return None
     texts = dist.gather(_sample(settings, blend) if dist.is_first else None)[0]
     if not len(texts):
@@ -109,7 +125,14 @@ def open_curve(settings: TrainSettings, blend: Blend, model: nn.Module, dist: Di
                 settings.data, settings.held_out_share,
             )  # fmt: skip
         return None
-    return HeldOutCurve(model, texts, dist, sequence_length=settings.sequence_length, rows=settings.micro_batch_size)
+    return HeldOutCurve(
+        model,
+        texts,
+        dist,
+        sequence_length=settings.sequence_length,
+        rows=settings.micro_batch_size,
+        head=opening(settings.mixing.mode),
+    )
 
 
 def _sample(settings: TrainSettings, blend: Blend) -> Documents:

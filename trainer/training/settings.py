@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from schemas.errors import SettingsError
 from schemas.options import option
 from trainer.data.settings import SHARD_CACHE_BYTES, sources
+from trainer.training.arms import Arm, arm_defaults, check_arm
 from trainer.training.sizes import SHARDINGS, SIZES, SizedSettings, size_named
 
 NOT_CONTENT = {
+    "arm": "a name for other settings",
     "data": "the loader's state knows datasets by the digests of their shards, and their weights",
     "run_dir": "a place",
     "micro_batch_size": "gradients are sums, whatever is computed at once",
@@ -57,6 +59,8 @@ class TrainSettings(SizedSettings):
     """Directory of the run: settings, metrics, checkpoints."""
     size: str = field(default="tiny", metadata=option(choices=tuple(SIZES)))
     """Size of the model."""
+    arm: Arm | None = field(default=None, metadata=option(default="proxy"))
+    """The method or a baseline, with its mode, compressor, heads and rows: tokens and gzip need those compressors."""
     compressor: str | None = field(default="neural", metadata=option(metavar="NAME"))
     """Compressor whose encoding is mixed with raw bytes."""
     seed: int = 0
@@ -113,13 +117,19 @@ class TrainSettings(SizedSettings):
                 f"batch symbols {self.batch_symbols} are not whole sequences of {self.sequence_length} ids; take a "
                 f"multiple, such as {max(1, self.batch_symbols // self.sequence_length) * self.sequence_length}"
             )
+        if self.arm is not None:
+            check_arm(self.arm, mixing=self.mixing, compressor=self.compressor, raw_heads=self.raw_heads)
 
     @classmethod
-    def for_size(cls, size: str, **changes: Any) -> TrainSettings:
-        """The settings of a size, in runs/SIZE, with some of them changed."""
+    def for_size(cls, size: str, *, arm: Arm | None = None, **changes: Any) -> TrainSettings:
+        """The settings of a size and an arm, in runs/SIZE or runs/ARM-SIZE, with some of them changed."""
         row = size_named(size).run
         sized = {each.name: getattr(row, each.name) for each in fields(row)}
-        return cls(**{"run_dir": f"runs/{size}", **sized, **changes, "size": size})
+        own = arm_defaults(arm or "proxy", row)
+        if "mode" in own:
+            own["mixing"] = replace(row.mixing, mode=own.pop("mode"))
+        run_dir = f"runs/{size}" if arm in (None, "proxy") else f"runs/{arm}-{size}"
+        return cls(**{"run_dir": run_dir, **sized, **own, **changes, "size": size, "arm": arm})
 
     @property
     def global_batch_size(self) -> int:

@@ -20,7 +20,17 @@ from trainer.training.sizes import SIZES
 
 OPTIONS = {
     "train": [
-        *("--config", "--data", "--out", "--size", "--compressor", "--seed", "--held-out-share", "--interleave"),
+        *(
+            "--config",
+            "--data",
+            "--out",
+            "--size",
+            "--arm",
+            "--compressor",
+            "--seed",
+            "--held-out-share",
+            "--interleave",
+        ),
         *("--prefetch", "--final-lr-share", "--weight-decay", "--adam-beta1", "--adam-beta2", "--adam-eps"),
         *("--clip-norm", "--keep-checkpoints", "--log-steps", "--compile", "--device", "--cache", "--cache-bytes"),
         *("--mode", "--compressed-fraction", "--initial-compressed-fraction", "--mixing-warmup-steps"),

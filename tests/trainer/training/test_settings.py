@@ -97,7 +97,7 @@ def other(value: Any) -> Any:
 @pytest.mark.parametrize("name", [field.name for field in fields(TrainSettings)])
 def test_every_setting_is_in_the_content_or_on_the_list_of_those_that_cannot_matter(name: str) -> None:
     settings = TrainSettings.for_size("tiny", device="cpu", cache="c")
-    changed = replace(settings, **{name: other(getattr(settings, name))})
+    changed = replace(settings, **{name: "proxy" if name == "arm" else other(getattr(settings, name))})
     assert changed != settings
     assert (changed.content() == settings.content()) == (name in NOT_CONTENT)
 

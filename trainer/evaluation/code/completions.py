@@ -18,7 +18,6 @@ from typing import Any
 import torch
 
 from schemas.errors import SettingsError
-from schemas.vocabulary import BOS, RAW_OPEN
 from trainer.evaluation.code.problems import Problem, ProblemSet
 from trainer.generation.generate import generate
 from trainer.generation.settings import Sampling
@@ -82,13 +81,6 @@ class Completion:
     new_bytes: int
     invalid_utf8: int
     """Number of new bytes that are not UTF-8."""
-
-
-def opening(mode: str) -> tuple[int, ...]:
-    """The ids before a prompt, by the mixing mode of the model's run; SettingsError where it never saw raw bytes."""
-    if mode == "comp-only":
-        raise SettingsError("this model was trained in mode comp-only and never saw raw bytes; take another model")
-    return (BOS,) if mode == "none" else (BOS, RAW_OPEN)
 
 
 def plan(problems: ProblemSet, settings: SampleSettings) -> tuple[list[Request], list[int]]:

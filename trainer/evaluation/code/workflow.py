@@ -21,6 +21,7 @@ from trainer.evaluation.code.sample_files import SampleFile, read_samples, sampl
 from trainer.evaluation.code.sandbox import Sandbox, open_sandbox
 from trainer.evaluation.code.score import Scorer, report
 from trainer.evaluation.settings import CodeSettings, ScoreSettings, of_run
+from trainer.generation.opening import mixing_mode, opening
 from trainer.generation.settings import Sampling
 from trainer.model.evabyte import EvaByte
 
@@ -68,7 +69,7 @@ def draw_samples(
         truncate_left=settings.truncate_left,
         batch_size=settings.batch_size,
     )
-    ids = completions.opening(run.get("mixing", {}).get("mode", ""))
+    ids = opening(mixing_mode(run))
     requests, owners = completions.plan(problems, chosen)
     batches = file.resume(completions.identity(model, problems, chosen))
     rest = requests[sum(map(len, batches)) :]

@@ -21,12 +21,12 @@ from trainer.evaluation.code.completions import (
     complete,
     cut,
     identity,
-    opening,
     plan,
     sample_seed,
 )
 from trainer.evaluation.code.problems import ProblemSet, load_problems
 from trainer.generation.generate import generate
+from trainer.generation.opening import opening
 from trainer.generation.settings import Sampling
 
 GREEDY = SampleSettings(sampling=Sampling(), max_new_bytes=24, context=2048)
