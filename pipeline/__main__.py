@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from schemas.errors import UserError
+from schemas.errors import UserError, tell
 
 INTERRUPTED = 130
 
@@ -30,9 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger().addFilter(lambda record: record.name != "root")
     try:
         return options.run(options, extra)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
         return INTERRUPTED
@@ -40,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # `show … | head` has read enough; what is left in the buffer must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (UserError, OSError) as error:
+        return tell(error)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
     model ids     vocabulary: special ids, 256 bytes, the compressor's alphabet
     other files   byte_lm_files, sample, formats: what the two halves hand each other   held_out: never trained on
     programs      options: settings dataclasses as options and JSON   files: digests, atomic replacement   errors
+                  json_files: what JSON files may hold, and records of them
                   progress: what runs, how fast, and how long it will still take
     stores        stores: objects at s3:// and gs:// ── store_clients   patience: what is transient is tried again
 

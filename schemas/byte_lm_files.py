@@ -9,7 +9,6 @@ weights, whose codes depended on the machine.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -18,19 +17,23 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, refusing
 from schemas.files import canonical_json, replace_file, sha256_hex
+from schemas.json_files import Count, read_json, record, said, typed
 
 WEIGHTS_NAME = "weights.safetensors"
 CONFIG_NAME = "lm.json"
 BYTE_LM_FORMAT = 2
 """Changes when the arrays come to mean something else."""
+_AGAIN = "train the byte LM again with `make lm`"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ByteLMFiles:
     """What is in the directory."""
 
+    path: str
+    """Of lm.json."""
     config: dict[str, Any]
     """Fields of `kernels.byte_lm_config.ByteLMConfig`."""
     training: dict[str, Any]
@@ -67,28 +70,43 @@ def write_byte_lm(
 
 def read_byte_lm(directory: str) -> ByteLMFiles:
     """Read a byte LM; ArtifactError where it is missing, damaged or of another format."""
-    try:
-        with open(os.path.join(directory, CONFIG_NAME), "rb") as file:
-            described = json.load(file)
-        config, training = dict(described["config"]), dict(described["training"])
-        if described.get("format", 1) != BYTE_LM_FORMAT:
+    path, weights = os.path.join(directory, CONFIG_NAME), os.path.join(directory, WEIGHTS_NAME)
+    for needed in (path, weights):
+        if not os.path.exists(needed):
             raise ArtifactError(
-                f"byte LM at {directory} has format {described.get('format', 1)}, this release reads {BYTE_LM_FORMAT}; "
-                "train it again with `make lm`, or preprocess into another directory"
+                f"no byte LM at {directory}: {os.path.basename(needed)} is missing; train one with `make lm`"
             )
-        digests = dict(described["arrays"])
-        with open(os.path.join(directory, WEIGHTS_NAME), "rb") as file:
-            arrays = load(file.read())
-    except FileNotFoundError as error:
+    described = read_json(path, error=ArtifactError, remedy=_AGAIN)
+    if described.get("format", 1) != BYTE_LM_FORMAT:
         raise ArtifactError(
-            f"no byte LM at {directory}: {os.path.basename(error.filename)} is missing; train one with `make lm`"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
-        if isinstance(error, ArtifactError):
-            raise
-        raise ArtifactError(f"byte LM at {directory} is damaged ({error}); train it again with `make lm`") from error
-    _refuse_damaged(directory, arrays, digests)
-    return ByteLMFiles(config=config, training=training, arrays=arrays, digest=digest_of(config, digests))
+            f"byte LM at {directory} has format {said(described.get('format', 1))}, this release reads "
+            f"{BYTE_LM_FORMAT}; train it again with `make lm`, or preprocess into another directory"
+        )
+    with refusing(path, ArtifactError, _AGAIN):
+        found = record(_Described, described)
+        check_training(found.training)
+    with refusing(weights, ArtifactError, _AGAIN, SafetensorError), open(weights, "rb") as file:
+        arrays = load(file.read())
+    _refuse_damaged(directory, arrays, found.arrays)
+    digest = digest_of(found.config, found.arrays)
+    return ByteLMFiles(path=path, config=found.config, training=found.training, arrays=arrays, digest=digest)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Described:
+    """lm.json."""
+
+    format: int
+    config: dict[str, Any]
+    training: dict[str, Any]
+    arrays: dict[str, str]
+
+
+def check_training(training: dict[str, Any]) -> None:
+    """ValueError where what is said of a byte LM's quality is no number."""
+    quality = typed(float | None, training.get("held_out_bits_per_byte"), "held_out_bits_per_byte")
+    if quality:
+        typed(Count, training.get("held_out_scored_bytes"), "held_out_scored_bytes")
 
 
 def _refuse_damaged(directory: str, arrays: dict[str, np.ndarray], digests: dict[str, Any]) -> None:

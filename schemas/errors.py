@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
+
+
+def one_line(error: BaseException) -> str:
+    """The error's own words on one line, or its class name if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class UserError(ValueError):
@@ -66,3 +73,39 @@ class TrainingError(UserError):
     """A training run cannot go on: its loss is not finite."""
 
     exit_code = 1
+
+
+@contextmanager
+def refusing(
+    path: str | PathLike[str], kind: type[UserError], remedy: str, *also: type[BaseException]
+) -> Iterator[None]:
+    """Around the reading of a file: what the system or the content refuses becomes one line that names the file.
+
+    kind: the error to raise, of OSError and ValueError, and of the further classes in `also`. remedy: what the user
+    can do. A UserError passes as it is.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, *also) as error:  # type: ignore[misc]
+        reason = getattr(error, "strerror", None) or one_line(error)[:300]
+        raise kind(f"{os.fspath(path)} cannot be read ({reason}); {remedy}") from error
+
+
+def tell(error: UserError | OSError) -> int:
+    """Print what a user did, or the system refused, as one line on standard error; the exit status.
+
+    What the line quotes may come from a file that a stranger made: what is no text is shown by its number, so that no
+    terminal obeys it. An OSError that names no file is our own mistake, and is raised again.
+    """
+    if isinstance(error, OSError) and error.filename is None:
+        raise error
+    words, status = str(error), 1
+    if isinstance(error, OSError):
+        words = f"{os.fspath(error.filename)}: {error.strerror or one_line(error)}; mend that and run the command again"
+    else:
+        status = error.exit_code
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in words)
+    print(f"error: {shown}", file=sys.stderr)
+    return status

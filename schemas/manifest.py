@@ -12,24 +12,22 @@ The totals balance: read = written + rejected, and each of them is the sum over 
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 
-from schemas.errors import DatasetError, FormatVersionError
+from schemas.errors import DatasetError, FormatVersionError, refusing
 from schemas.files import canonical_json, file_sha256, replace_file
+from schemas.json_files import Count, parse_object, record, said, typed
 from schemas.shards import FORMAT_VERSION, open_shard, read_batch, record_batches, shard_name
 
 MANIFEST_NAME = "manifest.json"
 COMPRESSOR_KEYS = ("digest", "alphabet_size", "symbol_dtype")
-
-Record = TypeVar("Record", "ShardEntry", "Totals")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,31 +36,31 @@ class ShardEntry:
 
     name: str
     """File name in the dataset's directory."""
-    rows: int
+    rows: Count
     """Documents written."""
-    raw_bytes: int
-    symbols: dict[str, int]
+    raw_bytes: Count
+    symbols: dict[str, Count]
     """Per compressor."""
-    segments: dict[str, int]
+    segments: dict[str, Count]
     """Per compressor."""
-    rejects: dict[str, int]
+    rejects: dict[str, Count]
     """Documents set aside, per reason."""
     sha256: str
     """Of the file, 64 hex digits."""
-    file_bytes: int
+    file_bytes: Count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Totals:
     """Documents, bytes and symbols of the whole dataset."""
 
-    read: int
-    written: int
-    rejected: int
-    rejected_by_reason: dict[str, int]
-    raw_bytes: int
+    read: Count
+    written: Count
+    rejected: Count
+    rejected_by_reason: dict[str, Count]
+    raw_bytes: Count
     """Of the documents written."""
-    symbols: dict[str, int]
+    symbols: dict[str, Count]
     """Per compressor."""
 
     @classmethod
@@ -102,28 +100,23 @@ class Manifest:
     @classmethod
     def from_bytes(cls, data: bytes, origin: str = MANIFEST_NAME) -> Manifest:
         """The inverse of `to_bytes`. `origin` names the file in errors: FormatVersionError, else DatasetError."""
-        try:
-            value = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise DatasetError(f"{origin} is not JSON ({error}): write the dataset again") from error
-        version = value.get("format_version") if isinstance(value, dict) else None
+        with refusing(origin, DatasetError, "write the dataset again"):
+            value = parse_object(data)
+        version = value.get("format_version")
         if isinstance(version, int) and version != FORMAT_VERSION:
             raise FormatVersionError(
                 f"{origin} has format version {version}, this program reads {FORMAT_VERSION}: "
                 "read it with the release that wrote it, or preprocess the corpus again into another directory"
             )
-        value = _checked(value, cls, origin)
-        shards = tuple(_record(shard, ShardEntry, f"{origin}: shard {i}") for i, shard in enumerate(value["shards"]))
-        for index, shard in enumerate(shards):
-            if shard.name != shard_name(index, len(shards)):
-                raise DatasetError(
-                    f"{origin}: shard {index} is called {shard.name!r:.80}, not {shard_name(index, len(shards))}: "
-                    "it is foreign or damaged, write the dataset again"
-                )
-        for name, settings in value["compressors"].items():
-            _check_compressor(name, settings, origin)
-        totals = _record(value["totals"], Totals, f"{origin}: totals")
-        return cls(**{**value, "shards": shards, "totals": totals})
+        with refusing(origin, DatasetError, "write the dataset again"):
+            manifest = record(cls, value)
+            for index, shard in enumerate(manifest.shards):
+                if shard.name != shard_name(index, len(manifest.shards)):
+                    wanted = shard_name(index, len(manifest.shards))
+                    raise ValueError(f"shard {index} is called {said(shard.name)}, not {wanted}")
+            for name, settings in manifest.compressors.items():
+                _check_compressor(name, settings)
+        return manifest
 
     def imbalance(self) -> str | None:
         """The first sum that does not hold, in words; None when all do."""
@@ -233,46 +226,10 @@ def _batches(path: Path, shard: ShardEntry) -> Iterator[pa.RecordBatch]:
         raise DatasetError(f"shard {path} has {rows} rows, {MANIFEST_NAME} says {shard.rows}: write it again")
 
 
-def _check_compressor(name: str, settings: Any, origin: str) -> None:
-    """DatasetError where a compressor's entry has not what every reader needs, each of its type."""
-    missing = [key for key in COMPRESSOR_KEYS if not isinstance(settings, dict) or key not in settings]
-    if missing:
-        raise DatasetError(f"{origin}: compressor {name!r:.60} lacks {missing[0]!r}: write the dataset again")
-    size = settings["alphabet_size"]
-    for key, fits in (
-        ("digest", isinstance(settings["digest"], str)),
-        ("alphabet_size", type(size) is int and 1 <= size <= 1 << 32),
-        ("symbol_dtype", settings["symbol_dtype"] in ("uint8", "uint16", "uint32")),
-    ):
-        if not fits:
-            raise DatasetError(
-                f"{origin}: {key} of compressor {name!r:.60} is {settings[key]!r:.60}: write the dataset again"
-            )
-
-
-def _checked(value: Any, kind: type, origin: str) -> dict[str, Any]:
-    """`value` if it is an object with the fields of the dataclass `kind`, no more and no fewer, each of its type."""
-    if not isinstance(value, dict):
-        raise DatasetError(f"{origin} is not a JSON object: write the dataset again")
-    names = {field.name: str(field.type) for field in fields(kind)}
-    for problem, keys in (("lacks", names.keys() - value.keys()), ("has unknown", value.keys() - names.keys())):
-        if keys:
-            raise DatasetError(
-                f"{origin} {problem} key {min(keys)!r}: it is foreign or damaged, write the dataset again"
-            )
-    for name, annotation in names.items():
-        if not _fits(value[name], annotation):
-            raise DatasetError(f"{origin}: {name} is {value[name]!r:.60}, not {annotation}: write the dataset again")
-    return value
-
-
-def _fits(value: Any, annotation: str) -> bool:
-    if annotation in ("int", "dict[str, int]"):
-        counts = [value] if annotation == "int" else list(value.values()) if isinstance(value, dict) else [None]
-        return all(type(count) is int and count >= 0 for count in counts)
-    expected: Mapping[str, type] = {"str": str, "tuple[ShardEntry, ...]": list}
-    return isinstance(value, expected.get(annotation, dict))
-
-
-def _record(value: Any, kind: type[Record], origin: str) -> Record:
-    return kind(**_checked(value, kind, origin))
+def _check_compressor(name: str, settings: Mapping[str, Any]) -> None:
+    """ValueError where a compressor's entry has not what every reader needs, each of its type."""
+    hints = {"digest": str, "alphabet_size": Annotated[int, range(1, (1 << 32) + 1)]}
+    for key, hint in {**hints, "symbol_dtype": Literal["uint8", "uint16", "uint32"]}.items():
+        if key not in settings:
+            raise ValueError(f"compressor {said(name)} lacks {key!r}")
+        typed(hint, settings[key], f"{key} of compressor {said(name)}")

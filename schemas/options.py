@@ -15,14 +15,14 @@ import argparse
 import ast
 import dataclasses
 import inspect
-import json
 import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
-from schemas.errors import SettingsError, UserError
+from schemas.errors import SettingsError, UserError, refusing
+from schemas.json_files import MOST, parse_object, said, typed
 
 Settings = TypeVar("Settings")
 
@@ -213,6 +213,8 @@ def _said(leaf: _Leaf) -> str:
 
 def _reader(kind: Any) -> Callable[[str], Any]:
     """What reads a value of a type from a word; its errors are those that argparse tells."""
+    if kind is int:
+        return _integer
     if not hasattr(kind, "parse"):
         return kind
 
@@ -223,6 +225,16 @@ def _reader(kind: Any) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
+
+
+def _integer(word: str) -> int:
+    try:
+        value = int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid int value: {said(word)}") from None
+    if not -MOST <= value < MOST:
+        raise argparse.ArgumentTypeError(f"{said(word)} has more than 63 bits")
+    return value
 
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
@@ -254,16 +266,8 @@ def config_value(options: argparse.Namespace, name: str, default: Any) -> Any:
 
 def read_config(path: str) -> dict[str, Any]:
     """The object in a JSON file; SettingsError where there is none."""
-    try:
-        with open(home_expanded(path), encoding="utf-8") as file:
-            found = json.load(file)
-        json.dumps(found, ensure_ascii=False).encode()
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SettingsError(f"--config {path} cannot be read ({reason}); give a settings.json") from error
-    if not isinstance(found, dict):
-        raise SettingsError(f"--config {path} holds no JSON object; give a settings.json")
-    return found
+    with refusing(f"--config {path}", SettingsError, "give a settings.json"), open(home_expanded(path), "rb") as file:
+        return parse_object(file.read())
 
 
 def to_json(settings: Any) -> dict[str, Any]:
@@ -292,7 +296,9 @@ def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: 
     names = list(fields)
     unknown = sorted(set(config) - set(names))
     if unknown:
-        raise SettingsError(f"--config {path} has {unknown[0]!r}, which is no setting; known are {', '.join(names)}")
+        raise SettingsError(
+            f"--config {path} has {said(unknown[0])}, which is no setting; known are {', '.join(names)}"
+        )
     values = {}
     for name in names:
         kind = _without_none(hints[name])
@@ -302,7 +308,7 @@ def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: 
                 continue
             inner = config.get(name, {})
             if not isinstance(inner, dict):
-                raise SettingsError(f"--config {path} has {name}={inner!r}; it is an object of settings")
+                raise SettingsError(f"--config {path} has {name}={said(inner)}; it is an object of settings")
             values[name] = _build(kind, given, inner, None if base is None else getattr(base, name), path)
         elif name in given:
             value = given[name]
@@ -320,17 +326,11 @@ def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: 
 
 def _checked(value: Any, hint: Any, name: str, path: str) -> Any:
     """A value of a configuration file, of the field's type; SettingsError where it is of another."""
-    kind = _without_none(hint)
-    if value is None and kind is not hint:
-        return None
-    if typing.get_origin(kind) is Literal and value in typing.get_args(kind):
-        return value
-    if typing.get_origin(kind) is tuple and isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return tuple(value)
-    if hasattr(kind, "parse") and isinstance(value, str):
-        return kind.parse(value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if kind in (int, float, str, bool) and type(value) is kind:
-        return value
-    raise SettingsError(f"--config {path} has {name}={value!r}, which is not a value of that setting")
+    try:
+        return typed(hint, value, name)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise SettingsError(
+            f"--config {path} has {name}={said(value)}, which is not a value of that setting"
+        ) from error

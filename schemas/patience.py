@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from schemas.errors import UnreachableError
+from schemas.errors import UnreachableError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +54,6 @@ class Patience:
 
 PATIENCE = Patience()
 """Of this process."""
-
-
-def one_line(error: BaseException) -> str:
-    """The error's own words on one line, or its class name if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def patiently(attempt: Callable[[], Result], what: str) -> Result:

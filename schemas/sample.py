@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.batches import Documents
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, one_line
 from schemas.files import atomic_path
 
 SAMPLE_SCHEMA = pa.schema([("doc_id", pa.string()), ("raw", pa.large_binary()), ("held_out", pa.bool_())])
@@ -46,8 +46,9 @@ def read_sample(path: str) -> Sample:
             table = pa.ipc.open_file(file).read_all()
             table.validate(full=True)
     except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise ArtifactError(f"no sample at {path} ({reason}); make one with `python -m pipeline sample`") from error
+        raise ArtifactError(
+            f"no sample at {path} ({one_line(error)}); make one with `python -m pipeline sample`"
+        ) from error
     if not table.schema.equals(SAMPLE_SCHEMA) or any(column.null_count for column in table.columns):
         raise ArtifactError(
             f"{path} is no sample: its columns are {table.schema.names}, or hold nulls; "

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from schemas.batches import Documents
 from schemas.encodings import EncodingLayout, is_encoding_type, refuse_nulls
-from schemas.errors import DatasetError, FormatVersionError
+from schemas.errors import DatasetError, FormatVersionError, one_line
 
 FORMAT_VERSION = 2
 FORMAT_VERSION_KEY = b"format_version"
@@ -71,8 +71,7 @@ def open_shard(path: str | Path, columns: Sequence[str] | None = None) -> pa.ipc
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DatasetError(f"shard {path} is not a whole Arrow IPC file ({reason}): write it again") from error
+        raise DatasetError(f"shard {path} is not a whole Arrow IPC file ({one_line(error)}): write it again") from error
     missing = [name for name in DOCUMENT_COLUMNS if name not in reader.schema.names]
     if missing:
         raise DatasetError(f"{path} has no column {missing[0]!r}, so it is no shard; it has {reader.schema.names}")
@@ -106,8 +105,9 @@ def read_batch(reader: pa.ipc.RecordBatchFileReader, index: int, path: str | Pat
         batch.validate(full=True)
         return batch
     except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise DatasetError(f"shard {path} is damaged in record batch {index} ({reason}): write it again") from error
+        raise DatasetError(
+            f"shard {path} is damaged in record batch {index} ({one_line(error)}): write it again"
+        ) from error
 
 
 def record_batches(reader: pa.ipc.RecordBatchFileReader, path: str | Path) -> Iterator[pa.RecordBatch]:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from schemas.errors import UserError
+from schemas.errors import UserError, tell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,9 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return options.run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    except (UserError, OSError) as error:
+        return tell(error)
     except KeyboardInterrupt:
         what_is_left = getattr(options, "stopped", "the same command continues from the last checkpoint")
         print(f"stopped; {what_is_left}", file=sys.stderr)

@@ -14,14 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from schemas.errors import DatasetError
+from schemas.encodings import Unsigned
+from schemas.errors import DatasetError, one_line
+from schemas.json_files import record
 from schemas.options import to_json
 
 if TYPE_CHECKING:
     import numpy as np
 
     from schemas.batches import Documents, Encoding
-    from schemas.encodings import EncodingLayout, Unsigned
+    from schemas.encodings import EncodingLayout
 
 
 class Compressor(Protocol):
@@ -135,8 +137,8 @@ class CompressorDescription:
 
     @classmethod
     def from_json(cls: type[Description], entry: Mapping[str, Any]) -> Description:
-        """The inverse of `to_json`; TypeError, KeyError or ValueError where the entry is another's."""
-        return cls(**entry)
+        """The inverse of `to_json`; ValueError where the entry is another's."""
+        return record(cls, entry)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,8 +193,9 @@ def read_description(family: CompressorFamily, entry: Mapping[str, Any], origin:
     """A manifest's entry; DatasetError, which names `origin`, where another release wrote it."""
     try:
         return family.description.from_json(entry)
-    except (TypeError, KeyError, ValueError) as error:
+    except ValueError as error:
         raise DatasetError(
-            f"{origin} describes its {family.name} compressor in a way that this release does not read ({error}); "
+            f"{origin} describes its {family.name} compressor in a way that this release does not read "
+            f"({one_line(error)}); "
             "use the release that wrote it, or preprocess the corpus again into another directory"
         ) from error

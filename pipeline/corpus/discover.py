@@ -21,9 +21,9 @@ from pipeline.corpus.languages import language_of
 from pipeline.corpus.local_files import Found, FoundFile, find_local, found_file, glob_root, is_skipped, printable
 from pipeline.corpus.source_files import TEXT, NotRead, SourceFile
 from pipeline.storage import beam, objects
-from pipeline.storage.open import one_line, open_binary, size_of
+from pipeline.storage.open import open_binary, size_of
 from schemas import stores
-from schemas.errors import InputError, UserError
+from schemas.errors import InputError, UserError, one_line
 from schemas.files import is_remote
 
 Sizes = Mapping[str, int | None]

@@ -21,7 +21,8 @@ from pipeline.corpus.records import Checker, Record, too_long
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import ARROW, JSON_LIST, JSONL, PARQUET, TEXT, Piece, may_be_list
 from pipeline.corpus.splitting import split_blocks, split_records
-from pipeline.storage.open import BrokenInputError, one_line, open_binary, raise_if_transient, size_of
+from pipeline.storage.open import BrokenInputError, open_binary, raise_if_transient, size_of
+from schemas.errors import one_line
 from schemas.held_out import piece_id
 from schemas.rejects import Reject
 

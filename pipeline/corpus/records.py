@@ -15,7 +15,8 @@ from pipeline.corpus.readers.json_text import Item, JsonError, parse
 from pipeline.corpus.readers.lines import Line
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import TEXT, Piece
-from pipeline.storage.open import BrokenInputError, one_line
+from pipeline.storage.open import BrokenInputError
+from schemas.errors import one_line
 from schemas.rejects import Reject, excerpt
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

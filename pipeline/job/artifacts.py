@@ -9,7 +9,6 @@ settings that it was made with. A run that asks for others is refused.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
@@ -28,8 +27,9 @@ from pipeline.storage import files
 from pipeline.timing import Clock
 from schemas.batches import Documents
 from schemas.byte_lm_files import CONFIG_NAME, read_byte_lm
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, refusing
 from schemas.files import canonical_json, sha256_hex
+from schemas.json_files import parse_object
 from schemas.options import to_json
 from schemas.progress import Progress
 from schemas.sample import read_sample, write_sample
@@ -67,7 +67,7 @@ class Artifact(ABC):
         for name, asked in self.request.items():
             if made is not None and made.get(name) != asked:
                 raise ArtifactError(
-                    f"{self.place} was made with {name}={made.get(name)}, asked is {name}={asked}; "
+                    f"{self.place} was made with {name}={str(made.get(name))[:60]}, asked is {name}={asked}; "
                     "choose another --output, or remove it"
                 )
 
@@ -346,4 +346,7 @@ def _described(directory: str) -> NeuralDescription:
 
 
 def _read_request(path: str) -> dict[str, Any] | None:
-    return json.loads(files.read_bytes(path)) if files.exists(path) else None
+    if not files.exists(path):
+        return None
+    with refusing(path, ArtifactError, "remove it and what lies beside it, and run the same command again"):
+        return parse_object(files.read_bytes(path))

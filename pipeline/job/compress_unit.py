@@ -9,13 +9,11 @@ there whole or not at all, shard and rejects have their final names at once.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +26,9 @@ from pipeline.job.job import Job
 from pipeline.storage import files
 from pipeline.timing import Clock
 from schemas.batches import Documents, Encoding
+from schemas.errors import DatasetError, refusing
 from schemas.files import canonical_json
+from schemas.json_files import Count, parse_json, record, said
 from schemas.manifest import ShardEntry
 from schemas.patience import patiently
 from schemas.rejects import Reject
@@ -38,25 +38,28 @@ BATCH_BYTES = 8 << 20
 """Text that is compressed at once: enough to fill the model's reads, small beside a worker's memory."""
 
 
+_REMEDY = "remove that file: its unit is then made again"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commit:
     """What a unit has become: its commit record."""
 
     identity: str
-    unit: int
-    read: int
+    unit: Count
+    read: Count
     """Documents read, kept or not."""
-    shard: dict[str, Any]
-    """Fields of its `schemas.manifest.ShardEntry`."""
+    shard: ShardEntry
+    """The manifest's entry."""
     staged: str
     """Name of the staged shard, see `Job.staged_path`; empty where it has its final name."""
     staged_rejects: str
     """Name of the staged rejects, empty where there are none or they have their final name."""
     version: str = ""
     """Of the shard in a store, as the store names it."""
-    stored_bytes: int = 0
+    stored_bytes: Count = 0
     """Of the unit's input; a file of unknown size counts `unit_bytes`."""
-    lost_bytes: int = 0
+    lost_bytes: Count = 0
     """Of these, what could not be read."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage to its seconds, for the report only."""
@@ -66,19 +69,32 @@ class Commit:
         return canonical_json(asdict(self))
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Commit:
-        """The inverse of `to_bytes`."""
-        return cls(**json.loads(data))
+    def from_bytes(cls, data: bytes, origin: str = "a commit record") -> Commit:
+        """The inverse of `to_bytes`; DatasetError, which names `origin`, where it is damaged."""
+        with refusing(origin, DatasetError, _REMEDY):
+            commit = record(cls, parse_json(data), whole=False)
+            for name in (commit.staged, commit.staged_rejects):
+                if os.path.basename(name) != name:
+                    raise ValueError(f"{said(name)} is no name of a file")
+            if commit.read != commit.shard.rows + sum(commit.shard.rejects.values()):
+                raise ValueError(f"read {commit.read} is not what was written and rejected")
+            return commit
+
+    def check(self, job: Job, unit: WorkUnit, origin: str) -> None:
+        """DatasetError, which names `origin`, where this is not what the unit can have become in this run."""
+        of_unit = (self.unit, self.shard.name) == (unit.index, shard_name(unit.index, unit.total))
+        if not of_unit or not self.shard.symbols.keys() == self.shard.segments.keys() == job.compressors.keys():
+            raise DatasetError(f"{origin} is that of another unit; {_REMEDY}")
 
     def shard_path(self, job: Job) -> str:
         """Where the shard is before publication."""
-        return job.staged_path(self.staged) if self.staged else job.path(self.shard["name"])
+        return job.staged_path(self.staged) if self.staged else job.path(self.shard.name)
 
     def rejects_path(self, job: Job) -> str:
         """Where its rejects are before publication; "" where there are none."""
-        if not self.shard["rejects"]:
+        if not self.shard.rejects:
             return ""
-        return job.staged_path(self.staged_rejects) if self.staged_rejects else job.rejects_path(self.shard["name"])
+        return job.staged_path(self.staged_rejects) if self.staged_rejects else job.rejects_path(self.shard.name)
 
 
 def finished_commit(job: Job, unit: WorkUnit) -> Commit | None:
@@ -86,13 +102,17 @@ def finished_commit(job: Job, unit: WorkUnit) -> Commit | None:
 
     In a store one request asks for the record alone; that it has its shard, `finished.finished_commits` has seen to.
     """
+    path = job.commit_path(unit.index)
     try:
-        commit = Commit.from_bytes(files.read_bytes(job.commit_path(unit.index)))
+        commit = Commit.from_bytes(files.read_bytes(path), path)
     except FileNotFoundError:
         return None
-    paths = (commit.shard_path(job), job.path(commit.shard["name"]))
+    if commit.identity != job.identity:
+        return None
+    commit.check(job, unit, path)
+    paths = (commit.shard_path(job), job.path(commit.shard.name))
     is_there = job.is_in_store or any(map(os.path.exists, paths))
-    return commit if commit.identity == job.identity and is_there else None
+    return commit if is_there else None
 
 
 class UnitCompressor:
@@ -157,7 +177,7 @@ class UnitCompressor:
             identity=self.job.identity,
             unit=unit.index,
             read=read,
-            shard=asdict(entry),
+            shard=entry,
             staged=staged,
             staged_rejects=self._write_rejects(name, attempt, rejects),
             version=created.version,

@@ -30,20 +30,24 @@ def finished_commits(job: Job, units: Sequence[WorkUnit]) -> list[Commit | None]
     names = [name for name in files.list_files(job.path(WORK_DIRECTORY, "done")) if name.endswith(".json")]
     paths = [job.path(WORK_DIRECTORY, "done", name) for name in names]
     with ThreadPoolExecutor(READERS) as pool:
-        records = list(pool.map(lambda path: Commit.from_bytes(files.read_bytes(path)), paths))
+        records = list(pool.map(lambda path: Commit.from_bytes(files.read_bytes(path), path), paths))
     ours = {
         name: commit
         for name, commit in zip(names, records, strict=True)
         if commit.identity == job.identity and holds_shard(found, commit, job)
     }
     stores.remove(path for name, path in zip(names, paths, strict=True) if name not in ours)
-    return [ours.get(commit_name(unit.index)) for unit in units]
+    commits = [ours.get(commit_name(unit.index)) for unit in units]
+    for unit, commit in zip(units, commits, strict=True):
+        if commit:
+            commit.check(job, unit, job.commit_path(unit.index))
+    return commits
 
 
 def holds_shard(found: Mapping[str, StoredObject], commit: Commit, job: Job) -> bool:
     """Whether a store's listing of OUTPUT has the shard of a commit record as it was written."""
-    stored = found.get(commit.shard["name"])
-    if stored is None or stored.size_bytes != commit.shard["file_bytes"]:
+    stored = found.get(commit.shard.name)
+    if stored is None or stored.size_bytes != commit.shard.file_bytes:
         return False
     # Only Amazon promises that a listing names an object by the ETag that its upload got.
     return stored.version == commit.version or not job.output.startswith("s3://")

@@ -31,7 +31,7 @@ def publish(commits: Sequence[Commit], job: Job) -> None:
     """
     commits = sorted(commits, key=lambda commit: commit.unit)
     assert [commit.unit for commit in commits] == list(range(len(commits))), "a unit is missing or there twice"
-    entries = tuple(ShardEntry(**commit.shard) for commit in commits)
+    entries = tuple(commit.shard for commit in commits)
     totals = Totals.of(entries, read=sum(commit.read for commit in commits), compressors=job.compressors)
     with files.explain_no_room(job.output):
         stored_bytes, lost_bytes = _bytes(commits)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from pipeline.compressors.codebook_cache import DEFAULT_CACHE_BYTES
-from pipeline.compressors.neural.artifact import read_codebook, read_score_table
+from pipeline.compressors.neural.artifact import byte_lm_config, read_codebook, read_score_table
 from pipeline.compressors.neural.coder import BYTE_LM
 from pipeline.compressors.neural.description import NeuralDescription
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, manifest_descriptions
 from pipeline.job.publish import REPORT_NAME
 from pipeline.planning.growth import Growth, measure_growth
 from schemas.byte_lm_files import read_byte_lm
-from schemas.errors import DatasetError, SettingsError
+from schemas.errors import DatasetError, SettingsError, refusing
+from schemas.json_files import parse_object, record
 from schemas.manifest import Manifest, read_manifest
 
 MODEL, GPU = "model", "gpu"
@@ -74,28 +75,33 @@ class Measured:
         return sum(shard.segments[compressor] for shard in self.manifest.shards)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Report:
+    """What a plan needs of report.json."""
+
+    stage_seconds: dict[str, float]
+    workers: Annotated[int, range(1, 1 << 20)]
+    shards_wall_seconds: float
+    prepare_seconds: dict[str, float] = field(default_factory=dict)
+
+
 def measured(directory: str) -> Measured:
     """Read a local finished dataset; DatasetError where it has no text, or no report of its times."""
     manifest = read_manifest(directory)
     if not manifest.totals.raw_bytes:
         raise DatasetError(f"{directory} holds no text; preprocess some first")
     path = Path(directory, REPORT_NAME)
-    try:
-        report = json.loads(path.read_bytes())
-        stage_seconds = {stage: float(value) for stage, value in report["stage_seconds"].items()}
-        workers, wall_seconds = int(report["workers"]), float(report["shards_wall_seconds"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f"{path} does not tell how long the run took ({' '.join(str(error).split())}); "
-            "preprocess the corpus again into another directory"
-        ) from error
-    prepare_seconds = dict(report.get("prepare_seconds", {}))
+    with refusing(
+        path, DatasetError, "it tells how long a run took: preprocess the corpus again into another directory"
+    ):
+        report = record(_Report, parse_object(path.read_bytes()), only=False, whole=False)
+    workers, stage_seconds = report.workers, report.stage_seconds
     described = manifest_descriptions(manifest, directory).get("neural")
     neural, rate = None, math.nan
     if isinstance(described, NeuralDescription):
         neural = _neural(directory, manifest, described) if described.codes_segments else None
-        rate = _prefixes_per_second(directory, described, workers, prepare_seconds.get("codebook", 0.0))
-    startup_seconds = max(0.0, wall_seconds - sum(stage_seconds.values()) / workers)
+        rate = _prefixes_per_second(directory, described, workers, report.prepare_seconds.get("codebook", 0.0))
+    startup_seconds = max(0.0, report.shards_wall_seconds - sum(stage_seconds.values()) / workers)
     return Measured(
         directory=directory,
         manifest=manifest,
@@ -103,7 +109,7 @@ def measured(directory: str) -> Measured:
         stage_seconds={stage: value for stage, value in stage_seconds.items() if stage != BYTE_LM or neural is None},
         prefixes_per_second=rate,
         startup_seconds=startup_seconds,
-        prepare_seconds=prepare_seconds,
+        prepare_seconds=report.prepare_seconds,
         neural=neural,
     )
 
@@ -125,8 +131,6 @@ def parse_rates(texts: Iterable[str], known: Iterable[str]) -> dict[str, float]:
 
 
 def _neural(directory: str, manifest: Manifest, described: NeuralDescription) -> NeuralMeasured:
-    from kernels.byte_lm_config import ByteLMConfig
-
     artifact = os.path.join(directory, COMPRESSORS_DIRECTORY, "neural")
     book = read_codebook(artifact)
     growth = measure_growth(directory, manifest)
@@ -137,7 +141,7 @@ def _neural(directory: str, manifest: Manifest, described: NeuralDescription) ->
         known_bytes=described.codebook.sample_bytes,
         room_segments=DEFAULT_CACHE_BYTES / entry_bytes,
         entry_bytes=entry_bytes,
-        flop_per_byte=ByteLMConfig(**read_byte_lm(artifact).config).matmul_flop_per_byte,
+        flop_per_byte=byte_lm_config(read_byte_lm(artifact)).matmul_flop_per_byte,
         lm=described.request["lm"],
     )
 

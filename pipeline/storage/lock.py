@@ -18,9 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.storage import files
-from pipeline.storage.open import one_line
 from schemas import stores
-from schemas.errors import SettingsError
+from schemas.errors import SettingsError, one_line
 from schemas.stores import StoredObject
 
 logger = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from pipeline.storage import beam, objects
 from pipeline.storage.resuming import ResumingFile
 from schemas import stores
 from schemas.files import is_remote
-from schemas.patience import one_line, raise_if_transient
+from schemas.patience import raise_if_transient
 
-__all__ = ["BrokenInputError", "one_line", "open_arrow", "open_binary", "raise_if_transient", "size_of"]
+__all__ = ["BrokenInputError", "open_arrow", "open_binary", "raise_if_transient", "size_of"]
 
 SKIP_BYTES = 1 << 20
 SPOOLED_BYTES = 4 << 20

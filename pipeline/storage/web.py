@@ -18,7 +18,8 @@ import requests
 import urllib3
 
 from schemas import patience
-from schemas.patience import TRANSIENT_STATUSES, one_line
+from schemas.errors import one_line
+from schemas.patience import TRANSIENT_STATUSES
 
 SKIP_BYTES = 1 << 20
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")

@@ -145,17 +145,21 @@ def test_a_required_field_is_a_required_option() -> None:
         parser().parse_args([])
 
 
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+"""What a command line can hold."""
+
+
 @given(
     st.builds(
         Outer,
-        inputs=st.lists(st.text().filter(lambda path: not path.startswith("~")), min_size=1).map(tuple),
-        names=st.lists(st.text(), min_size=1).map(tuple),
-        inner=st.builds(Inner, window_bits=st.integers(), kind=st.sampled_from(("plain", "gray"))),
-        shards=st.none() | st.integers(),
+        inputs=st.lists(TEXT.filter(lambda path: not path.startswith("~")), min_size=1).map(tuple),
+        names=st.lists(TEXT, min_size=1).map(tuple),
+        inner=st.builds(Inner, window_bits=st.integers(-(2**63), 2**63 - 1), kind=st.sampled_from(("plain", "gray"))),
+        shards=st.none() | st.integers(-(2**63), 2**63 - 1),
         share=st.floats(allow_nan=False, allow_infinity=False),
         fast=st.booleans(),
         target=st.builds(Target, bits=st.floats(0, 100)),
-        secret=st.integers(),
+        secret=st.integers(-(2**63), 2**63 - 1),
     )
 )
 def test_what_a_run_wrote_is_read_back(settings: Outer) -> None:
@@ -182,7 +186,7 @@ def test_the_command_line_goes_before_the_file_and_the_file_before_the_base(tmp_
     ("text", "said"),
     [
         ("", "cannot be read"),
-        ("[]", "no JSON object"),
+        ("[]", "[] where an object is expected"),
         ("[" * 100_000, "cannot be read"),
         ('{"shard": 1}', "'shard', which is no setting"),
         ('{"shards": "many"}', "shards='many'"),

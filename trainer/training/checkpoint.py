@@ -26,7 +26,7 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
 
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, one_line
 from schemas.files import canonical_json, replace_file
 from trainer.training.parallel import Distributed
 from trainer.training.upgrade import from_version_1
@@ -150,7 +150,7 @@ def load(path: str, named: dict[str, Tensor]) -> None:
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             dcp.load(named, storage_reader=HuggingFaceStorageReader(path=path))
     except (Exception, dcp.CheckpointException) as error:  # the latter is a BaseException
-        text = " ".join(str(error).split())[:200]
+        text = one_line(error)[:200]
         raise ArtifactError(f"the tensors in {path} cannot be read ({text}); take an earlier checkpoint") from error
 
 

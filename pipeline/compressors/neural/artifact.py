@@ -9,20 +9,22 @@ compressor.json                settings, θ, device probe, versions, digests of 
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
+from kernels.byte_lm_config import ByteLMConfig
 from kernels.byte_spans import ByteSpans, Codes
 from kernels.codebook import Codebook
 from kernels.string_table import distinct
 from pipeline.compressors.neural.description import CODE_FORMAT, NeuralDescription
+from schemas.byte_lm_files import ByteLMFiles
 from schemas.encodings import list_parts
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, refusing
 from schemas.files import canonical_json, file_sha256, replace_file, sha256_hex
+from schemas.json_files import parse_object, record, said, typed
 
 SCORE_TABLE_NAME = "entropy.arrow"
 CODEBOOK_NAME = "codebook.arrow"
@@ -93,6 +95,12 @@ def read_codebook(directory: str) -> Codebook:
     return book
 
 
+def byte_lm_config(files: ByteLMFiles) -> ByteLMConfig:
+    """The shape of a byte LM that was read; ArtifactError where lm.json says none."""
+    with refusing(files.path, ArtifactError, "train one with `make lm`"):
+        return record(ByteLMConfig, files.config)
+
+
 def write_described(directory: str, description: NeuralDescription) -> None:
     """Write compressor.json with the digests of the other files; from then on the directory is a compressor.
 
@@ -115,33 +123,30 @@ def read_described(directory: str, *, check_files: bool = False) -> NeuralDescri
     check_files: read the score table and the codebook too, and refuse files that are not those that were built.
     """
     path = os.path.join(directory, COMPRESSOR_NAME)
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-        whole = json.loads(content)
+    with refusing(path, ArtifactError, "remove the directory and make it again"):
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ArtifactError(
+                f"no neural compressor at {directory}: {COMPRESSOR_NAME} is missing; "
+                "make one with `python -m pipeline preprocess`"
+            ) from error
+        whole = parse_object(content)
         for name, known in (("artifact_format", ARTIFACT_FORMAT), ("code_format", CODE_FORMAT)):
             if whole.pop(name, 1) != known:
                 raise ArtifactError(
                     f"{directory} was made by another release (its {name} is not {known}); "
                     "use that release, or preprocess into another directory"
                 )
-        files = whole.pop("files")
-        for name, digest in files.items() if check_files else ():
-            if file_sha256(os.path.join(directory, name)) != digest:
-                raise ArtifactError(
-                    f"{os.path.join(directory, name)} is not the file that was built; "
-                    "remove the directory and make it again"
-                )
+        digests = typed(dict[str, str], whole.pop("files", None), "files")
+        if digests.keys() != {SCORE_TABLE_NAME, CODEBOOK_NAME}:
+            raise ValueError(f"files are {said(sorted(digests))}")
         description = NeuralDescription.from_json({**whole, "digest": ""})
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ArtifactError(
-            f"no neural compressor at {directory}: {os.path.basename(error.filename)} is missing; "
-            "make one with `python -m pipeline preprocess`"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, ArtifactError):
-            raise
-        raise ArtifactError(f"{path} is damaged ({error}); remove the directory and make it again") from error
+    for name, digest in digests.items() if check_files else ():
+        with refusing(os.path.join(directory, name), ArtifactError, "remove the directory and make it again"):
+            if file_sha256(os.path.join(directory, name)) != digest:
+                raise ValueError("it is not the file that was built")
     return replace(description, digest=sha256_hex(content))
 
 
@@ -153,15 +158,12 @@ def _write_table(path: str, table: pa.Table) -> None:
 
 
 def _read_table(path: str, schema: pa.Schema) -> pa.Table:
-    try:
+    with refusing(path, ArtifactError, "make the compressor again", pa.ArrowException):
         with pa.OSFile(path) as file:
             table = pa.ipc.open_file(file).read_all()
             table.validate(full=True)
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise ArtifactError(f"{path} cannot be read ({reason}); make the compressor again") from error
-    if any(column.null_count for column in table.columns):
-        raise ArtifactError(f"{path} holds nulls; make the compressor again")
-    if not table.schema.equals(schema):
-        raise ArtifactError(f"{path} has columns {table.schema.names}, not {schema.names}; make the compressor again")
+        if any(column.null_count for column in table.columns):
+            raise ValueError("nulls in it")
+        if not table.schema.equals(schema):
+            raise ValueError(f"columns {table.schema.names}, not {schema.names} of their types")
     return table

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.compressors.base import CompressorDescription
 from pipeline.compressors.neural.settings import NeuralSettings
+from schemas.byte_lm_files import check_training
+from schemas.json_files import Count, record, typed
 
 CODE_FORMAT = "neural-2"
 """Changes when the same byte LM and text would give other symbols: neural-1 was computed in floating point."""
@@ -17,13 +19,13 @@ CODE_FORMAT = "neural-2"
 class CodebookStatistics:
     """The codebook of an artifact, and what its making took."""
 
-    entries: int
+    entries: Count
     """Distinct segments."""
-    segment_bytes: int
+    segment_bytes: Count
     """Bytes of these segments."""
-    prefixes_read: int
+    prefixes_read: Count
     """Distinct prefixes of segments that the byte LM read."""
-    sample_bytes: int
+    sample_bytes: Count
     """Text whose segments they are."""
 
 
@@ -49,6 +51,12 @@ class NeuralDescription(CompressorDescription):
     """Digest of codes of fixed strings, the same on every machine: an alarm, see `neural.model.device_probe`."""
     codebook: CodebookStatistics
     """The codebook, in numbers."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.theta_bits < float("inf"):
+            raise ValueError(f"theta is {self.theta_bits} bits")
+        typed(str, self.request.get("lm"), "lm of request")
+        check_training(self.lm_training)
 
     @property
     def score_quantity(self) -> Literal["surprisal", "entropy"]:
@@ -95,17 +103,5 @@ class NeuralDescription(CompressorDescription):
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> NeuralDescription:
-        """The inverse of `to_json`; TypeError, KeyError or ValueError where the entry is another's.
-
-        The last also where theta_bits is no number of bits.
-        """
-        known = {field.name for field in fields(cls)}
-        extra = sorted(entry.keys() - known)
-        if extra:
-            raise ValueError(f"unknown {extra[0]!r}")
-        values = dict(entry)
-        values["settings"] = NeuralSettings.from_json(entry["settings"])
-        values["codebook"] = CodebookStatistics(**entry["codebook"])
-        if not 0 <= values["theta_bits"] < float("inf"):
-            raise ValueError(f"theta is {values['theta_bits']} bits")
-        return cls(**values)
+        """The inverse of `to_json`; ValueError where the entry is another's, or theta_bits is no number of bits."""
+        return record(cls, entry)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from kernels.byte_lm_config import ByteLMConfig
 from kernels.byte_model import ByteModel
 from kernels.byte_spans import ByteSpans
 from kernels.exact_lm import ExactByteLM
 from kernels.prefix_coding import PrefixCoder
+from pipeline.compressors.neural.artifact import byte_lm_config
 from schemas.byte_lm_files import ByteLMFiles
 from schemas.errors import ArtifactError
 from schemas.files import sha256_hex
@@ -23,12 +23,12 @@ def load_model(files: ByteLMFiles, device: str) -> ExactByteLM:
     """
     torch.set_num_threads(1)
     try:
-        return ExactByteLM(ByteLMConfig(**files.config), files.arrays, device=device)
-    except (TypeError, ValueError) as error:
+        return ExactByteLM(byte_lm_config(files), files.arrays, device=device)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ArtifactError):
+            raise
         reason = str(error).splitlines()[0]
-        raise ArtifactError(
-            f"byte LM {files.digest[:12]} is not one of ours ({reason}); train one with `make lm`"
-        ) from error
+        raise ArtifactError(f"{files.path} is of no byte LM of ours ({reason}); train one with `make lm`") from error
 
 
 def device_probe(model: ByteModel) -> str:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from pipeline.corpus.readers.columns import DAMAGE, Row, batch_rows
-from pipeline.storage.open import BrokenInputError, one_line, open_arrow, raise_if_transient
+from pipeline.storage.open import BrokenInputError, open_arrow, raise_if_transient
+from schemas.errors import one_line
 
 ARROW_MAGIC = b"ARROW1"
 FEATHER_V1_MAGIC = b"FEA1"

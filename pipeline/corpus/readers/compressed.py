@@ -15,7 +15,8 @@ from typing import BinaryIO, NamedTuple
 
 import zstandard
 
-from pipeline.storage.open import BrokenInputError, one_line, raise_if_transient
+from pipeline.storage.open import BrokenInputError, raise_if_transient
+from schemas.errors import one_line
 
 BLOCK_BYTES = 1 << 20
 COMPRESSED_BLOCK_BYTES = 1 << 18

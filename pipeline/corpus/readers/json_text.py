@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from pipeline.storage.open import BrokenInputError
+from schemas.errors import one_line
 
 MAX_DEPTH = 500
 """Half of what the interpreter's stack allows."""
@@ -74,7 +75,7 @@ def _scan(text: str, begin: int) -> tuple[Any, int]:
             # More digits than this interpreter turns into an integer.
             return _LONG_DECODER.raw_decode(text, begin)
     except json.JSONDecodeError as error:
-        raise JsonError(" ".join(str(error).split())) from None
+        raise JsonError(one_line(error)) from None
 
 
 def _scan_in_own_stack(text: str, begin: int) -> tuple[Any, int]:

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.corpus.readers.columns import DAMAGE, Row, batch_rows, slice_rows
-from pipeline.storage.open import BrokenInputError, one_line, open_arrow, raise_if_transient
+from pipeline.storage.open import BrokenInputError, open_arrow, raise_if_transient
+from schemas.errors import one_line
 
 PARQUET_MAGIC = b"PAR1"
 READ_BYTES = 1 << 20

@@ -211,9 +211,9 @@ def test_commands_on_what_is_no_dataset(command: str, tmp_path: Path, capsys: py
 def test_a_damaged_lm(corpus: Path, tmp_path: Path, preprocess: Preprocess, capsys: pytest.CaptureFixture[str]) -> None:
     lm = Path(write_micro_lm(tmp_path / "lm"))
     (lm / "weights.safetensors").write_bytes(b"short")
-    refused(capsys, preprocess(corpus, tmp_path / "out", "--lm", str(lm)), "is damaged", str(lm), "make lm")
+    refused(capsys, preprocess(corpus, tmp_path / "out", "--lm", str(lm)), "cannot be read", str(lm), "make lm")
     (lm / CONFIG_NAME).write_bytes(b'{"config": 1}')
-    refused(capsys, preprocess(corpus, tmp_path / "out", "--lm", str(lm)), "is damaged", str(lm))
+    refused(capsys, preprocess(corpus, tmp_path / "out", "--lm", str(lm)), "has format 1", str(lm))
 
 
 def test_given_artifacts_are_looked_at_before_anything_is_made(

@@ -22,7 +22,6 @@ from pipeline.job.job import Job
 from schemas import patience
 from schemas.batches import Documents, Encoding
 from schemas.errors import UnreachableError
-from schemas.manifest import ShardEntry
 from schemas.patience import Patience
 from tests.pipeline.corpora import jsonl, texts, whole
 from tests.pipeline.job.jobs import gzip_job
@@ -55,7 +54,7 @@ def staged(job: Job, commit: Commit) -> bytes:
 
 def test_the_commit_says_what_is_staged(job: Job, unit: WorkUnit) -> None:
     commit = compressor(job).process(unit)
-    entry = ShardEntry(**commit.shard)
+    entry = commit.shard
     assert (commit.unit, commit.identity, commit.read) == (2, "one", 16)
     assert entry.name == "shard-00002-of-00005.arrow"
     assert entry.rows == 12
@@ -126,7 +125,7 @@ def test_what_does_not_match_is_made_again(lost: str, job: Job, unit: WorkUnit) 
 
 def test_a_shard_with_its_final_name_counts_as_finished(job: Job, unit: WorkUnit) -> None:
     commit = compressor(job).process(unit)
-    Path(job.staged_path(commit.staged)).rename(Path(job.output, commit.shard["name"]))
+    Path(job.staged_path(commit.staged)).rename(Path(job.output, commit.shard.name))
     assert finished_commit(job, unit) == commit
 
 
@@ -139,7 +138,7 @@ def test_a_crash_inside_leaves_no_commit_record(job: Job, unit: WorkUnit) -> Non
         UnitCompressor(job, {"gzip": Failing()}).process(unit)
     assert finished_commit(job, unit) is None
     assert not list(Path(job.output).glob("shard-*"))
-    assert compressor(job).process(unit).shard["rows"] == 12
+    assert compressor(job).process(unit).shard.rows == 12
 
 
 @pytest.mark.parametrize("failures", [1, 2, 3])
@@ -160,7 +159,7 @@ def test_a_connection_that_breaks_is_no_reject(
     monkeypatch.setattr(pipeline.job.compress_unit, "read_documents", broken)
     if failures < 3:
         commit = compressor(job).process(unit)
-        assert (commit.read, commit.shard["rows"]) == (16, 12)
+        assert (commit.read, commit.shard.rows) == (16, 12)
         assert attempts == failures + 1
         assert {path.name for path in Path(job.staged_path("")).iterdir()} == {commit.staged, commit.staged_rejects}
     else:
@@ -172,7 +171,7 @@ def test_a_connection_that_breaks_is_no_reject(
 @pytest.mark.parametrize("kind", ["jsonl", "text", "jsonl.gz"])
 def test_a_file_that_vanished_is_one_reject(kind: str, job: Job, tmp_path: Path) -> None:
     commit = compressor(job).process(WorkUnit(index=0, total=1, pieces=(whole(tmp_path / "gone", kind),)))
-    assert (commit.read, commit.shard["rows"], commit.shard["rejects"]) == (1, 0, {"unreadable": 1})
+    assert (commit.read, commit.shard.rows, commit.shard.rejects) == (1, 0, {"unreadable": 1})
 
 
 def test_units_of_a_corpus_add_up(job: Job, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_killed_run_goes_on(
     assert not stores.look(f"{url}/manifest.json")
     # One of the two shards becomes another's, as by a run with other settings; one record is another run's.
     first = Commit.from_bytes(stores.read(f"{url}/_work/done/{done[0]}"))
-    stores.write(f"{url}/{first.shard['name']}", b"x" * (first.shard["file_bytes"] + front.is_google))
+    stores.write(f"{url}/{first.shard.name}", b"x" * (first.shard.file_bytes + front.is_google))
     compressed[:] = range(100)
     assert preprocess(small[0], url, *one_by_one) == 0
     assert len(compressed) - 100 == UNITS - 1

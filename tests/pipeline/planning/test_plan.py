@@ -223,7 +223,7 @@ def test_a_dataset_without_its_report(damage: str, runs: list[Run], tmp_path: Pa
         report.unlink()
     else:
         report.write_text("x" if damage == "text" else '{"stage_seconds": {}}')
-    with pytest.raises(DatasetError, match=r"report.json does not tell how long the run took .*; preprocess"):
+    with pytest.raises(DatasetError, match=r"report.json cannot be read .*; it tells how long a run took: preprocess"):
         measured(str(copy))
 
 
