@@ -155,7 +155,7 @@ def test_help_explains_every_option_with_its_default(name: str, capsys: pytest.C
         (["--input", "nowhere://x/y"], ["nowhere://x/y"]),
         (["--output", "/sys"], ["cannot write to /sys", "--output"]),
         (["--output", "/proc/nothing/out"], ["cannot write to /proc/nothing/out", "--output"]),
-        (["--output", "nowhere://x/y"], ["cannot write to nowhere://x/y", "--output"]),
+        (["--output", "nowhere://x/y"], ["nowhere://x/y is in no store", "s3://"]),
         (["--lm", "/nowhere"], ["no byte LM at /nowhere", "lm.json", "make lm"]),
         (["--tokenizer", "/nowhere.model"], ["no tokenizer at /nowhere.model", "SentencePiece"]),
         (["--text-field", ""], ["text_fields"]),
