@@ -103,8 +103,9 @@ BYTES ?= 3.3e12
 plan: $(VENV)/.runtime  ## hours, storage and requests for BYTES of corpus, from the rates measured with DATA
 	$(BIN)/python -m pipeline plan --bytes $(BYTES) --dataset $(DATA) $(if $(GPUS),--gpus $(GPUS)) $(ARGS)
 
+# A process per core, of at most four: each holds about a gigabyte and a half.
 test: $(VENV)/.dev  ## the whole test suite
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(TESTS)
 
 bench: $(VENV)/.dev  ## the figures of docs/benchmarks.md, each beside its yardstick, measured in one run
 	$(BIN)/python -m tests.bench $(ARGS)

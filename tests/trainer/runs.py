@@ -12,7 +12,7 @@ from pipeline.__main__ import main as pipeline_main
 
 ROOT = Path(__file__).parent.parent.parent
 OPTIONS = {
-    "size": "tiny",
+    "size": "pico",
     "compressor": "gzip",
     "steps": 8,
     "batch-symbols": 2048,

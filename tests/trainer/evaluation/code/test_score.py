@@ -180,10 +180,10 @@ def test_the_one_published_test_that_is_broken_is_corrected(scorer: Scorer) -> N
 
 @needs_real
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "count"), [("humaneval", 164), ("mbpp", 378)])
-def test_every_canonical_solution_passes(task: str, count: int, scorer: Scorer) -> None:
-    """Though their tests reach them through values only. One takes 18 s by itself, so the limit is far away."""
-    problems = load_problems(str(REAL), task, suites=BOTH).problems
+@pytest.mark.parametrize(("task", "count"), [("humaneval", 14), ("mbpp", 32)])
+def test_canonical_solutions_of_every_twelfth_problem_pass(task: str, count: int, scorer: Scorer) -> None:
+    """Though their tests reach them through values only. `evaluate score` runs all 542 before it scores anything."""
+    problems = load_problems(str(REAL), task, suites=BOTH).problems[::12]
     runs = [
         Run(
             solution=problem.prompt + problem.canonical,
