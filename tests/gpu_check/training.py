@@ -99,7 +99,7 @@ def _batch(settings: TrainSettings, vocabulary: int, number: int) -> PackedBatch
 def _take(steps: TrainStep, batch: PackedBatch, device: str) -> float:
     """Seconds of a step."""
     begin = time.perf_counter()
-    assert steps.take(batch) is not None
+    assert steps.take(batch)
     wait(device)
     return time.perf_counter() - begin
 
@@ -119,7 +119,7 @@ def _compilations() -> int:
 
 
 def _waits(steps: TrainStep, batch: PackedBatch) -> int:
-    """How often a step waits for the device; the loss and the norm are read once."""
+    """How often a step waits for the device, when nobody reads what it measured."""
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:

@@ -143,33 +143,32 @@ class _Run:
             return self._steps(step, log)
 
     def _steps(self, step: int, log: MetricsLog | None) -> int:
-        saved = step
+        saved, pace = step, _Pace()
         while step < self.settings.steps:
             loader_before = self.loader.state_dict()
-            begin = time.perf_counter()
-            batch = next(self.loader)
-            waited = time.perf_counter() - begin
+            batch = pace.wait_for(self.loader)
             assert batch.step == step, (batch.step, step)
-            result = self.train_step.take(batch, stop=self._stop_asked, doc_ids=self._doc_ids)
-            if result is None:
+            if not self.train_step.take(batch, stop=self._stop_asked, doc_ids=self._doc_ids):
                 if saved != step:
                     self._save(step, loader_before, None)
                 logger.info("stopped by a signal at step %d; the same command continues", step)
                 return step
-            seconds = time.perf_counter() - begin
             step += 1
             saves = self._is_due(step, self.settings.checkpoint_steps)
-            held_out = None
-            if self.curve is not None and (saves or self._is_due(step, self.settings.eval_every)):
-                held_out = self.curve.measure()
-            if held_out or step == 1 or self._is_due(step, self.settings.log_steps):
-                values = self._measured(batch, result, seconds, waited, held_out) | self._epochs()
-                if log is not None:
-                    log.write(values)
-                    logger.info("%s", one_line(values))
+            measures = self.curve is not None and (saves or self._is_due(step, self.settings.eval_every))
+            logs = measures or step == 1 or self._is_due(step, self.settings.log_steps)
+            if not logs and not saves:
+                continue
+            # Only here the host waits for a GPU, so only here times mean something.
+            result = self.train_step.read()
+            values = self._measured(batch, result, pace)
+            held_out = self.curve.measure() if self.curve is not None and measures else None
+            if logs:
+                self._report(values, held_out, log)
             if saves:
                 self._save(step, self.loader.state_dict(), held_out)
                 saved = step
+            pace = _Pace()
         return step
 
     def _is_due(self, step: int, every: int) -> bool:
@@ -183,11 +182,19 @@ class _Run:
     def _doc_ids(self, batch: PackedBatch) -> list[str]:
         return [document.doc_id for document in self.loader.documents_of(batch)]
 
-    def _measured(
-        self, batch: PackedBatch, result: StepResult, seconds: float, waited: float, held_out: HeldOutBits | None
-    ) -> dict[str, float | int]:
-        """The metrics of one step, with units in their names."""
+    def _report(self, values: dict[str, float | int], held_out: HeldOutBits | None, log: MetricsLog | None) -> None:
+        """Write a line of metrics, on the first rank; all ranks must ask."""
+        if held_out is not None:
+            values |= {HELD_OUT_KEY: held_out.bits_per_byte, "evaluation_seconds": round(held_out.seconds, 4)}
+        values |= self._epochs()
+        if log is not None:
+            log.write(values)
+            logger.info("%s", one_line(values))
+
+    def _measured(self, batch: PackedBatch, result: StepResult, pace: _Pace) -> dict[str, float | int]:
+        """The metrics of one step, with units in their names; times are means since the host last waited."""
         settings, config = self.settings, self.train_step.config
+        seconds, waited_share = pace.step_seconds()
         symbols_per_second = settings.batch_symbols / seconds
         values: dict[str, float | int] = {
             "step": batch.step,
@@ -197,7 +204,7 @@ class _Run:
             "learning_rate": learning_rate(settings, batch.step),
             "gradient_norm": result.gradient_norm,
             "symbols_per_second": round(symbols_per_second, 1),
-            "data_wait_share": round(waited / seconds, 4),
+            "data_wait_share": round(waited_share, 4),
             "step_seconds": round(seconds, 4),
         }
         peak = peak_flop_per_second(self.dist.device)
@@ -205,8 +212,6 @@ class _Run:
             keys = mean_visible_keys(batch.documents, window=config.attention_window, chunk=config.chunk)
             flop = config.flop_per_symbol(settings.sequence_length, keys=keys) * symbols_per_second
             values["mfu"] = round(flop / peak / self.dist.size, 4)
-        if held_out is not None:
-            values |= {HELD_OUT_KEY: held_out.bits_per_byte, "evaluation_seconds": round(held_out.seconds, 4)}
         return values
 
     def _epochs(self) -> dict[str, float]:
@@ -219,6 +224,7 @@ class _Run:
     def _save(self, step: int, loader_state: dict[str, Any], held_out: HeldOutBits | None) -> None:
         """Write the checkpoint before `step`, with every rank's part of the loader's state."""
         train_step = self.train_step
+        train_step.check()
         state = {
             "step": step,
             "settings": self.settings.content(),
@@ -235,6 +241,26 @@ class _Run:
             state=state,
             keep=self.settings.keep_checkpoints,
         )
+
+
+class _Pace:
+    """The time of some steps, from when the host last waited for the device."""
+
+    def __init__(self) -> None:
+        self._begin, self._steps, self._waited = time.perf_counter(), 0, 0.0
+
+    def wait_for(self, loader: Loader) -> PackedBatch:
+        """The next step's batch."""
+        begin = time.perf_counter()
+        batch = next(loader)
+        self._waited += time.perf_counter() - begin
+        self._steps += 1
+        return batch
+
+    def step_seconds(self) -> tuple[float, float]:
+        """Seconds of a step, on average, and the share of them that the loader was waited for."""
+        seconds = time.perf_counter() - self._begin
+        return seconds / self._steps, self._waited / seconds
 
 
 class Sigterm:

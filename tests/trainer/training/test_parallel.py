@@ -13,30 +13,69 @@ import numpy as np
 import pytest
 import torch
 from torch import multiprocessing
+from torch.distributed.tensor import DTensor
 
+from schemas.errors import TrainingError
 from tests.trainer.fake_run import peak_bytes
 from tests.trainer.models import random_ids, small_config
 from trainer.data.loader import PackedBatch
 from trainer.model.evabyte import meta_model
-from trainer.training.optim import make_optimizer
-from trainer.training.parallel import init_distributed, parallelize
+from trainer.training.optim import adamw, make_optimizer
+from trainer.training.parallel import Distributed, init_distributed, parallelize
 from trainer.training.settings import TrainSettings
 from trainer.training.step import TrainStep
 
 ROWS, POSITIONS, STEPS = 8, 32, 4
 
 
-def curve(settings: TrainSettings) -> list[list[float]]:
-    """[[loss, gradient norm] of each step] of a small model on this process's part of every batch."""
-    config = small_config(raw_heads=1)
+def curve(settings: TrainSettings, *, fused: bool | None = None) -> list[list[float]]:
+    """[[loss, gradient norm] of each step] of a small model on this process's part of every batch.
+
+    fused: with the optimizer that GPUs take, which then meets a gradient that is not finite.
+    """
     with init_distributed("cpu") as dist:
-        bare = meta_model(config)
-        if settings.recompute:
-            bare.recompute_blocks()
-        model = parallelize(bare, dist, sharding=settings.sharding, seed=0)
-        steps = TrainStep(settings, config, dist, model, make_optimizer(model, settings))
-        results = [steps.take(batch(step, dist.rank, dist.size)) for step in range(STEPS)]
-        return [[result.loss_nats, result.gradient_norm] for result in results if result is not None]
+        # DDP must be gone before its process group is: torch 2.13 can hang otherwise.
+        return _curve(settings, dist, fused=fused)
+
+
+def _curve(settings: TrainSettings, dist: Distributed, *, fused: bool | None) -> list[list[float]]:
+    config = small_config(raw_heads=1)
+    bare = meta_model(config)
+    if settings.recompute:
+        bare.recompute_blocks()
+    model = parallelize(bare, dist, sharding=settings.sharding, seed=0)
+    optimizer = make_optimizer(model, settings)
+    if fused:
+        same = {name: optimizer.defaults[name] for name in ("lr", "betas", "eps", "weight_decay")}
+        optimizer = adamw(model.parameters(), **same, fused=True)
+    steps = TrainStep(settings, config, dist, model, optimizer)
+    results = []
+    for step in range(STEPS):
+        assert steps.take(batch(step, dist.rank, dist.size))
+        results.append(steps.read())
+    if fused:
+        changes_nothing(steps, batch(STEPS, dist.rank, dist.size))
+    return [[result.loss_nats, result.gradient_norm] for result in results]
+
+
+def changes_nothing(steps: TrainStep, batch: PackedBatch) -> None:
+    """A step that is not finite on one rank leaves all ranks' weights, and says so when it is asked."""
+    weights = [parameter.detach().clone() for parameter in steps.model.parameters()]
+    scale = float("nan") if steps.dist.is_first else 1.0
+    spoil = steps.model.register_forward_hook(lambda model, inputs, out: (out[0] * scale, *out[1:]))
+    assert steps.take(batch)
+    spoil.remove()
+    assert all(_local(a).equal(_local(b)) for a, b in zip(weights, steps.model.parameters(), strict=True))
+    said = ""
+    try:  # not pytest.raises, which keeps frames, and with them the model, longer
+        steps.read()
+    except TrainingError as error:
+        said = str(error)
+    assert said.startswith(f"the loss of step {STEPS} is nan")
+
+
+def _local(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def batch(step: int, rank: int, size: int) -> PackedBatch:
@@ -64,8 +103,10 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "fsdp": (2, {"sharding": "fsdp"}),
     "fsdp, recomputed": (2, {"sharding": "fsdp", "recompute": True}),
     "fsdp on two nodes": (1, {"sharding": "fsdp"}),
+    "ddp, fused": (2, {"sharding": "ddp"}),
+    "fsdp, fused": (2, {"sharding": "fsdp"}),
 }
-"""Ranks per node, and settings, of runs on two ranks."""
+"""Ranks per node, and settings, of runs on two ranks; fused: AdamW as on GPUs."""
 
 
 def _rank(rank: int, ports: list[int], folder: Path) -> None:
@@ -76,7 +117,7 @@ def _rank(rank: int, ports: list[int], folder: Path) -> None:
         place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank % per_node, "LOCAL_WORLD_SIZE": per_node}
         place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         with mock.patch.dict(os.environ, {key: str(value) for key, value in place.items()}):
-            found[name] = curve(settings(micro_batch_size=1, **changes))
+            found[name] = curve(settings(micro_batch_size=1, **changes), fused=name.endswith("fused"))
     torch.save(found, folder / f"{rank}.pt")
 
 

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import copy
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from schemas.errors import TrainingError
-from tests.trainer.models import random_ids, small_model
+from tests.trainer.models import random_ids, small_config, small_model
 from trainer.data.loader import PackedBatch
+from trainer.model.evabyte import EvaByte
+from trainer.training import step
 from trainer.training.optim import adamw, make_optimizer
 from trainer.training.parallel import Distributed
 from trainer.training.settings import TrainSettings
-from trainer.training.step import TrainStep
+from trainer.training.step import StepResult, TrainStep
 
 ALONE = Distributed(rank=0, size=1, device=torch.device("cpu"))
 SETTINGS = TrainSettings.for_size("tiny", batch_symbols=256, sequence_length=32, micro_batch_size=2)
 
 
-def batch(step: int = 0) -> PackedBatch:
+def batch(number: int = 0) -> PackedBatch:
     """Eight sequences of one document each."""
-    ids = random_ids(8, 32, seed=step).numpy().astype(np.int32)
+    ids = random_ids(8, 32, seed=number).numpy().astype(np.int32)
     return PackedBatch(
-        step=step,
+        step=number,
         ids=ids,
         documents=np.zeros_like(ids),
         spans=np.ones(ids.shape, np.uint8),
@@ -34,13 +39,22 @@ def batch(step: int = 0) -> PackedBatch:
     )
 
 
-def train_step(**changes: Any) -> TrainStep:
-    """Steps of a small model that has taken one already."""
+def train_step(*, fused: bool = False, **changes: Any) -> TrainStep:
+    """Steps of a small model that has taken one already; fused: with the optimizer that GPUs take."""
     model = small_model(raw_heads=1)
     settings = TrainSettings.for_size("tiny", **{**_sized(), **changes})
-    steps = TrainStep(settings, model.config, ALONE, model, make_optimizer(model, settings))
-    assert steps.take(batch()) is not None
+    optimizer = make_optimizer(model, settings)
+    if fused:
+        optimizer = adamw(model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=True)
+    steps = TrainStep(settings, model.config, ALONE, model, optimizer)
+    assert taken(steps, 0).loss_nats > 0
     return steps
+
+
+def taken(steps: TrainStep, number: int) -> StepResult:
+    """What a step measured."""
+    assert steps.take(batch(number))
+    return steps.read()
 
 
 def _sized() -> dict[str, int]:
@@ -72,8 +86,40 @@ def test_gradients_that_are_not_finite_stop_before_the_weights_change(value: flo
         steps.take(batch(1), doc_ids=lambda batch: ["a", "b", "a"])
     assert same(state(steps), before)
     hook.remove()
-    assert steps.take(batch(1)) is not None
+    assert taken(steps, 1).gradient_norm > 0
     assert not same(state(steps), before)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("ask", ["read", "check"])
+def test_a_gpu_leaves_the_weights_alone_until_it_is_asked(value: float, ask: str) -> None:
+    """The step returns at once; neither it nor any later one changes anything, though those are finite."""
+    steps = train_step(fused=True)
+    for number in (1, 2):
+        assert steps.take(batch(number), doc_ids=lambda batch: ["other"])
+    before = state(steps)
+    parameter = next(steps.model.parameters())
+    hook = parameter.register_hook(lambda gradient: torch.full_like(gradient, value))
+    assert steps.take(batch(3), doc_ids=lambda batch: [f"document of {batch.step}"])
+    hook.remove()
+    for number in (4, 5):
+        assert steps.take(batch(number), doc_ids=lambda batch: ["other"])
+    assert same(state(steps), before)
+    with pytest.raises(TrainingError, match=r"the gradient norm of step 3 is (inf|nan), .*documents document of 3; l"):
+        getattr(steps, ask)()
+    assert same(state(steps), before)
+    steps.check()
+
+
+def test_no_more_batches_are_kept_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "MAX_UNREAD", 2)
+    steps = train_step(fused=True)
+    hook = next(steps.model.parameters()).register_hook(lambda gradient: gradient * float("nan"))
+    assert steps.take(batch(1)) and steps.take(batch(2))
+    with pytest.raises(TrainingError, match="the gradient norm of step 1 is nan"):
+        steps.take(batch(3))
+    hook.remove()
+    assert taken(steps, 3).loss_nats > 0
 
 
 def test_a_loss_that_is_not_finite_is_named_before_the_gradients() -> None:
@@ -82,6 +128,52 @@ def test_a_loss_that_is_not_finite_is_named_before_the_gradients() -> None:
         next(steps.model.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match=r"the loss of step 1 is nan, .*documents a, b, c, d, e and 2 more; lower"):
         steps.take(batch(1), doc_ids=lambda batch: list("abcdefg"))
+
+
+def test_a_step_on_a_gpu_waits_for_nothing() -> None:
+    """Tensors without values cannot be waited for: any read of one is an error. So a whole step passes without any.
+
+    It is the GPU's, with the block mask of flex_attention and the fused optimizer; only flex_attention, one kernel, is
+    left out. What is measured is one tensor, which `read` fetches.
+    """
+    own, masks = EvaByte.context, []
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, mu: Tensor, phi: Tensor, **rest: Any) -> Tensor:
+        masks.append(rest["block_mask"])
+        return q + k + v + mu.sum() + phi.sum()
+
+    def with_mask(model: EvaByte, ids: Tensor, documents: Tensor | None, *, flex: bool | None = None) -> object:
+        return own(model, ids, documents, flex=True)
+
+    config = small_config(raw_heads=1)
+    dist = Distributed(rank=0, size=1, device=torch.device("cpu"), compute_dtype=torch.bfloat16)
+    batches = [batch(number) for number in range(3)]
+    with FakeTensorMode(), mock.patch("trainer.model.evabyte.eva_flex", attend):
+        model = EvaByte(config)
+        optimizer = adamw(model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=True)
+        steps = TrainStep(SETTINGS, config, dist, model, optimizer)
+        with mock.patch.object(EvaByte, "context", with_mask):
+            for each in batches:
+                assert steps.take(each)
+        assert len(masks) == 3 * steps.accumulation * config.layers and all(mask is not None for mask in masks)
+        with pytest.raises(DataDependentOutputException):
+            steps.read()
+    fetched: list[Tensor] = []
+    real = train_step(fused=True)
+    assert real.take(batch(1))
+    with mock.patch.object(Tensor, "cpu", lambda tensor: fetched.append(tensor) or tensor.clone()):
+        real.read()
+    assert len(fetched) == 1
+
+
+def test_arrays_go_to_a_gpu_from_pinned_memory() -> None:
+    """Else a copy waits for the device, whatever it is told."""
+    array, order = np.arange(3, dtype=np.int32), []
+    pinned = mock.Mock(to=lambda device, non_blocking: order.append((device.type, non_blocking)))
+    with mock.patch.object(Tensor, "pin_memory", lambda tensor: pinned):
+        step.to_device(array, torch.device("cuda"))
+    assert order == [("cuda", True)]
+    assert step.to_device(array, torch.device("cpu")).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("asked", [1, 2, 3, 4])
@@ -95,19 +187,17 @@ def test_a_step_that_is_stopped_before_any_micro_batch_was_never_begun(asked: in
         return calls == asked
 
     assert steps.accumulation == 4
-    assert steps.take(batch(1), stop=stop) is None
+    assert not steps.take(batch(1), stop=stop)
     assert calls == asked
     assert same(state(steps), before)
-    results = [each.take(batch(1)) for each in (steps, undisturbed)]
-    assert results[0] is not None and results[1] is not None
+    results = [taken(each, 1) for each in (steps, undisturbed)]
     assert results[0].loss_nats == results[1].loss_nats
     assert same(state(steps), state(undisturbed)), "no gradient of the dropped step is left"
 
 
 @pytest.mark.parametrize("change", [{"micro_batch_size": 1}, {"micro_batch_size": 8}])
 def test_the_size_of_micro_batches_changes_nothing_but_rounding(change: dict[str, int]) -> None:
-    results = [each.take(batch(1)) for each in (train_step(), train_step(**change))]
-    assert results[0] is not None and results[1] is not None
+    results = [taken(each, 1) for each in (train_step(), train_step(**change))]
     assert results[0].loss_nats == pytest.approx(results[1].loss_nats, abs=1e-5)
     assert results[0].gradient_norm == pytest.approx(results[1].gradient_norm, rel=1e-4)
 
@@ -128,7 +218,7 @@ def test_every_setting_of_the_optimizer_is_used(change: dict[str, Any], moves: b
     base: dict[str, Any] = {"steps": 4, "lr_warmup_steps": 0} if "steps" in change else {}
     plain, changed = train_step(**base), train_step(**change)
     for each in (plain, changed):
-        assert each.take(batch(1)) is not None
+        assert each.take(batch(1))
     assert same(plain.model.state_dict(), changed.model.state_dict()) != moves
 
 
@@ -137,8 +227,8 @@ def test_the_fused_optimizer_takes_the_steps_of_the_other() -> None:
     for model, fused in zip(models, (False, True), strict=True):
         optimizer = adamw(model.parameters(), lr=1e-2, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=fused)
         assert {group["fused"] for group in optimizer.param_groups} == {True if fused else None}
-        for step in range(3):
-            model(random_ids(2, 32, seed=step)).loss_sum.backward()
+        for number in range(3):
+            model(random_ids(2, 32, seed=number)).loss_sum.backward()
             optimizer.step()
             optimizer.zero_grad()
         assert {float(kept["step"]) for kept in optimizer.state.values()} == {3.0}
