@@ -20,11 +20,10 @@ from pipeline.compressors.gzip import GzipCompressor
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
-from pipeline.corpus.units import plan_units
 from pipeline.job.compress_unit import Commit, UnitCompressor
 from pipeline.storage import files
 from schemas.errors import SettingsError
-from tests.pipeline.corpora import jsonl, texts, whole
+from tests.pipeline.corpora import jsonl, plan_units, texts, whole
 from tests.pipeline.job.jobs import gzip_job
 from tests.pipeline.runs import content
 from tests.soak.hostile_lines import MAX_DOCUMENT_BYTES, draw_lines, read_lines

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from pipeline.corpus.corpus import Corpus
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import CorpusSettings
-from pipeline.corpus.units import WorkUnit, plan_units
+from pipeline.corpus.units import WorkUnit
 from schemas.errors import InputError
 from schemas.held_out import hash_share, is_held_out
 from schemas.progress import Progress
@@ -24,12 +25,17 @@ SAMPLE_UNIT_BYTES = 4 << 20
 OVERSAMPLING = 4
 
 
-def draw_sample(corpus: CorpusSettings, sample_bytes: int) -> list[tuple[str, bytes, bool]]:
-    """(doc_id, text, held out) of the sample's documents, at most about `sample_bytes` of text, in hash order."""
-    units = plan_units(corpus.inputs, shards=None, unit_bytes=SAMPLE_UNIT_BYTES, report=False)
-    documents, rejects, first = _read(units, corpus, OVERSAMPLING * sample_bytes)
+def draw_sample(
+    settings: CorpusSettings, sample_bytes: int, corpus: Corpus | None = None
+) -> list[tuple[str, bytes, bool]]:
+    """(doc_id, text, held out) of the sample's documents, at most about `sample_bytes` of text, in hash order.
+
+    corpus: the settings' inputs, where they are listed already.
+    """
+    units = (corpus or Corpus(settings.inputs)).units(shards=None, unit_bytes=SAMPLE_UNIT_BYTES)
+    documents, rejects, first = _read(units, settings, OVERSAMPLING * sample_bytes)
     if not documents:
-        raise InputError(_nothing_read(corpus.inputs, rejects, first))
+        raise InputError(_nothing_read(settings.inputs, rejects, first))
     documents.sort(key=lambda document: document[:2])
     rows: list[tuple[str, bytes, bool]] = []
     kept_bytes = 0

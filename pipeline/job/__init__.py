@@ -1,7 +1,8 @@
 """One run of `preprocess`, from settings to manifest; after a kill the same command continues.
 
     settings ──► preprocess: units of the corpus ── artifacts: models, made or found ──► job: the run, described once
-    job, units ── graph, on what runners allows ──► compress_unit ──► shard, then its commit record
+    units ── plan_file ──► what each unit reads, in a file: only numbers travel through the engine
+    job, plan ── graph, on what runners allows ──► compress_unit ──► shard, then its commit record
     all commit records ── publish ──► final names, report.json, and manifest.json last ── summary ──► the screen
 
 `finished` finds what an earlier run has done; `progress` counts commit records while the graph runs.
@@ -9,5 +10,5 @@
 OUTPUT/manifest.json     a directory without it is no dataset
 OUTPUT/settings.json     every setting but Beam's options; `--config` reads it back
 OUTPUT/compressors/      the artifacts, each with the request that it was made for
-OUTPUT/_work/            staged shards and commit records; removed at the end
+OUTPUT/_work/            plan, staged shards and commit records; removed at the end
 """

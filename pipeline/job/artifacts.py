@@ -22,6 +22,7 @@ from typing import Any
 from pipeline.compressors.neural.artifact import COMPRESSOR_NAME, read_described
 from pipeline.compressors.neural.description import NeuralDescription
 from pipeline.compressors.tokenizer.family import MODEL_NAME as TOKENIZER_NAME
+from pipeline.corpus.corpus import Corpus
 from pipeline.job.settings import LM_SIZES, PreprocessSettings
 from pipeline.storage import files
 from pipeline.timing import Clock
@@ -89,13 +90,16 @@ def ensure(artifact: Artifact, clock: Clock) -> None:
     clock.add(artifact.stage, time.monotonic() - begin)
 
 
-def artifacts_of(settings: PreprocessSettings, compressors: Iterable[str], directory: str) -> list[Artifact]:
+def artifacts_of(
+    settings: PreprocessSettings, compressors: Iterable[str], directory: str, corpus: Corpus | None = None
+) -> list[Artifact]:
     """What compressors are loaded from, in a compressors directory, in the order in which it is to be made.
 
+    corpus: the settings' inputs, listed already; None: whoever draws the sample lists them.
     A tokenizer that was given comes first: a wrong file is named at once, not when the byte LM has been trained.
     """
     names = set(compressors)
-    sample = Sample(settings, directory)
+    sample = Sample(settings, directory, corpus)
     found: list[Artifact] = []
     if "neural" in names:
         lm = settings.models.lm
@@ -124,15 +128,15 @@ class Sample(Artifact):
 
     stage = "sample"
 
-    def __init__(self, settings: PreprocessSettings, directory: str) -> None:
-        self._corpus, self._sample_bytes = settings.corpus, settings.models.sample_bytes
+    def __init__(self, settings: PreprocessSettings, directory: str, corpus: Corpus | None = None) -> None:
+        self._settings, self._sample_bytes, self._corpus = settings.corpus, settings.models.sample_bytes, corpus
         self.place = self.path = files.join(directory, "sample.arrow")
         self._request_path = files.join(directory, "sample.json")
 
     @property
     def request(self) -> dict[str, Any]:
         """How much text, and how the corpus is read."""
-        return {"sample_bytes": self._sample_bytes, **to_json(self._corpus.read)}
+        return {"sample_bytes": self._sample_bytes, **to_json(self._settings.read)}
 
     def made_with(self) -> dict[str, Any] | None:
         """The request that was written beside it."""
@@ -143,7 +147,7 @@ class Sample(Artifact):
         from pipeline.corpus.sample import draw_sample
 
         logger.info("drawing a sample of at most %d MB", self._sample_bytes >> 20)
-        rows = draw_sample(self._corpus, self._sample_bytes)
+        rows = draw_sample(self._settings, self._sample_bytes, self._corpus)
         files.write_bytes(self._request_path, canonical_json(self.request))
         write_sample(self.path, rows)
 

@@ -1,9 +1,9 @@
 """The Beam graph, the same for every runner.
 
-    Create(units) | Reshuffle | ParDo(CompressUnit)[GPU hint] | collect | publish
+    Create(numbers of units) | Reshuffle | ParDo(CompressUnit)[GPU hint] | collect | publish
 
-Only unit descriptors and commit records are shuffled, never text. A unit's shard is committed inside the step, so a
-killed job has lost nothing that was finished.
+Only the units' numbers and commit records are shuffled, never text; what a unit reads, the plan's file says. A unit's
+shard is committed inside the step, so a killed job has lost nothing that was finished.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
 from pipeline.compressors.registry import load_compressors
-from pipeline.corpus.units import WorkUnit
 from pipeline.job import runners
 from pipeline.job.compress_unit import Commit, UnitCompressor
 from pipeline.job.job import WORK_DIRECTORY, Job
+from pipeline.job.plan_file import PlanFile, open_plan
 from pipeline.job.publish import publish
 from pipeline.storage import files
 from schemas.errors import SettingsError
@@ -31,17 +30,18 @@ logger = logging.getLogger(__name__)
 
 
 class _Holder:
-    """Compressors of one process; a class of its own because `Shared` needs a weak reference to it."""
+    """Plan and compressors of one process; a class of its own because `Shared` needs a weak reference to it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, plan: PlanFile) -> None:
+        self.plan = open_plan(plan)
         self.unit_compressor = UnitCompressor(job, load_compressors(job.settings.compressors, job.loading))
 
 
 class CompressUnit(beam.DoFn):
-    """A unit descriptor to its commit record. One copy of the models serves all threads of a process."""
+    """A unit's number to its commit record. One copy of plan and models serves all threads of a process."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, plan: PlanFile) -> None:
+        self._job, self._plan = job, plan
         self._shared = Shared()
 
     def setup(self) -> None:
@@ -50,12 +50,13 @@ class CompressUnit(beam.DoFn):
         SettingsError or ArtifactError where this machine lacks what the launcher has made: before any unit is read.
         """
         _check_sees(self._job.output)
-        self._holder = self._shared.acquire(lambda: _Holder(self._job), tag=self._job.identity)
+        self._holder = self._shared.acquire(
+            lambda: _Holder(self._job, self._plan), tag=f"{self._job.identity} {self._plan.sha256}"
+        )
 
-    def process(self, element: dict[str, Any]) -> Iterator[bytes]:
+    def process(self, element: int) -> Iterator[bytes]:
         """Compress one unit and hand on its commit record."""
-        unit = WorkUnit.from_dict(element)
-        yield self._holder.unit_compressor.process(unit).to_bytes()
+        yield self._holder.unit_compressor.process(self._holder.plan.unit(element)).to_bytes()
 
 
 def _check_sees(output: str) -> None:
@@ -75,17 +76,17 @@ def _publish(commits: Iterable[bytes], job: Job) -> int:
 def build(
     pipeline: beam.Pipeline,
     job: Job,
-    units: Sequence[WorkUnit],
+    plan: PlanFile,
     hints: Mapping[str, str] | None = None,
 ) -> beam.PCollection:
     """Add the graph to a pipeline. `hints`: resources of the compress step, in place of those its device asks for."""
-    compress: beam.PTransform = beam.ParDo(CompressUnit(job))
+    compress: beam.PTransform = beam.ParDo(CompressUnit(job, plan))
     wanted = {**(runners.GPU_HINTS if job.settings.device != "cpu" else {}), **(hints or {})}
     if wanted:
         compress = compress.with_resource_hints(**wanted)
     return (
         pipeline
-        | "Units" >> beam.Create([unit.to_dict() for unit in units], reshuffle=False)
+        | "Units" >> beam.Create(range(plan.units), reshuffle=False)
         | "Spread" >> beam.Reshuffle()
         | "CompressUnit" >> compress
         | "Collect" >> beam.combiners.ToList()
@@ -93,12 +94,12 @@ def build(
     )
 
 
-def run(job: Job, units: Sequence[WorkUnit], pipeline_options: PipelineOptions) -> None:
+def run(job: Job, plan: PlanFile, pipeline_options: PipelineOptions) -> None:
     """Run the graph to its end. UserError for what a worker could not do by the user's doing."""
     hints = runners.take_hints(pipeline_options)
     try:
         with runners.one_line_for_users(), beam.Pipeline(options=pipeline_options) as pipeline:
-            build(pipeline, job, units, hints)
+            build(pipeline, job, plan, hints)
     except Exception as error:
         user_error = runners.user_error(error)
         if user_error is None:

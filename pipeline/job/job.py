@@ -8,6 +8,7 @@ finished artifacts ──┘
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import platform
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from pipeline.corpus.units import WorkUnit
 from pipeline.job.artifacts import artifacts_digest
 from pipeline.job.settings import LM_SIZES, PreprocessSettings
 from pipeline.storage import files
-from schemas.files import canonical_json, sha256_hex
+from schemas.files import canonical_json
 from schemas.options import to_json
 from schemas.shards import FORMAT_VERSION
 
@@ -116,11 +117,20 @@ def content(settings: PreprocessSettings) -> dict[str, Any]:
 
 
 def identity(settings: PreprocessSettings, units: Sequence[WorkUnit]) -> str:
-    """A name for the run's result: equal runs have equal shards."""
-    pieces = [[(p.source, p.format, p.start, p.end, p.size_bytes) for p in unit.pieces] for unit in units]
+    """A name for the run's result: equal runs have equal shards.
+
+    It is the digest of canonical JSON with the pieces of each unit, written unit by unit, for a million files are many.
+    """
     artifacts = artifacts_digest(files.join(settings.output, COMPRESSORS_DIRECTORY))
-    parts = {"format": FORMAT_VERSION, "units": pieces, "settings": content(settings), "artifacts": artifacts}
-    return sha256_hex(canonical_json(parts))
+    parts = {"artifacts": artifacts, "format": FORMAT_VERSION, "settings": content(settings), "units": []}
+    begin, end = canonical_json(parts).split(b"[]\n}")[0], b"\n}\n"
+    digest = hashlib.sha256(begin + b"[")
+    for number, unit in enumerate(units):
+        pieces = canonical_json([(p.source, p.format, p.start, p.end, p.size_bytes) for p in unit.pieces])
+        # As deep as it lies in the whole: JSON's strings hold no line ends.
+        digest.update((b"," if number else b"") + b"\n  " + pieces.rstrip(b"\n").replace(b"\n", b"\n  "))
+    digest.update((b"\n ]" if units else b"]") + end)
+    return digest.hexdigest()
 
 
 def _loading(settings: PreprocessSettings, output: str) -> Loading:

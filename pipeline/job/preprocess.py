@@ -1,6 +1,6 @@
 """The run: plan, prepare the models, compress every unit, publish; and find out what of it is already there.
 
-PreprocessSettings ── plan_units ──► units ── ensure, for each artifact ──► plan_job ──► Job
+PreprocessSettings ── Corpus ──► units ── ensure, for each artifact ──► plan_job ──► Job
     Job, units ── graph.run ──► commit records ── publish ──► dataset
 """
 
@@ -15,11 +15,13 @@ from dataclasses import asdict
 
 from pipeline.compressors.neural.device import check_device
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
+from pipeline.corpus.corpus import Corpus, log_not_read
 from pipeline.corpus.source_files import NotRead
-from pipeline.corpus.units import WorkUnit, log_not_read, plan_corpus
+from pipeline.corpus.units import WorkUnit
 from pipeline.job.artifacts import artifacts_of, ensure
 from pipeline.job.finished import finished_commits
 from pipeline.job.job import WORK_DIRECTORY, Job, identity, plan_job
+from pipeline.job.plan_file import PLAN_NAME, write_plan
 from pipeline.job.publish import REFUSED_NAME, add_to_report, publish
 from pipeline.job.settings import LOCAL_RUNNER, SETTINGS_NAME, PreprocessSettings
 from pipeline.storage import files, lock
@@ -49,8 +51,8 @@ def preprocess(settings: PreprocessSettings) -> bool:
     if not files.is_local(settings.output):
         stores.check_url(settings.output)
         check_credentials(settings.output)
-    plan = plan_corpus(settings.corpus.inputs, shards=settings.shards, unit_bytes=settings.unit_bytes)
-    units = plan.units
+    corpus = Corpus(settings.corpus.inputs)
+    units = corpus.units(shards=settings.shards, unit_bytes=settings.unit_bytes)
     if len(units) > MAX_SHARDS:
         raise SettingsError(f"{len(units)} shards are more than {MAX_SHARDS}; give fewer --shards or more --unit-bytes")
     _refuse_output_in_input(settings, units)
@@ -60,9 +62,9 @@ def preprocess(settings: PreprocessSettings) -> bool:
             check_same_run(settings, units)
             files.remove(files.join(settings.output, WORK_DIRECTORY))
             return False
-        _tell_not_read(settings.output, plan.not_read)
+        _tell_not_read(settings.output, corpus.not_read)
         clock = Clock()
-        _prepare(settings, clock)
+        _prepare(settings, corpus, clock)
         job = plan_job(settings, units)
         files.write_bytes(job.path(SETTINGS_NAME), canonical_json(to_json(job.settings)))
         prepared = time.monotonic()
@@ -88,14 +90,14 @@ def _tell_not_read(output: str, not_read: Sequence[NotRead]) -> None:
     files.write_bytes(path, "".join(json_line(asdict(name)) for name in not_read).encode())
 
 
-def _prepare(settings: PreprocessSettings, clock: Clock) -> None:
+def _prepare(settings: PreprocessSettings, corpus: Corpus, clock: Clock) -> None:
     """Make what the run's compressors are loaded from, as far as it is not there."""
     if "neural" in settings.compressors:
         check_device(settings.device)
     directory = files.join(settings.output, COMPRESSORS_DIRECTORY)
     files.make_directory(directory)
     copy = files.LocalCopy(directory)
-    for artifact in artifacts_of(settings, settings.compressors, copy.directory):
+    for artifact in artifacts_of(settings, settings.compressors, copy.directory, corpus):
         ensure(artifact, clock)
     copy.upload()
 
@@ -113,8 +115,9 @@ def _compress(job: Job, units: list[WorkUnit], settings: PreprocessSettings) -> 
 
         logger.info("%d units, %d of them done before", len(units), sum(commit is not None for commit in commits))
         beam_options = runners.pipeline_options(settings)
+        plan = write_plan(job.path(WORK_DIRECTORY, PLAN_NAME), units)
         with shown_progress(job, units):
-            graph.run(job, units, beam_options)
+            graph.run(job, plan, beam_options)
     _raise_if_refused(job)
     if not files.exists(job.path(MANIFEST_NAME)):
         raise DatasetError(

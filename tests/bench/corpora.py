@@ -10,9 +10,9 @@ from pathlib import Path
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
-from pipeline.corpus.units import plan_units
 from schemas.held_out import hash_share
 from tests.bench.common import documents
+from tests.pipeline.corpora import plan_units
 
 READ_UNIT_BYTES = 64 << 20
 
@@ -24,7 +24,7 @@ def corpus() -> str:
 
 def records(location: str) -> Iterator[Record]:
     """The good documents of a corpus, in its order."""
-    for unit in plan_units((location,), shards=None, unit_bytes=READ_UNIT_BYTES, report=False):
+    for unit in plan_units((location,), shards=None, unit_bytes=READ_UNIT_BYTES):
         for item in read_documents(unit.pieces, ReadSettings()):
             if isinstance(item, Record):
                 yield item
@@ -32,7 +32,7 @@ def records(location: str) -> Iterator[Record]:
 
 def part(location: str, size_bytes: int) -> Iterator[Record]:
     """About `size_bytes` of a corpus: documents by a hash of their ids, so that smaller parts lie in larger ones."""
-    units = plan_units((location,), shards=None, unit_bytes=READ_UNIT_BYTES, report=False)
+    units = plan_units((location,), shards=None, unit_bytes=READ_UNIT_BYTES)
     share = size_bytes / sum(piece.size_bytes or 0 for unit in units for piece in unit.pieces)
     return (record for record in records(location) if hash_share("bench", record.doc_id) < share)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,9 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import FileMetadata, FileSystem
 
+from pipeline.corpus.corpus import Corpus
 from pipeline.corpus.source_files import FORMATS, Piece
+from pipeline.corpus.units import WorkUnit
 
 WORDS = ["def f(x):\n    return x\n", "import os\r\n", "naïve ☕ 🚀", "a\0b", "\t", '"quoted\\"', "x" * 300]
+
+
+def plan_units(inputs: Sequence[str], *, shards: int | None, unit_bytes: int) -> list[WorkUnit]:
+    """The units of a corpus that is needed for nothing else."""
+    return Corpus(inputs).units(shards=shards, unit_bytes=unit_bytes)
 
 
 def jsonl(*records: Any) -> bytes:

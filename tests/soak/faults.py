@@ -12,12 +12,13 @@ from pathlib import Path
 from pipeline.compressors.base import Compressor, Loading
 from pipeline.compressors.registry import load_compressors
 from pipeline.corpus.settings import CorpusSettings
-from pipeline.corpus.units import WorkUnit, plan_units
+from pipeline.corpus.units import WorkUnit
 from pipeline.job.compress_unit import Commit, UnitCompressor
 from pipeline.job.job import Job
 from pipeline.job.publish import publish
 from pipeline.job.settings import ModelSettings, PreprocessSettings
 from schemas.manifest import read_manifest
+from tests.pipeline.corpora import plan_units
 from tests.pipeline.runs import content
 from tests.soak.damage import damaged_shard, missing_shard, truncated_shard
 from tests.soak.disk import full_disk
@@ -69,7 +70,7 @@ def unit_twice(rng: random.Random, subject: Subject, place: Path) -> str:
     job.make_work_directories()
     compressors = load_compressors(settings.compressors, Loading(directory=str(finished / "compressors")))
     at_once = rng.random() < 0.5
-    units = plan_units([corpus], shards=UNITS, unit_bytes=1, report=False)
+    units = plan_units([corpus], shards=UNITS, unit_bytes=1)
     commits = [rng.choice(_attempts(job, compressors, unit, at_once=at_once)) for unit in units]
     for _ in range(2):
         publish(rng.sample(commits, len(commits)), job)

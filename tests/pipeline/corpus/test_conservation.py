@@ -21,13 +21,13 @@ from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import NotRead
-from pipeline.corpus.units import WorkUnit, plan_units
+from pipeline.corpus.units import WorkUnit
 from pipeline.storage import open as open_module
 from schemas import patience
 from schemas.errors import InputError, UnreachableError
 from schemas.patience import Patience
 from schemas.rejects import Reject
-from tests.pipeline.corpora import jsonl, table, texts
+from tests.pipeline.corpora import jsonl, plan_units, table, texts
 from tests.pipeline.web_server import Fault, Site, serve
 
 COUNT = 40
@@ -70,7 +70,7 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plan(url: str) -> list[WorkUnit]:
-    return plan_units([url], shards=None, unit_bytes=UNIT_BYTES, report=False)
+    return plan_units([url], shards=None, unit_bytes=UNIT_BYTES)
 
 
 def read(units: Sequence[WorkUnit]) -> list[Record | Reject]:
@@ -190,7 +190,7 @@ def test_two_versions_are_never_mixed(name: str) -> None:
     for ranges in (True, False):
         site = Site(files=dict(FILES), ranges=ranges)
         with serve(site) as base:
-            whole = plan_units([f"{base}/{name}"], shards=1, unit_bytes=1 << 30, report=False)
+            whole = plan_units([f"{base}/{name}"], shards=1, unit_bytes=1 << 30)
             site.fault = partial(break_once_and_change, site, len(site.requests))
             items = read(whole)
         assert set(documents(items)) < set(EXPECTED)

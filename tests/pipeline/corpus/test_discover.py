@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import json
 import logging
 import os
 import pickle
@@ -17,15 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.corpus.corpus import Corpus, log_not_read
 from pipeline.corpus.discover import list_inputs
 from pipeline.corpus.languages import NAME_LANGUAGES, SUFFIX_LANGUAGES, language_of
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import JSONL, NotRead, SourceFile, format_of
-from pipeline.corpus.units import WorkUnit, cut_units, plan_units
+from pipeline.corpus.units import cut_units
 from schemas.errors import InputError, SettingsError
-from tests.pipeline.corpora import MemoryFileSystem, jsonl, table, write_arrow, write_parquet
+from tests.pipeline.corpora import MemoryFileSystem, jsonl, plan_units, table, write_arrow, write_parquet
 from tests.pipeline.runs import without_credentials
 
 MIB = 1 << 20
@@ -79,7 +79,7 @@ def test_a_directory_with_records_gives_only_them(tmp_path: Path, caplog: pytest
     fill(tmp_path, "README.md", "deep/down/a.jsonl.zst", "b.parquet", "dataset_infos.json")
     assert sources(tmp_path) == ["b.parquet", "deep/down/a.jsonl.zst"]
     with caplog.at_level(logging.INFO):
-        plan_units([str(tmp_path)], shards=None, unit_bytes=MIB)
+        log_not_read(Corpus([str(tmp_path)]).not_read)
     assert "not read: 2 files" in caplog.text
     assert ".md 1" in caplog.text
 
@@ -144,9 +144,8 @@ def test_a_plan_does_not_depend_on_where_the_corpus_lies(mixed: Path, tmp_path: 
     assert blank[0] == blank[1]
 
 
-def test_units_go_through_json_and_pickle(mixed: Path) -> None:
+def test_units_go_through_pickle(mixed: Path) -> None:
     for unit in plan_units([str(mixed)], shards=7, unit_bytes=MIB):
-        assert WorkUnit.from_dict(json.loads(json.dumps(unit.to_dict()))) == unit
         assert pickle.loads(pickle.dumps(unit)) == unit
 
 

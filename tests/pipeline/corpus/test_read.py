@@ -19,10 +19,9 @@ import zstandard
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
-from pipeline.corpus.units import plan_units
 from schemas.errors import SettingsError
 from schemas.rejects import EXCERPT_BYTES, REASONS
-from tests.pipeline.corpora import jsonl, table, texts, write_arrow, write_parquet
+from tests.pipeline.corpora import jsonl, plan_units, table, texts, write_arrow, write_parquet
 from tests.pipeline.corpus.reading import SMALL, good, only_reject, read, read_bytes
 
 
@@ -151,7 +150,7 @@ def test_details_tell_what_to_do(tmp_path: Path) -> None:
 def test_ids_that_repeat_are_kept_whatever_the_number_of_shards(tmp_path: Path, shards: int) -> None:
     for name in "abcd":
         (tmp_path / f"{name}.jsonl").write_bytes(jsonl(*({"text": f"{name}{i}", "id": i} for i in range(20))))
-    units = plan_units([str(tmp_path)], shards=shards, unit_bytes=1, report=False)
+    units = plan_units([str(tmp_path)], shards=shards, unit_bytes=1)
     assert len(units) == shards
     items = [item for unit in units for item in read_documents(unit.pieces, ReadSettings(id_field="id"))]
     assert good(items) == [f"{name}{i}" for name in "abcd" for i in range(20)]

@@ -19,11 +19,10 @@ from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.sample import HELD_OUT_SHARE, draw_sample
 from pipeline.corpus.settings import CorpusSettings, ReadSettings
-from pipeline.corpus.units import plan_units
 from schemas.errors import InputError
 from schemas.held_out import hash_share, is_held_out
 from schemas.sample import read_sample, write_sample
-from tests.pipeline.corpora import jsonl, texts
+from tests.pipeline.corpora import jsonl, plan_units, texts
 from tests.pipeline.runs import Preprocess, write_mixed
 
 READ = ReadSettings()
@@ -38,7 +37,7 @@ MANY = 5000
 
 def documents(*inputs: Path) -> dict[str, bytes]:
     """All documents of a corpus by id."""
-    units = plan_units([str(path) for path in inputs], shards=1, unit_bytes=1, report=False)
+    units = plan_units([str(path) for path in inputs], shards=1, unit_bytes=1)
     items = [item for unit in units for item in read_documents(unit.pieces, READ)]
     return {item.doc_id: item.text for item in items if isinstance(item, Record)}
 

@@ -15,9 +15,9 @@ from pipeline.corpus.readers import compressed
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.splitting import split_blocks, split_text
-from pipeline.corpus.units import plan_units
 from schemas.held_out import is_held_out, piece_id
 from schemas.rejects import Reject
+from tests.pipeline.corpora import plan_units
 from tests.pipeline.corpus.reading import good, read
 
 

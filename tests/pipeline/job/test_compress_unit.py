@@ -16,14 +16,14 @@ import pipeline.job.compress_unit
 from pipeline.compressors.gzip import GzipCompressor
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.settings import ReadSettings
-from pipeline.corpus.units import WorkUnit, plan_units
+from pipeline.corpus.units import WorkUnit
 from pipeline.job.compress_unit import Commit, UnitCompressor, finished_commit
 from pipeline.job.job import Job
 from schemas import patience
 from schemas.batches import Documents, Encoding
 from schemas.errors import UnreachableError
 from schemas.patience import Patience
-from tests.pipeline.corpora import jsonl, texts, whole
+from tests.pipeline.corpora import jsonl, plan_units, texts, whole
 from tests.pipeline.job.jobs import gzip_job
 
 
@@ -176,7 +176,7 @@ def test_a_file_that_vanished_is_one_reject(kind: str, job: Job, tmp_path: Path)
 
 def test_units_of_a_corpus_add_up(job: Job, tmp_path: Path) -> None:
     (tmp_path / "many.jsonl").write_bytes(jsonl(*({"text": text} for text in texts(90))))
-    units = plan_units([str(tmp_path / "many.jsonl")], shards=7, unit_bytes=1, report=False)
+    units = plan_units([str(tmp_path / "many.jsonl")], shards=7, unit_bytes=1)
     commits = [compressor(job).process(unit) for unit in units]
     tables = [pa.ipc.open_file(staged(job, commit)).read_all() for commit in commits]
     assert [text for table in tables for text in table["raw"].to_pylist()] == [text.encode() for text in texts(90)]

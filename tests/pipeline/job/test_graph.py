@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,55 +13,53 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 
 from pipeline.compressors.base import Loading
 from pipeline.compressors.registry import load_compressors
-from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job import graph, runners
 from pipeline.job.compress_unit import Commit
 from pipeline.job.job import Job
+from pipeline.job.plan_file import PLAN_NAME, PlanFile, write_plan
 from schemas.errors import SettingsError
 from schemas.manifest import read_manifest
-from tests.pipeline.corpora import jsonl, texts
+from tests.pipeline.corpora import jsonl, plan_units, texts
 from tests.pipeline.job.jobs import gzip_job
 
 SECRET = "a text that nothing but the shard may hold"
 
 
-def parts(directory: Path, shards: int = 3, **settings: Any) -> tuple[Job, list[WorkUnit]]:
+def parts(directory: Path, shards: int = 3, **settings: Any) -> tuple[Job, PlanFile]:
     """What the graph is built from, for a small corpus and gzip."""
     corpus = directory / "corpus.jsonl"
     corpus.write_bytes(jsonl(*({"text": f"{SECRET} {text}"} for text in texts(30))))
-    units = plan_units([str(corpus)], shards=shards, unit_bytes=1, report=False)
-    return gzip_job(directory / "out", **settings), units
+    units = plan_units([str(corpus)], shards=shards, unit_bytes=1)
+    job = gzip_job(directory / "out", **settings)
+    return job, write_plan(job.path("_work", PLAN_NAME), units)
 
 
 @pytest.mark.parametrize("way", ["beam", "cloudpickle"])
 def test_the_step_works_after_pickling(way: str, tmp_path: Path) -> None:
-    job, units = parts(tmp_path)
-    step = graph.CompressUnit(job)
+    job, plan = parts(tmp_path)
+    step = graph.CompressUnit(job, plan)
     if way == "beam":
         travelled = pickler.loads(pickler.dumps(step))
     else:
         cloudpickle = pytest.importorskip("apache_beam.internal.cloudpickle.cloudpickle")
         travelled = pickle.loads(cloudpickle.dumps(step))
     travelled.setup()
-    commits = [Commit.from_bytes(data) for unit in units for data in travelled.process(unit.to_dict())]
+    commits = [Commit.from_bytes(data) for unit in range(plan.units) for data in travelled.process(unit)]
     assert [commit.unit for commit in commits] == [0, 1, 2]
     assert sum(commit.read for commit in commits) == 30
 
 
 def test_a_pickled_step_is_small_and_names_no_model(tmp_path: Path) -> None:
-    job, _ = parts(tmp_path)
-    assert len(pickler.dumps(graph.CompressUnit(job))) < 4096
+    job, plan = parts(tmp_path)
+    assert len(pickler.dumps(graph.CompressUnit(job, plan))) < 4096
 
 
-def test_descriptors_and_commit_records_hold_no_text(tmp_path: Path) -> None:
-    job, units = parts(tmp_path)
-    step = graph.CompressUnit(job)
+def test_commit_records_hold_no_text(tmp_path: Path) -> None:
+    job, plan = parts(tmp_path)
+    step = graph.CompressUnit(job, plan)
     step.setup()
-    for unit in units:
-        descriptor = unit.to_dict()
-        assert WorkUnit.from_dict(json.loads(json.dumps(descriptor))) == unit
-        (commit,) = step.process(descriptor)
-        assert SECRET not in json.dumps(descriptor)
+    for unit in range(plan.units):
+        (commit,) = step.process(unit)
         assert SECRET.encode() not in commit
         assert len(commit) < 2048
 
@@ -76,8 +73,8 @@ def test_models_are_loaded_once_in_a_process(workers: int, tmp_path: Path, monke
         return load_compressors(names, loading)
 
     monkeypatch.setattr(graph, "load_compressors", spy)
-    job, units = parts(tmp_path, shards=8)
-    graph.run(job, units, runners.options("FnApiRunner", workers, ()))
+    job, plan = parts(tmp_path, shards=8)
+    graph.run(job, plan, runners.options("FnApiRunner", workers, ()))
     assert len(loads) == 1
     assert read_manifest(job.output).totals.written == 30
 
@@ -115,9 +112,9 @@ def test_options_that_cannot_be(runner: str, extra: list[str], message: str) -> 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_only_the_compress_step_asks_for_a_gpu(device: str, tmp_path: Path) -> None:
-    job, units = parts(tmp_path, device=device)
+    job, plan = parts(tmp_path, device=device)
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    graph.build(pipeline, job, units)
+    graph.build(pipeline, job, plan)
     proto = pipeline.to_runner_api()
     asking = set()
     for transform in proto.components.transforms.values():
@@ -128,8 +125,8 @@ def test_only_the_compress_step_asks_for_a_gpu(device: str, tmp_path: Path) -> N
 
 
 def test_steps_have_their_own_names(tmp_path: Path) -> None:
-    job, units = parts(tmp_path)
+    job, plan = parts(tmp_path)
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    graph.build(pipeline, job, units)
+    graph.build(pipeline, job, plan)
     steps = [part.full_label for part in pipeline._root_transform().parts]
     assert steps == ["Units", "Spread", "CompressUnit", "Collect", "Publish"]

@@ -20,14 +20,14 @@ from apache_beam.transforms.environments import DockerEnvironment
 
 from pipeline.cli import parser as cli
 from pipeline.corpus.settings import CorpusSettings
-from pipeline.corpus.units import WorkUnit, plan_units
 from pipeline.job import graph, runners
 from pipeline.job.job import Job
+from pipeline.job.plan_file import PLAN_NAME, PlanFile, write_plan
 from pipeline.job.settings import PreprocessSettings
 from pipeline.storage import files, lock
 from schemas.errors import ArtifactError, SettingsError, UserError
 from schemas.store_clients import check_credentials
-from tests.pipeline.corpora import jsonl, texts
+from tests.pipeline.corpora import jsonl, plan_units, texts
 from tests.pipeline.job.fake_google import fake_google, write_credentials
 from tests.pipeline.job.jobs import gzip_job
 from tests.pipeline.job.portable import ROOT, job_service, submit, worker_pool
@@ -116,11 +116,12 @@ def description(tmp_path: Path, device: str, *extra: str) -> beam_runner_api_pb2
     return pipeline.to_runner_api(default_environment=DockerEnvironment(container_image="proxy:1"))
 
 
-def parts(tmp_path: Path, device: str) -> tuple[Job, list[WorkUnit]]:
-    """Job and units of a small corpus and gzip."""
+def parts(tmp_path: Path, device: str) -> tuple[Job, PlanFile]:
+    """Job and plan of a small corpus and gzip."""
     (tmp_path / "corpus.jsonl").write_bytes(jsonl(*({"text": text} for text in texts(9))))
     units = plan_units([str(tmp_path / "corpus.jsonl")], shards=3, unit_bytes=1)
-    return gzip_job(tmp_path / "out", device=device), units
+    job = gzip_job(tmp_path / "out", device=device)
+    return job, write_plan(job.path("_work", PLAN_NAME), units)
 
 
 def hints_of(proto: beam_runner_api_pb2.Pipeline) -> dict[str, dict[str, str]]:
@@ -309,10 +310,10 @@ def test_a_profile_takes_amazons_own_client(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_worker_that_does_not_see_the_output(tmp_path: Path) -> None:
-    job, _ = parts(tmp_path, "cpu")
+    job, plan = parts(tmp_path, "cpu")
     files.remove(job.path("_work"))
     with pytest.raises(SettingsError, match="there is no .*out on .*give an --output that all workers share"):
-        graph.CompressUnit(job).setup()
+        graph.CompressUnit(job, plan).setup()
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,8 @@ from pipeline.corpus.read import read_documents
 from pipeline.corpus.readers.json_text import begins_list, list_items
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
-from pipeline.corpus.units import plan_units
 from schemas.rejects import Reject
-from tests.pipeline.corpora import jsonl, texts
+from tests.pipeline.corpora import jsonl, plan_units, texts
 from tests.pipeline.corpus.reading import bad, good, only_reject
 
 JSON = st.recursive(
@@ -53,7 +52,7 @@ def test_a_list_that_is_cut_off_gives_what_came_before(values: list[Any], size: 
 
 
 def read(*paths: Path, shards: int = 1, settings: ReadSettings | None = None) -> list[Record | Reject]:
-    units = plan_units([str(path) for path in paths], shards=shards, unit_bytes=1, report=False)
+    units = plan_units([str(path) for path in paths], shards=shards, unit_bytes=1)
     return [item for unit in units for item in read_documents(unit.pieces, settings or ReadSettings())]
 
 

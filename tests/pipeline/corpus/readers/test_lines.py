@@ -14,10 +14,10 @@ from pipeline.corpus.read import read_documents
 from pipeline.corpus.readers.lines import split_lines
 from pipeline.corpus.records import Record
 from pipeline.corpus.source_files import SourceFile
-from pipeline.corpus.units import cut_units, plan_units
+from pipeline.corpus.units import cut_units
 from pipeline.storage.open import BrokenInputError
 from schemas.rejects import EXCERPT_BYTES
-from tests.pipeline.corpora import jsonl
+from tests.pipeline.corpora import jsonl, plan_units
 from tests.pipeline.corpus.reading import DEFAULTS, SMALL, good, only_reject, read
 
 

@@ -12,8 +12,7 @@ from pipeline.corpus.read import read_documents
 from pipeline.corpus.readers.arrow import record_batch_bytes
 from pipeline.corpus.readers.parquet import row_group_bytes
 from pipeline.corpus.settings import ReadSettings
-from pipeline.corpus.units import plan_units
-from tests.pipeline.corpora import table, write_arrow, write_parquet
+from tests.pipeline.corpora import plan_units, table, write_arrow, write_parquet
 from tests.pipeline.corpus.reading import DEFAULTS, DOCUMENTS, SMALL, bad, good, only_reject, read, read_bytes
 
 
