@@ -8,6 +8,7 @@
                   json_files: what JSON files may hold, and records of them
                   progress: what runs, how fast, and how long it will still take
     stores        stores: objects at s3:// and gs:// ── store_clients   patience: what is transient is tried again
+                  remote: files by path or URL ── shard_files: a dataset's shards on this machine, one at a time
 
 For users, without the name of a module, loaded when first used:
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from schemas.errors import DatasetError
 from schemas.files import is_remote
-from schemas.manifest import Manifest, open_shards, read_manifest
+from schemas.manifest import Manifest, read_manifest
+from schemas.shard_files import open_shards
 from schemas.shards import open_shard
 
 

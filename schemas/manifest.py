@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pyarrow as pa
-
-from schemas.errors import DatasetError, FormatVersionError, refusing
-from schemas.files import canonical_json, file_sha256, replace_file
+from schemas.errors import DatasetError, FormatVersionError, one_line, refusing
+from schemas.files import canonical_json, is_remote, replace_file
 from schemas.json_files import Count, parse_object, record, said, typed
-from schemas.shards import FORMAT_VERSION, open_shard, read_batch, record_batches, shard_name
+from schemas.remote import file_of, read_file
+from schemas.shards import FORMAT_VERSION, shard_name
 
 MANIFEST_NAME = "manifest.json"
 COMPRESSOR_KEYS = ("digest", "alphabet_size", "symbol_dtype")
@@ -142,88 +141,39 @@ class Manifest:
 
 
 def read_manifest(directory: str | Path) -> Manifest:
-    """The manifest of a finished local dataset; DatasetError when it is unfinished or contradicts itself."""
-    path = Path(directory) / MANIFEST_NAME
+    """The manifest of a finished dataset, local or at a URL; DatasetError when it is unfinished or contradicts itself.
+
+    UnreachableError where a store does not answer.
+    """
+    origin = file_of(directory, MANIFEST_NAME)
     try:
-        data = path.read_bytes()
+        data = read_file(origin)
+    except FileNotFoundError as error:
+        raise _unfinished(directory) from error
     except OSError as error:
-        raise DatasetError(
-            f"{directory} holds no {MANIFEST_NAME}, so it is not a finished dataset: "
-            f"finish it with `python -m pipeline preprocess --output {directory}` and the same arguments"
-        ) from error
-    manifest = Manifest.from_bytes(data, str(path))
+        if is_remote(origin):
+            raise DatasetError(
+                f"cannot read {origin} ({one_line(error)}): check the address and your access"
+            ) from error
+        raise _unfinished(directory) from error
+    manifest = Manifest.from_bytes(data, origin)
     imbalance = manifest.imbalance()
     if imbalance is not None:
-        raise DatasetError(f"{path} does not balance ({imbalance}): write the dataset again")
+        raise DatasetError(f"{origin} does not balance ({imbalance}): write the dataset again")
     return manifest
+
+
+def _unfinished(directory: str | Path) -> DatasetError:
+    return DatasetError(
+        f"{directory} holds no {MANIFEST_NAME}, so it is not a finished dataset: "
+        f"finish it with `python -m pipeline preprocess --output {directory}` and the same arguments"
+    )
 
 
 def write_manifest_atomically(directory: str | Path, manifest: Manifest) -> None:
     """Put the manifest of a local dataset in place, whole or not at all."""
     manifest.check_balance()
     replace_file(os.path.join(directory, MANIFEST_NAME), manifest.to_bytes())
-
-
-def check_shard(path: str | Path, entry: ShardEntry) -> None:
-    """DatasetError where a shard's bytes are not those of the manifest; the whole file is read.
-
-    Arrow files have no checksums: of 40 flipped bits, 11 gave other symbols without any error.
-    """
-    try:
-        digest = file_sha256(path)
-    except FileNotFoundError as error:
-        raise DatasetError(f"shard {path} is missing, {MANIFEST_NAME} names it: write it again") from error
-    except OSError as error:
-        raise DatasetError(f"shard {path} cannot be read ({error.strerror}); repair that, or write it again") from error
-    if digest != entry.sha256:
-        raise DatasetError(
-            f"shard {path} is damaged: its sha256 is {digest[:12]}…, {MANIFEST_NAME} says {entry.sha256[:12]}…: "
-            "write it again"
-        )
-
-
-def open_shards(directory: str | Path) -> Iterator[pa.RecordBatch]:
-    """The record batches of a finished local dataset, shard by shard, memory-mapped.
-
-    The sizes of all shards are checked before the first batch, the sha256 of each before its own; DatasetError names
-    the one that is damaged.
-    """
-    directory = Path(directory)
-    manifest = read_manifest(directory)
-    for shard in manifest.shards:
-        path = directory / shard.name
-        size = path.stat().st_size if path.is_file() else None
-        if size != shard.file_bytes:
-            found = "does not exist" if size is None else f"has {size} bytes"
-            raise DatasetError(f"shard {path} {found}, {MANIFEST_NAME} says {shard.file_bytes}: write it again")
-    for shard in manifest.shards:
-        yield from _batches(directory / shard.name, shard)
-
-
-def read_batches(directory: str | Path, numbers: Container[int]) -> Iterator[pa.RecordBatch]:
-    """The record batches of a finished local dataset that have these numbers, counted from 0 over all shards.
-
-    The others are not decoded. DatasetError as `open_shards`, but for shards whose rows are not counted.
-    """
-    directory = Path(directory)
-    first = 0
-    for shard in read_manifest(directory).shards:
-        path = directory / shard.name
-        reader = open_shard(path)
-        for index in range(reader.num_record_batches):
-            if first + index in numbers:
-                yield read_batch(reader, index, path)
-        first += reader.num_record_batches
-
-
-def _batches(path: Path, shard: ShardEntry) -> Iterator[pa.RecordBatch]:
-    rows = 0
-    check_shard(path, shard)
-    for batch in record_batches(open_shard(path), path):
-        rows += batch.num_rows
-        yield batch
-    if rows != shard.rows:
-        raise DatasetError(f"shard {path} has {rows} rows, {MANIFEST_NAME} says {shard.rows}: write it again")
 
 
 def _check_compressor(name: str, settings: Mapping[str, Any]) -> None:

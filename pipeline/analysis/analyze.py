@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from pipeline.analysis.collisions import LEVELS, CollisionCounter, require_pandas
 from pipeline.analysis.findings import Findings
@@ -28,6 +27,7 @@ from pipeline.compressors.registry import dataset_compressors, manifest_descript
 from schemas.errors import SettingsError
 from schemas.files import replace_file, sha256_hex
 from schemas.manifest import MANIFEST_NAME, Manifest, read_manifest
+from schemas.remote import file_of, read_file
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def measure(settings: AnalyzeSettings) -> Findings:
         dataset=settings.name,
         command=settings.command,
         manifest=manifest,
-        manifest_digest=sha256_hex(Path(dataset, MANIFEST_NAME).read_bytes()),
+        manifest_digest=sha256_hex(read_file(file_of(dataset, MANIFEST_NAME))),
         score=scored.quantity if scored else "entropy",
         theta_bits=scored.theta_bits if scored else None,
         compressor_details=compressor_details(manifest, dataset),

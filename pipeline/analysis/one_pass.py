@@ -21,7 +21,7 @@ import pyarrow as pa
 from schemas.batches import Documents, Encoding, lengths_within
 from schemas.encodings import encoding_of
 from schemas.errors import naming
-from schemas.manifest import open_shards
+from schemas.shard_files import open_shards
 from schemas.shards import DOC_ID, LANGUAGE, RAW, documents_from_array
 
 

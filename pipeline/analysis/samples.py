@@ -23,7 +23,8 @@ from pipeline.analysis.seeds import Purpose
 from pipeline.analysis.statistics import ScoredBytes
 from schemas.batches import Documents
 from schemas.encodings import encoding_of, symbols_of
-from schemas.manifest import Manifest, read_batches
+from schemas.manifest import Manifest
+from schemas.shard_files import read_batches
 from schemas.shards import (
     DOC_ID,
     ENTROPY,

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from schemas.errors import SettingsError
+from schemas.files import is_remote
 from schemas.options import option
 
 OUT_DIRECTORY = "analysis"
@@ -34,6 +35,8 @@ class AnalyzeSettings:
             raise SettingsError(f"--documents is {self.documents}; give at least 1")
         if self.texts is not None and not os.path.isdir(self.texts):
             raise SettingsError(f"--texts {self.texts} is not a directory; give one of texts that no model has seen")
+        if is_remote(self.directory):
+            raise SettingsError(f"results go to this machine, and {self.directory} is a URL; give a directory as --out")
         if os.path.exists(self.directory) and not os.path.isdir(self.directory):
             raise SettingsError(f"--out {self.directory} is a file; give a directory")
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+import pyarrow as pa
 
 from pipeline.compressors.registry import dataset_compressors
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.records import DOC_ID_DIGITS
 from pipeline.corpus.source_files import COMPRESSED_SUFFIXES, TEXT, format_of
 from pipeline.dataset.verify import decode_batch
+from schemas.batches import Documents
 from schemas.errors import DatasetError, VerificationError
 from schemas.files import sha256_hex
-from schemas.manifest import Manifest, check_shard, read_manifest
+from schemas.manifest import Manifest, read_manifest
+from schemas.remote import file_of
+from schemas.shard_files import shard_file
 from schemas.shards import DOC_ID, LANGUAGE, SOURCE, open_shard, record_batches
 
 
@@ -35,20 +40,26 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
     names = _record_files(_sources(directory, manifest))
     documents = 0
     for shard in manifest.shards:
-        path = os.path.join(directory, shard.name)
-        for batch in record_batches(open_shard(path), path):
-            decoded, _ = decode_batch(path, batch, name, compressors[name].decode)
-            rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
-            for i, (source, doc_id, language) in enumerate(rows):
-                text = decoded.text(i)
-                if _is_whole_file(source, doc_id, language):
-                    _append(out, source, doc_id, text)
-                else:
-                    record = {"doc_id": doc_id, "text": _utf8(text, doc_id)}
-                    line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
-                    _append(out, names[source], doc_id, line)
-                documents += 1
+        location = file_of(directory, shard.name)
+        with shard_file(directory, shard) as path:
+            for batch in record_batches(open_shard(path), location):
+                decoded, _ = decode_batch(location, batch, name, compressors[name].decode)
+                _write(out, batch, decoded, names)
+                documents += batch.num_rows
     return documents
+
+
+def _write(out: str, batch: pa.RecordBatch, decoded: Documents, names: Mapping[str, str]) -> None:
+    """Append the documents of a batch to their files; `names`: source to the JSON lines file of its records."""
+    rows = zip(*(batch[column].to_pylist() for column in (SOURCE, DOC_ID, LANGUAGE)), strict=True)
+    for i, (source, doc_id, language) in enumerate(rows):
+        text = decoded.text(i)
+        if _is_whole_file(source, doc_id, language):
+            _append(out, source, doc_id, text)
+        else:
+            record = {"doc_id": doc_id, "text": _utf8(text, doc_id)}
+            line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+            _append(out, names[source], doc_id, line)
 
 
 def _is_whole_file(source: str, doc_id: str, language: str) -> bool:
@@ -73,10 +84,9 @@ def _sources(directory: str, manifest: Manifest) -> set[str]:
     """Every source of a dataset, whose shards are all checked before anything is written."""
     found: set[str] = set()
     for shard in manifest.shards:
-        path = os.path.join(directory, shard.name)
-        check_shard(path, shard)
-        for batch in record_batches(open_shard(path, [SOURCE]), path):
-            found.update(batch[SOURCE].unique().to_pylist())
+        with shard_file(directory, shard) as path:
+            for batch in record_batches(open_shard(path, [SOURCE]), file_of(directory, shard.name)):
+                found.update(batch[SOURCE].unique().to_pylist())
     return found
 
 

@@ -18,7 +18,10 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from schemas.errors import DatasetError, SettingsError, naming
-from schemas.manifest import MANIFEST_NAME, check_shard, read_manifest
+from schemas.files import is_remote
+from schemas.manifest import MANIFEST_NAME, read_manifest
+from schemas.remote import file_of
+from schemas.shard_files import check_shard, shard_file
 from schemas.shards import SHARD_PATTERN, compressor_names, open_shard, record_batches
 from schemas.views import comp_view, paired_view, raw_view, window_view, windowed_names
 
@@ -42,9 +45,7 @@ def show(
         raise SettingsError(f"view {view!r} is not known: choose one of {list(get_args(View))}")
     if head < 1:
         raise SettingsError(f"--head {head} shows nothing: give at least 1")
-    path = _first_shard(Path(shard_path))
-    _check_digest(path)
-    reader = open_shard(path)
+    path, reader = _open(str(shard_path))
     if view != "raw" and compressor is None:
         names = (windowed_names if view == "windows" else compressor_names)(reader.schema)
         if not names:
@@ -53,6 +54,25 @@ def show(
     views = (_view(path, pa.Table.from_batches([batch]), view, compressor) for batch in record_batches(reader, path))
     empty = _view(path, reader.schema.empty_table(), view, compressor)
     return _lines(empty.schema, views, head, max(width, MIN_WIDTH))
+
+
+def _open(location: str) -> tuple[str, pa.ipc.RecordBatchFileReader]:
+    """A shard's path or URL, and its rows, of a shard or of a directory's first; of a copy the memory map stays.
+
+    DatasetError where the manifest beside it says that its bytes are others; without one nothing is known of a file of
+    this machine, and a URL is refused.
+    """
+    if not is_remote(location):
+        path = _first_shard(Path(location))
+        _check_digest(path)
+        return str(path), open_shard(path)
+    directory, _, name = location.rpartition("/") if location.endswith(".arrow") else (location, "", "")
+    shards = read_manifest(directory).shards
+    entry = next((shard for shard in shards if name in ("", shard.name)), None)
+    if entry is None:
+        raise DatasetError(f"{directory} has no shard {name or 'at all'}: name one of its manifest, or another dataset")
+    with shard_file(directory, entry) as copy:
+        return file_of(directory, entry.name), open_shard(copy)
 
 
 def _first_shard(path: Path) -> Path:
@@ -84,7 +104,7 @@ def _lines(schema: pa.Schema, views: Iterable[pa.Table], head: int, width: int) 
         yield GAP.join(cells).rstrip()
 
 
-def _view(path: Path, rows: pa.Table, view: View, compressor: str | None) -> pa.Table:
+def _view(path: str, rows: pa.Table, view: View, compressor: str | None) -> pa.Table:
     with naming(path):
         if view == "raw":
             return raw_view(rows)

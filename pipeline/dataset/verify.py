@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,9 @@ from pipeline.compressors.registry import dataset_compressors
 from schemas.batches import Documents, Encoding
 from schemas.encodings import encoding_of
 from schemas.errors import DatasetError, VerificationError
-from schemas.manifest import check_shard, read_manifest
+from schemas.manifest import ShardEntry, read_manifest
+from schemas.remote import file_of
+from schemas.shard_files import shard_file
 from schemas.shards import (
     DOC_ID,
     RAW,
@@ -49,30 +52,37 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
     names = tuple(compressors)
     documents = raw_bytes = 0
     for number, shard in enumerate(manifest.shards, 1):
-        path = os.path.join(directory, shard.name)
-        try:
-            check_shard(path, shard)
-        except DatasetError as error:
-            raise VerificationError(str(error)) from error
-        rows = shard_bytes = 0
-        symbols = dict.fromkeys(names, 0)
-        for batch in record_batches(open_shard(path), path):
-            counts = _check_batch(path, batch, decoders)
-            rows += batch.num_rows
-            shard_bytes += int(documents_from_array(batch[RAW]).raw.size)
-            symbols = {name: symbols[name] + counts[name] for name in names}
-        found, stated = (rows, shard_bytes, symbols), (shard.rows, shard.raw_bytes, shard.symbols)
-        if found != stated:
-            raise VerificationError(f"{path} holds (rows, raw bytes, symbols) {found}, the manifest says {stated}")
+        location = file_of(directory, shard.name)
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(shard_file(directory, shard))
+            except DatasetError as error:
+                raise VerificationError(str(error)) from error
+            rows, shard_bytes = _check_shard(path, location, shard, decoders)
         documents, raw_bytes = documents + rows, raw_bytes + shard_bytes
         yield Verified(shards=number, documents=documents, raw_bytes=raw_bytes, compressors=names)
+
+
+def _check_shard(path: Path, location: str, shard: ShardEntry, decoders: Mapping[str, Decoder]) -> tuple[int, int]:
+    """(rows, raw bytes) of a shard at `path`, which people know as `location`; VerificationError for what differs."""
+    rows = raw_bytes = 0
+    symbols = dict.fromkeys(decoders, 0)
+    for batch in record_batches(open_shard(path), location):
+        counts = _check_batch(location, batch, decoders)
+        rows += batch.num_rows
+        raw_bytes += int(documents_from_array(batch[RAW]).raw.size)
+        symbols = {name: symbols[name] + counts[name] for name in decoders}
+    found, stated = (rows, raw_bytes, symbols), (shard.rows, shard.raw_bytes, shard.symbols)
+    if found != stated:
+        raise VerificationError(f"{location} holds (rows, raw bytes, symbols) {found}, the manifest says {stated}")
+    return rows, raw_bytes
 
 
 def _decoder(compressor: Compressor, by_model: bool) -> Decoder:
     return compressor.decode_by_model if by_model and isinstance(compressor, SupportsModelDecode) else compressor.decode
 
 
-def _check_batch(path: str, batch: pa.RecordBatch, decoders: dict[str, Decoder]) -> dict[str, int]:
+def _check_batch(path: str, batch: pa.RecordBatch, decoders: Mapping[str, Decoder]) -> dict[str, int]:
     """Every compressor's encoding of every document in a batch against raw; its symbols, per compressor."""
     return {name: decode_batch(path, batch, name, decode)[1] for name, decode in decoders.items()}
 

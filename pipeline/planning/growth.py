@@ -21,7 +21,8 @@ from pipeline.job.compress_unit import BATCH_BYTES
 from schemas.encodings import encoding_of
 from schemas.errors import DatasetError
 from schemas.held_out import hash_share
-from schemas.manifest import Manifest, open_shards
+from schemas.manifest import Manifest
+from schemas.shard_files import open_shards
 from schemas.shards import DOC_ID, RAW, documents_from_array
 
 MAX_FIT_BYTES = 34 << 20

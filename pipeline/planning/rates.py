@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 from pipeline.compressors.codebook_cache import DEFAULT_CACHE_BYTES
-from pipeline.compressors.neural.artifact import byte_lm_config, read_codebook, read_score_table
+from pipeline.compressors.neural.artifact import SCORE_TABLE_NAME, byte_lm_config, read_codebook, read_score_table
 from pipeline.compressors.neural.coder import BYTE_LM
 from pipeline.compressors.neural.description import NeuralDescription
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, manifest_descriptions
 from pipeline.job.publish import REPORT_NAME
 from pipeline.planning.growth import Growth, measure_growth
+from pipeline.storage import files
 from schemas.byte_lm_files import read_byte_lm
 from schemas.errors import DatasetError, SettingsError, refusing
 from schemas.json_files import parse_object, record
 from schemas.manifest import Manifest, read_manifest
+from schemas.remote import file_of, read_file
 
 MODEL, GPU = "model", "gpu"
 """Names of the two rates that are not stages: the byte LM on one worker, and on one GPU."""
@@ -86,15 +86,15 @@ class _Report:
 
 
 def measured(directory: str) -> Measured:
-    """Read a local finished dataset; DatasetError where it has no text, or no report of its times."""
+    """Read a finished dataset; DatasetError where it has no text, or no report of its times."""
     manifest = read_manifest(directory)
     if not manifest.totals.raw_bytes:
         raise DatasetError(f"{directory} holds no text; preprocess some first")
-    path = Path(directory, REPORT_NAME)
+    path = file_of(directory, REPORT_NAME)
     with refusing(
         path, DatasetError, "it tells how long a run took: preprocess the corpus again into another directory"
     ):
-        report = record(_Report, parse_object(path.read_bytes()), only=False, whole=False)
+        report = record(_Report, parse_object(read_file(path)), only=False, whole=False)
     workers, stage_seconds = report.workers, report.stage_seconds
     described = manifest_descriptions(manifest, directory).get("neural")
     neural, rate = None, math.nan
@@ -131,7 +131,8 @@ def parse_rates(texts: Iterable[str], known: Iterable[str]) -> dict[str, float]:
 
 
 def _neural(directory: str, manifest: Manifest, described: NeuralDescription) -> NeuralMeasured:
-    artifact = os.path.join(directory, COMPRESSORS_DIRECTORY, "neural")
+    copy = files.LocalCopy(files.join(directory, COMPRESSORS_DIRECTORY, "neural"))
+    artifact = copy.directory
     book = read_codebook(artifact)
     growth = measure_growth(directory, manifest)
     # Growing arrays are doubled: a book that is not small tells the mean of what an entry takes.
@@ -152,5 +153,6 @@ def _prefixes_per_second(directory: str, described: NeuralDescription, workers: 
         return math.nan
     prefixes = described.codebook.prefixes_read
     if described.settings.boundary_score == "context_entropy":
-        prefixes += len(read_score_table(os.path.join(directory, COMPRESSORS_DIRECTORY, "neural"))[0])
+        copy = files.LocalCopy(files.join(directory, COMPRESSORS_DIRECTORY, "neural"), names=[SCORE_TABLE_NAME])
+        prefixes += len(read_score_table(copy.directory)[0])
     return prefixes / (codebook_seconds * workers) if prefixes else math.nan

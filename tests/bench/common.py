@@ -17,7 +17,7 @@ from pipeline.compressors.tokenizer.family import MODEL_NAME
 from pipeline.corpus.sample import HELD_OUT_SHARE
 from schemas.batches import Documents
 from schemas.held_out import is_held_out
-from schemas.manifest import open_shards
+from schemas.shard_files import open_shards
 
 
 def dataset() -> str:

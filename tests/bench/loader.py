@@ -21,7 +21,8 @@ from pipeline.dataset.shard_writer import ShardWriter
 from schemas.batches import Documents, Encoding
 from schemas.encodings import EncodingLayout, encoding_of
 from schemas.files import atomic_file
-from schemas.manifest import Manifest, ShardEntry, Totals, open_shards, read_manifest, write_manifest_atomically
+from schemas.manifest import Manifest, ShardEntry, Totals, read_manifest, write_manifest_atomically
+from schemas.shard_files import open_shards
 from schemas.shards import (
     RAW,
     documents_from_array,

@@ -17,11 +17,10 @@ from schemas.manifest import (
     Manifest,
     ShardEntry,
     Totals,
-    open_shards,
-    read_batches,
     read_manifest,
     write_manifest_atomically,
 )
+from schemas.shard_files import open_shards, read_batches
 from schemas.shards import shard_name
 from tests.schemas.hostile_json import tampered
 from tests.schemas.shard_samples import SMALL, raw_of, write_shard

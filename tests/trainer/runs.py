@@ -41,7 +41,7 @@ def make_dataset(directory: Path) -> Path:
     return output
 
 
-def command(data: Path, run: Path, *, ranks: int = 1, **options: object) -> list[str]:
+def command(data: Path | str, run: Path, *, ranks: int = 1, **options: object) -> list[str]:
     """The command line of a run."""
     words = ["-m", "trainer", "train", "--data", str(data), "--out", str(run)]
     for name, value in {**OPTIONS, **{key.replace("_", "-"): value for key, value in options.items()}}.items():

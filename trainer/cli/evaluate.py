@@ -54,9 +54,8 @@ def _run_bpb(options: argparse.Namespace) -> int:
     sequence_length = of_run(settings.sequence_length, run, "sequence_length")
     mode = mixing_mode(run)
     symbols_of = str(run["compressor"]) if mode == "comp-only" else None
-    dataset = Dataset(
-        settings.data, compressor=symbols_of, held_out=HeldOut(share=share), cache=open_cache(settings.shards)
-    )
+    cache = open_cache(settings.data, settings.shards.cache, settings.shards.cache_bytes)
+    dataset = Dataset(settings.data, compressor=symbols_of, held_out=HeldOut(share=share), cache=cache)
     dataset.check_vocabulary(model.config.vocabulary)
     texts = held_out_symbols(dataset) if symbols_of else (texts for _, texts in dataset.held_out_documents())
     result = None
@@ -89,7 +88,7 @@ def _run_translation(options: argparse.Namespace) -> int:
         raise SettingsError(f"{settings.model} was trained on raw bytes alone; name the --compressor to translate from")
     share = of_run(settings.held_out_share, run, "held_out_share")
     positions = of_run(settings.positions, run, "sequence_length")
-    cache = open_cache(settings.shards)
+    cache = open_cache(settings.data, settings.shards.cache, settings.shards.cache_bytes)
     dataset = Dataset(settings.data, compressor=compressor, held_out=HeldOut(share=share), cache=cache)
     dataset.check_vocabulary(model.config.vocabulary)
     pairs, left_out = first_pairs(dataset, documents=settings.documents, positions=positions)

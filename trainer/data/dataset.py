@@ -9,7 +9,6 @@ meet in the same batches.
 
 from __future__ import annotations
 
-import posixpath
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -26,10 +25,12 @@ from schemas.encodings import symbols_of
 from schemas.errors import DatasetError, SettingsError
 from schemas.files import canonical_json, is_remote, sha256_hex
 from schemas.held_out import is_held_out
-from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, check_shard, read_manifest
+from schemas.manifest import ShardEntry, read_manifest
+from schemas.remote import file_of
+from schemas.shard_files import check_shard
 from schemas.shards import DOC_ID, RAW, documents_from_array
 from schemas.vocabulary import vocabulary_size
-from trainer.data.shard_cache import ShardCache, read_remote
+from trainer.data.shard_cache import ShardCache
 from trainer.data.shard_reader import DecodedBatch, Reader
 
 RECENT_BATCH_BYTES = 64 << 20
@@ -73,7 +74,7 @@ class Dataset:
         if is_remote(location) and cache is None:
             raise SettingsError(f"{location} is remote and has no local cache: give a directory for it with --cache")
         self._cache = cache
-        self.manifest = _manifest(location)
+        self.manifest = read_manifest(location)
         if compressor is not None and compressor not in self.manifest.compressors:
             raise DatasetError(
                 f"{location} has no compressor {compressor!r}, it has {sorted(self.manifest.compressors)}: "
@@ -172,7 +173,7 @@ class Dataset:
         # A batch of an uncompressed shard would keep its file on the disk after the cache has let it go.
         self._recent = OrderedDict((at, batch) for at, batch in self._recent.items() if at[0] in self._readers)
         in_use = {self.shards[other].name for other in list(self._readers)}
-        return self._cache.fetch(posixpath.join(self.location, entry.name), entry, in_use)
+        return self._cache.fetch(file_of(self.location, entry.name), entry, in_use)
 
     def _decode(self, reader: Reader, index: int) -> DecodedBatch:
         names = [DOC_ID] + [RAW] * self.raw + ([self.compressor] if self.compressor else [])
@@ -216,17 +217,6 @@ class Dataset:
             raise DatasetError(
                 f"shard {reader.path} has no column {self.compressor!r} although the manifest names it: write it again"
             )
-
-
-def _manifest(location: str) -> Manifest:
-    if not is_remote(location):
-        return read_manifest(location)
-    origin = posixpath.join(location, MANIFEST_NAME)
-    manifest = Manifest.from_bytes(read_remote(origin), origin)
-    imbalance = manifest.imbalance()
-    if imbalance is not None:
-        raise DatasetError(f"{origin} does not balance ({imbalance}): write the dataset again")
-    return manifest
 
 
 def _string_hashes(strings: pa.StringArray) -> np.ndarray:

@@ -17,8 +17,8 @@ SHARD_CACHE_BYTES = 64 << 30
 class CacheSettings:
     """A directory for shards of a remote dataset; a local one needs none."""
 
-    cache: str = field(default="", metadata=option(metavar="DIR", path=True))
-    """Local directory for shards of a remote dataset."""
+    cache: str = field(default="", metadata=option(metavar="DIR", default="a temporary one", path=True))
+    """Local directory for shards of a remote dataset, which later runs find there."""
     cache_bytes: int = SHARD_CACHE_BYTES
     """Bytes of shards that are kept there."""
 

@@ -8,33 +8,40 @@ an earlier run left there is used again.
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
+import shutil
+import tempfile
+import weakref
 from collections import OrderedDict
 from pathlib import Path
 
-from schemas.errors import DatasetError, SettingsError
+from schemas.errors import SettingsError
+from schemas.files import is_remote
 from schemas.manifest import ShardEntry
-from trainer.data.settings import CacheSettings
+from schemas.shard_files import PART_SUFFIX, fetch_shard
 
-COPY_BYTES = 8 << 20
-PART_SUFFIX = ".part"
-
-
-def read_remote(url: str) -> bytes:
-    """A whole small file; DatasetError where it cannot be read."""
-    import smart_open
-
-    try:
-        with smart_open.open(url, "rb", compression="disable") as file:
-            return file.read()
-    except Exception as error:
-        raise _unreadable(url, error) from error
+logger = logging.getLogger(__name__)
 
 
-def open_cache(settings: CacheSettings) -> ShardCache | None:
-    """The cache that is asked for; None where no directory is given. SettingsError where it cannot be made."""
-    return ShardCache(settings.cache, limit_bytes=settings.cache_bytes) if settings.cache else None
+def open_cache(location: str, directory: str, limit_bytes: int) -> ShardCache | None:
+    """A cache for a dataset in `directory`; None for a local dataset, which needs none.
+
+    Where no directory is named, shards are in the temporary directory (TMPDIR), take at most half of what is free there
+    for all processes of this machine, and go with the process. SettingsError where the directory cannot be made.
+    """
+    if directory or not is_remote(location):
+        return ShardCache(directory, limit_bytes=limit_bytes) if directory else None
+    temporary = tempfile.mkdtemp(prefix="shards-")
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    limit_bytes = min(limit_bytes, shutil.disk_usage(temporary).free // (2 * processes))
+    cache = ShardCache(temporary, limit_bytes=limit_bytes)
+    weakref.finalize(cache, shutil.rmtree, temporary, ignore_errors=True)
+    logger.info(
+        "shards of %s are copied to %s, at most %.1f GB; --cache DIR keeps them for later runs",
+        *(location, temporary, limit_bytes / 1e9),
+    )
+    return cache
 
 
 class ShardCache:
@@ -74,7 +81,7 @@ class ShardCache:
             return path
         self._sizes.pop(name, None)
         self._make_room(entry.file_bytes, in_use)
-        _download(url, path, entry)
+        fetch_shard(url, entry, path)
         self._sizes[name] = entry.file_bytes
         return path
 
@@ -95,29 +102,3 @@ class ShardCache:
 
 def _file_name(entry: ShardEntry) -> str:
     return f"{entry.sha256[:16]}-{entry.name}"
-
-
-def _download(url: str, path: Path, entry: ShardEntry) -> None:
-    import smart_open
-
-    digest = hashlib.sha256()
-    part = path.with_name(path.name + PART_SUFFIX)
-    try:
-        with smart_open.open(url, "rb", compression="disable") as source, part.open("wb") as target:
-            while data := source.read(COPY_BYTES):
-                digest.update(data)
-                target.write(data)
-        if digest.hexdigest() != entry.sha256:
-            raise DatasetError(f"{url} is not the shard that the manifest names (other sha256): write it again")
-        part.replace(path)
-    except DatasetError:
-        raise
-    except Exception as error:
-        raise _unreadable(url, error) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _unreadable(url: str, error: Exception) -> DatasetError:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return DatasetError(f"cannot read {url} ({reason}): finish the dataset there, or check the address and your access")

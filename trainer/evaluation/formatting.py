@@ -16,7 +16,7 @@ import numpy as np
 from schemas.encodings import symbols_of
 from schemas.errors import DatasetError
 from schemas.formats import AS_IS, REST, split_part_id
-from schemas.manifest import open_shards
+from schemas.shard_files import open_shards
 from schemas.shards import DOC_ID, RAW, documents_from_array
 from schemas.vocabulary import BOS, COMP_BASE, COMP_OPEN, RAW_BASE, RAW_OPEN
 from trainer.evaluation.translation import bits_per_symbol

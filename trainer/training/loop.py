@@ -27,7 +27,7 @@ from trainer.data.dataset import Dataset, HeldOut
 from trainer.data.loader import Loader, LoaderSettings, PackedBatch
 from trainer.data.loader_state import merge_states
 from trainer.data.settings import sources
-from trainer.data.shard_cache import ShardCache
+from trainer.data.shard_cache import open_cache
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import meta_model
 from trainer.training import checkpoint, preflight
@@ -88,11 +88,10 @@ def open_blend(settings: TrainSettings, *, rank: int = 0) -> Blend:
     named = sources(settings.data)
     parts = []
     for number, source in enumerate(named):
-        cache = None
-        if settings.cache:
-            # Shards of two datasets may have one name.
-            own = os.path.join(settings.cache, f"rank-{rank}", *([f"dataset-{number}"] if len(named) > 1 else []))
-            cache = ShardCache(own, limit_bytes=max(1, settings.cache_bytes // len(named)))
+        # Shards of two datasets may have one name.
+        folder = os.path.join(f"rank-{rank}", *([f"dataset-{number}"] if len(named) > 1 else []))
+        own = os.path.join(settings.cache, folder) if settings.cache else ""
+        cache = open_cache(source.location, own, max(1, settings.cache_bytes // len(named)))
         part = Dataset(
             source.location,
             compressor=settings.compressor if settings.mixing.needs_comp else None,

@@ -91,7 +91,7 @@ class TrainSettings(SizedSettings):
     """Compile each block with torch.compile."""
     device: str = field(default="", metadata=option(default="cuda where there is one"))
     """Device, cpu or cuda."""
-    cache: str = field(default="", metadata=option(metavar="DIR", path=True))
+    cache: str = field(default="", metadata=option(metavar="DIR", default="a temporary one", path=True))
     """Local directory for shards of a remote dataset; each rank has its own folder in it."""
     cache_bytes: int = SHARD_CACHE_BYTES
     """Bytes of shards that a rank keeps in its cache, of several datasets an equal part of each."""

@@ -25,7 +25,7 @@ from pipeline.analysis.common_prefix import (
 from pipeline.analysis.findings import CollisionTable
 from pipeline.analysis.one_pass import collect
 from schemas.errors import DatasetError, SettingsError
-from schemas.manifest import open_shards
+from schemas.shard_files import open_shards
 from schemas.views import paired_view, window_view
 from tests.pipeline.runs import Preprocess
 

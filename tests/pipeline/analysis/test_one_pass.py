@@ -17,7 +17,8 @@ from pipeline.analysis.settings import AnalyzeSettings
 from pipeline.analysis.statistics import StatisticsCounter
 from pipeline.analysis.texts import HeldOutTexts
 from schemas.errors import DatasetError
-from schemas.manifest import open_shards, read_manifest
+from schemas.manifest import read_manifest
+from schemas.shard_files import open_shards
 from tests.rooms import MODULES, imported
 
 

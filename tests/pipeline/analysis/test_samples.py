@@ -16,7 +16,7 @@ from pipeline.analysis.report.sample_cells import cells
 from pipeline.analysis.samples import EXCERPT_BYTES, MIN_SAMPLE_BYTES, excerpt_segments
 from pipeline.analysis.seeds import Purpose
 from schemas.batches import Documents
-from schemas.manifest import open_shards
+from schemas.shard_files import open_shards
 from schemas.views import comp_view
 from tests.pipeline.analysis.corpora import HOSTILE, hostile_dataset
 from tests.pipeline.analysis.measuring import chosen_places, excerpts_of, scored_by

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,17 +54,15 @@ def test_a_message_names_options_of_the_command_that_gave_it(
     name: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    dataset = write_dataset(tmp_path / "dataset", make_texts([20]))
     more = ["--compressor", COMPRESSOR] if name == "evaluate translation" else []
-    assert main([*arguments(name, model, f"file://{dataset}"), *more]) == 2
+    assert main([*arguments(name, model, f"file://{tmp_path}/nothing"), *more]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert "remote" in line
-    named = set(OPTION.findall(line))
-    assert named and named <= set(own(READERS[name])), line
+    assert f"file://{tmp_path}/nothing" in line
+    assert set(OPTION.findall(line)) <= {*own(READERS[name]), "--output"}, line
 
 
 def test_a_remote_dataset_gives_the_figures_of_a_local_one(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = write_dataset(tmp_path / "dataset", make_texts([20]))
     cache = tmp_path / "cache"
@@ -72,3 +72,9 @@ def test_a_remote_dataset_gives_the_figures_of_a_local_one(
     assert main([*arguments("evaluate bpb", model, f"file://{dataset}"), *more, "--cache", str(cache)]) == 0
     assert capsys.readouterr().out == local != ""
     assert [path.suffix for path in cache.iterdir()] == [".arrow"]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    assert main([*arguments("evaluate bpb", model, f"file://{dataset}"), *more]) == 0
+    assert capsys.readouterr().out == local
+    gc.collect()
+    assert not list((tmp_path / "temporary").iterdir()), "without --cache nothing is left"
