@@ -21,7 +21,7 @@ from trainer.model.evabyte import initialise, meta_model
 from trainer.model.memory import Load, estimate_memory
 from trainer.training.device import bound_recompilation
 from trainer.training.metrics import mean_visible_keys, peak_flop_per_second
-from trainer.training.optim import make_optimizer
+from trainer.training.optim import make_optimizers
 from trainer.training.parallel import Distributed
 from trainer.training.settings import TrainSettings
 from trainer.training.sizes import sized_config
@@ -78,7 +78,7 @@ def _steps(config: EvaByteConfig, settings: TrainSettings, device: str) -> Train
         model.compile_blocks()
     model.to_empty(device=device)
     initialise(model, seed=0)
-    return TrainStep(settings, config, dist, model, make_optimizer(model, settings))
+    return TrainStep(settings, config, dist, model, *make_optimizers(model, settings))
 
 
 def _batch(settings: TrainSettings, vocabulary: int, number: int) -> PackedBatch:

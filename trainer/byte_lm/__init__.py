@@ -1,6 +1,6 @@
 """The small language model of the neural compressor, trained on a sample of the corpus.
 
-    sample.arrow ── windows(seed, step) ──► ByteLM.forward ──► muon on the blocks' matrices, AdamW on the rest
+    sample.arrow ── windows(seed, step) ──► ByteLM.forward ──► Muon on the blocks' matrices, AdamW on the rest
                                                 └─ now and then: checkpoint, of `trainer.training`
     held-out rows ──► bits per byte ──► publish: lm.json and weights
 

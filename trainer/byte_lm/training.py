@@ -20,18 +20,15 @@ from schemas.files import sha256_hex
 from schemas.progress import Progress
 from schemas.sample import Sample
 from trainer.byte_lm.estimate import announce
-from trainer.byte_lm.muon import Muon
 from trainer.byte_lm.publish import publish
 from trainer.byte_lm.settings import ByteLMTraining
 from trainer.byte_lm.start import initialise
 from trainer.byte_lm.windows import IGNORE, windows
 from trainer.training import checkpoint
+from trainer.training.muon import Muon, matrices_and_others
 from trainer.training.optim import adamw
 from trainer.training.parallel import Distributed
 from trainer.training.schedule import lr_share, set_learning_rate
-
-PARTS = {"qkv": 3, "gate_up": 2}
-"""Matrices that are several in one: queries, keys and values; gate and input of the feed-forward layer."""
 
 
 def train_byte_lm(
@@ -116,13 +113,7 @@ class _Steps:
 
 def make_optimizers(model: ByteLM, training: ByteLMTraining) -> tuple[Muon, torch.optim.AdamW]:
     """Muon for the blocks' matrices, AdamW for embedding, head and gains."""
-    matrices: list[tuple[nn.Parameter, int]] = []
-    others: list[nn.Parameter] = []
-    for name, weight in model.named_parameters():
-        if weight.dim() == 2 and name.startswith("blocks."):
-            matrices.append((weight, PARTS.get(name.split(".")[-2], 1)))
-        else:
-            others.append(weight)
+    matrices, others = matrices_and_others(model)
     return (
         Muon(matrices, lr=training.matrix_lr, momentum=training.matrix_momentum),
         adamw(others, lr=training.other_lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0),

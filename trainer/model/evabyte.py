@@ -22,8 +22,12 @@ from torch.nn.attention.flex_attention import BlockMask
 from torch.utils.checkpoint import checkpoint
 
 from kernels.eva import document_starts, eva_block_mask, eva_flex, eva_sdpa
+from trainer.model import look_back as look_back_weights
 from trainer.model.config import EvaByteConfig
 from trainer.model.heads import HeadLosses, Heads
+
+LINEAR_SCALE = 0.02
+"""σ of a linear layer's first weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,11 +191,16 @@ def meta_model(config: EvaByteConfig) -> EvaByte:
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, seed: int) -> None:
-    """Fill every parameter; sharded ones get their part of the same weights, so the number of ranks changes nothing."""
+def initialise(model: nn.Module, seed: int, *, look_back: bool = False) -> None:
+    """Fill every parameter; sharded ones get their part of the same weights, so the number of ranks changes nothing.
+
+    look_back: with attention heads that look a fixed number of positions back, as `trainer.model.look_back` has them.
+    """
     for name, parameter in model.named_parameters():
         local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
         full = initial_weight(name, parameter.shape, seed=seed, device=local.device)
+        if look_back:
+            _look_back(name, full, cast(EvaByteConfig, model.config))
         if isinstance(parameter, DTensor):
             full = distribute_tensor(full, parameter.device_mesh, parameter.placements, src_data_rank=None)
         parameter.copy_(full)
@@ -202,7 +211,7 @@ def initial_weight(name: str, shape: torch.Size, *, seed: int, device: torch.dev
     weight = torch.zeros(shape, device=device)
     if name.endswith("norm.weight"):
         return weight
-    scale, cut = 0.02, 3.0
+    scale, cut = LINEAR_SCALE, 3.0
     if name.startswith("embedding"):
         scale = 1.0
     elif name.endswith((".mu", ".phi")):
@@ -210,3 +219,16 @@ def initial_weight(name: str, shape: torch.Size, *, seed: int, device: torch.dev
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     generator = torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
     return nn.init.trunc_normal_(weight, 0.0, scale, -cut * scale, cut * scale, generator=generator)
+
+
+def _look_back(name: str, weight: Tensor, config: EvaByteConfig) -> None:
+    """Change the first weights of one parameter, in place, so that heads look back and blocks are louder."""
+    louder = look_back_weights.loudness(config.dim) / LINEAR_SCALE
+    if name.startswith("embedding"):
+        weight[:, 0] = 1.0
+    elif name.endswith("gate_up.weight"):
+        weight.mul_(louder)
+    elif name.endswith("qkv.weight"):
+        weight[2 * config.dim :].mul_(louder)
+        layer = int(name.split(".")[1])
+        look_back_weights.look_back(weight, layer=layer, heads=config.heads, rope_theta=config.rope_theta)

@@ -16,7 +16,7 @@ ExportDtype = Literal["float32", "bfloat16", "float16"]
 class ExportSettings:
     """One export to a folder that transformers loads."""
 
-    model: str = field(default="runs/tiny", metadata=option(positional=True, path=True))
+    model: str = field(default="runs/demo", metadata=option(positional=True, path=True))
     """Run or checkpoint."""
     out: str = field(metadata=option(metavar="DIR", path=True))
     """Directory to write."""

@@ -2,7 +2,7 @@
 
     settings, sizes, arms ──► preflight: arithmetic, memory, what cannot fit ──► parallel: the model on all ranks
     device: cuda or cpu, and why ─────────────────────────────────────────────────┘
-    loop: loader ─► step: micro-batches ─► gradients ─► finite? ─► optim, schedule ─► metrics
+    loop: loader ─► step: micro-batches ─► gradients ─► finite? ─► optim, muon, schedule ─► metrics
            ├─ held_out: now and then, bits per byte of a few documents that are never trained on
            └─ checkpoint: weights, moments, loader state; upgrade reads those of version 1
     load_model: a run, a checkpoint or an export ──► a model to evaluate

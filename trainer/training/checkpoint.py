@@ -29,7 +29,7 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceSt
 from schemas.errors import ArtifactError, one_line
 from schemas.files import canonical_json, replace_file
 from trainer.training.parallel import Distributed
-from trainer.training.upgrade import from_version_1
+from trainer.training.upgrade import from_version_1, with_added_settings
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def read_state(path: str) -> dict[str, Any]:
             f"{path} has checkpoint version {version}, this program reads 1 and {CHECKPOINT_VERSION}: "
             "use the release that wrote it"
         )
-    return from_version_1(state) if version == 1 else state
+    return with_added_settings(from_version_1(state) if version == 1 else state)
 
 
 def load(path: str, named: dict[str, Tensor]) -> None:

@@ -1,6 +1,6 @@
 """The training loop: batches in, checkpoints and metrics out, resumed exactly.
 
-    loader ─► batch ─► TrainStep: gradients summed over micro-batches and ranks ─► clip ─► AdamW ─► metrics
+    loader ─► batch ─► TrainStep: gradients summed over micro-batches and ranks ─► clip ─► optimizer ─► metrics
                                     ├─ now and then, at the end: bits per byte of held-out documents
                                     └─ now and then, on SIGTERM, at the end: checkpoint
 
@@ -41,7 +41,7 @@ from trainer.training.metrics import (
     one_line,
     peak_flop_per_second,
 )
-from trainer.training.optim import learning_rate, make_optimizer
+from trainer.training.optim import learning_rate, make_optimizers
 from trainer.training.parallel import Distributed, parallelize
 from trainer.training.settings import TrainSettings
 from trainer.training.sizes import sized_config
@@ -67,10 +67,10 @@ def train(settings: TrainSettings, dist: Distributed) -> int:
         if dist.is_first:
             logger.info("blocks are compiled before the first step, which takes minutes; --no-compile leaves that out")
         bare.compile_blocks()
-    model = parallelize(bare, dist, sharding=settings.sharding, seed=settings.seed)
-    optimizer = make_optimizer(model, settings)
+    model = parallelize(bare, dist, sharding=settings.sharding, seed=settings.seed, look_back=settings.look_back)
+    optimizers = make_optimizers(model, settings)
     # More steps may be asked for than before.
-    state = checkpoint.resume(settings.run_dir, model, optimizer, content=settings.content(), free=("steps",))
+    state = checkpoint.resume(settings.run_dir, model, *optimizers, content=settings.content(), free=("steps",))
     if dist.is_first:
         os.makedirs(settings.run_dir, exist_ok=True)
         replace_file(os.path.join(settings.run_dir, SETTINGS_NAME), canonical_json(to_json(settings)))
@@ -79,7 +79,7 @@ def train(settings: TrainSettings, dist: Distributed) -> int:
         if state:
             loader.load_state_dict(state["loader"])
         curve = open_curve(settings, blend, model, dist)
-        run = _Run(TrainStep(settings, config, dist, model, optimizer), loader, sigterm, curve)
+        run = _Run(TrainStep(settings, config, dist, model, *optimizers), loader, sigterm, curve)
         return run.to_the_end(state["step"] if state else 0)
 
 
@@ -235,7 +235,7 @@ class _Run:
         checkpoint.save(
             self.settings.run_dir,
             train_step.model,
-            train_step.optimizer,
+            *train_step.optimizers,
             dist=self.dist,
             state=state,
             keep=self.settings.keep_checkpoints,

@@ -104,15 +104,15 @@ def ranks_per_node(size: int) -> int:
     return min(size, int(os.environ.get("LOCAL_WORLD_SIZE", str(size))))
 
 
-def parallelize(model: EvaByte, dist: Distributed, *, sharding: str, seed: int) -> nn.Module:
+def parallelize(model: EvaByte, dist: Distributed, *, sharding: str, seed: int, look_back: bool = False) -> nn.Module:
     """A model from the meta device, in memory and initialised: as it is, in DDP, or sharded by FSDP2."""
     if sharding == "fsdp" and dist.size > 1:
         _shard(model, dist)
         model.to_empty(device=dist.device)
-        initialise(model, seed)
+        initialise(model, seed, look_back=look_back)
         return model
     model.to_empty(device=dist.device)
-    initialise(model, seed)
+    initialise(model, seed, look_back=look_back)
     if dist.size > 1:
         ids = [dist.device.index] if dist.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from schemas.errors import SettingsError
 from schemas.options import option
@@ -73,6 +73,14 @@ class TrainSettings(SizedSettings):
     """Batches made ahead in the background; 0 makes each when it is asked for."""
     final_lr_share: float = 0.1
     """Share of the peak learning rate that is left at the last step."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW for all weights, as in the paper, or Muon for the matrices of the blocks and AdamW for the rest."""
+    matrix_lr: float = field(default=0.02, metadata=option(metavar="X"))
+    """Muon's learning rate at the end of the warm-up; --peak-lr is then AdamW's."""
+    matrix_momentum: float = field(default=0.95, metadata=option(metavar="X"))
+    """Decay of the mean gradient in Muon."""
+    look_back: bool = False
+    """Begin with attention heads that look 0, 1, 2 … 15 positions back, which short trainings would not find."""
     weight_decay: float = field(default=0.1, metadata=option(metavar="X"))
     """Share of the weights, times the learning rate, that AdamW takes off at each step."""
     adam_beta1: float = field(default=0.9, metadata=option(metavar="X"))
@@ -101,13 +109,17 @@ class TrainSettings(SizedSettings):
         sources(self.data)
         if self.sharding not in SHARDINGS:
             raise SettingsError(f"sharding {self.sharding!r} is unknown; choose one of {', '.join(SHARDINGS)}")
+        if self.optimizer not in ("adamw", "muon"):
+            raise SettingsError(f"optimizer {self.optimizer!r} is unknown; choose one of adamw, muon")
+        if self.optimizer == "muon" and self.sharding == "fsdp":
+            raise SettingsError("--optimizer muon needs whole matrices, which fsdp divides; take --sharding ddp")
         for name, minimum in _AT_LEAST.items():
             if not getattr(self, name) >= minimum:
                 raise SettingsError(f"{_words(name)} is {getattr(self, name)}, it must be at least {minimum}")
-        for name in ("peak_lr", "adam_eps", "clip_norm"):
+        for name in ("peak_lr", "matrix_lr", "adam_eps", "clip_norm"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"{_words(name)} is {getattr(self, name)}, it must be above 0 and finite")
-        for name in ("adam_beta1", "adam_beta2"):
+        for name in ("adam_beta1", "adam_beta2", "matrix_momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"{_words(name)} is {getattr(self, name)}, it must be at least 0 and below 1")
         if not 0 <= self.final_lr_share <= 1:

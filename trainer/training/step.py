@@ -2,7 +2,7 @@
 
     ids of the step ─► weight of the whole step, all ranks together
     micro-batch     ─► loss / weight ─► gradients, summed over micro-batches and ranks
-    loss and gradient norm ─► finite? ─► AdamW
+    loss and gradient norm ─► finite? ─► AdamW, or Muon and AdamW
     read: what the last step measured, in one transfer
 
 Every position of the global batch weighs the same, whatever the number of ranks and micro-batches: the weight of a step
@@ -10,7 +10,8 @@ follows from its ids alone and is added up before the first forward.
 
 The host does not wait for a GPU but in `read`. Whether loss and norm are finite is decided on the device: from the
 first step on where they are not, the fused AdamW leaves weights and moments as they are, and the next `read` or `check`
-says so. On a CPU, where AdamW is another kernel and asking costs nothing, the step itself says so.
+says so. On a CPU, where AdamW is another kernel and asking costs nothing, and where Muon moves weights, the step itself
+says so.
 """
 
 from __future__ import annotations
@@ -28,9 +29,8 @@ from schemas.errors import TrainingError
 from trainer.data.loader import PackedBatch
 from trainer.model.config import EvaByteConfig
 from trainer.model.heads import HeadLosses, targets
-from trainer.training.optim import learning_rate
+from trainer.training.optim import set_learning_rates
 from trainer.training.parallel import Distributed, loss_scale, synchronised
-from trainer.training.schedule import set_learning_rate
 from trainer.training.settings import TrainSettings
 
 DOCUMENTS_NAMED = 5
@@ -54,7 +54,7 @@ class StepResult:
 
 
 class TrainStep:
-    """The steps of one rank, on a model and an optimizer that it changes."""
+    """The steps of one rank, on a model and optimizers that it changes."""
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class TrainStep:
         config: EvaByteConfig,
         dist: Distributed,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        *optimizers: torch.optim.Optimizer,
     ) -> None:
         self.settings, self.config, self.dist = settings, config, dist
-        self.model, self.optimizer = model, optimizer
+        self.model, self.optimizers = model, optimizers
         self.accumulation = settings.accumulation(dist.size)
-        self._fused = all(group["fused"] for group in optimizer.param_groups)
+        self._fused = all(group.get("fused") for optimizer in optimizers for group in optimizer.param_groups)
         self._measured = torch.zeros(0)
         """[2 + 2 · heads · 3] on the device: loss, norm, nats and labels of the last step."""
         self._bad = torch.tensor([0.0, 0.0, 0.0, 0.0], device=dist.device)
@@ -87,17 +87,18 @@ class TrainStep:
             self.check()
         sums = self._accumulate(batch, stop)
         if sums is None:
-            self.optimizer.zero_grad(set_to_none=True)
+            self._forget_gradients()
             return False
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self._note(batch, doc_ids, sums, norm.full_tensor() if isinstance(norm, DTensor) else norm)
-        if self._fused:
-            self.optimizer.found_inf = self._bad[0]  # type: ignore[attr-defined]
-        else:
+        if not self._fused:
             self.check()
-        set_learning_rate(self.optimizer, learning_rate(self.settings, batch.step))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        set_learning_rates(self.optimizers, self.settings, batch.step)
+        for optimizer in self.optimizers:
+            if self._fused:
+                optimizer.found_inf = self._bad[0]  # type: ignore[attr-defined]
+            optimizer.step()
+        self._forget_gradients()
         return True
 
     def read(self) -> StepResult:
@@ -129,11 +130,15 @@ class TrainStep:
         unread, self._unread = self._unread, []
         if not bad:
             return
-        self.optimizer.zero_grad(set_to_none=True)
+        self._forget_gradients()
         self._bad.zero_()
         batch, doc_ids = unread[int(number)]
         name, value = ("gradient norm", gradient_norm) if math.isfinite(loss_nats) else ("loss", loss_nats)
         raise self._not_finite(f"the {name} of step {batch.step} is {value}", doc_ids(batch))
+
+    def _forget_gradients(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
     def _accumulate(self, batch: PackedBatch, stop: Callable[[], bool]) -> Tensor | None:
         """Add up gradients; [1 + 2 · heads · 3]: mean loss, nats and labels of the whole step. None: stopped."""

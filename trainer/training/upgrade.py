@@ -1,4 +1,4 @@
-"""Checkpoints of version 1, read as if they were of version 2: the same run under the names of today."""
+"""Checkpoints of before, read as those of today: version 1 under today's names, and settings that came later."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ MIXING = {"comp_share": "compressed_fraction", "start_share": "initial_compresse
 SETTINGS = {"row_symbols": "sequence_length", "warmup_steps": "lr_warmup_steps"}
 SETTINGS_THEN_FIXED = {"adam_beta1": 0.9, "adam_beta2": 0.95, "adam_eps": 1e-15, "interleave": 4}
 """Settings that version 1 had no name for."""
+ADDED = {"optimizer": "adamw", "matrix_lr": 0.02, "matrix_momentum": 0.95, "look_back": False}
+"""Settings that came later, as every run was before."""
 LOADER = {"row_symbols": "sequence_length", "batch_rows": "global_batch_size"}
 MODEL = {"window": "attention_window"}
+
+
+def with_added_settings(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state with what its settings had no name for yet; a state without settings stays as it is."""
+    if not isinstance(state.get("settings"), dict):
+        return dict(state)
+    return {**state, "settings": {**ADDED, **state["settings"]}}
 
 
 def from_version_1(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import torch
 
 from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import PRESETS
-from trainer.byte_lm.start import FARTHEST, initialise
+from trainer.byte_lm.start import initialise
+from trainer.model.look_back import FARTHEST
 
 
 def fresh(size: str, seed: int = 0) -> ByteLM:

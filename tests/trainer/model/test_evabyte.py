@@ -9,7 +9,7 @@ from schemas.errors import SettingsError
 from schemas.vocabulary import vocabulary_size
 from tests.trainer.models import build_model, random_ids, small_config, small_model
 from trainer.model.config import EvaByteConfig
-from trainer.model.evabyte import initial_weight, meta_model
+from trainer.model.evabyte import initial_weight, initialise, meta_model
 from trainer.training.sizes import SIZES, sized_config
 
 UNFUSED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
@@ -97,6 +97,28 @@ def test_initial_weights_are_a_function_of_seed_and_name() -> None:
     assert not torch.equal(first["blocks.0.qkv.weight"], first["blocks.1.qkv.weight"])
     alone = initial_weight("blocks.1.mu", torch.Size((2, 16)), seed=1, device=torch.device("cpu"))
     assert torch.equal(alone, first["blocks.1.mu"])
+
+
+def test_heads_that_look_back_attend_most_to_their_own_distance() -> None:
+    """In the sizes that a CPU trains, whatever the ids; and without the option first weights are as they were."""
+    config = sized_config("micro", vocabulary=400)
+    model = meta_model(config).to_empty(device="cpu")
+    initialise(model, 0, look_back=True)
+    ids = random_ids(8, 32, vocabulary=400)
+    context = model.context(ids, None, flex=False)
+    with torch.inference_mode():
+        x = model.embedding(ids)
+        for layer, block in enumerate(model.each_block()):
+            q, k, _ = block.project(x, context.cos, context.sin)
+            scores = (q @ k.mT / config.head_dim**0.5).masked_fill(torch.ones(32, 32).triu(1).bool(), -1e9)
+            attention = scores.softmax(-1).mean(0)
+            for head in range(config.heads):
+                by_distance = [float(attention[head].diagonal(-distance).mean()) for distance in range(20)]
+                assert by_distance.index(max(by_distance)) == layer * config.heads + head
+            x = block(x, context)
+    plain = build_model(config, seed=0).state_dict()
+    changed = {name for name, weight in model.state_dict().items() if not torch.equal(weight, plain[name])}
+    assert {name.split(".")[-2] for name in changed} == {"embedding", "qkv", "gate_up"}
 
 
 @UNFUSED

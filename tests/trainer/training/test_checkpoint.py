@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import torch
 from schemas.errors import ArtifactError
 from tests.trainer.models import small_model
 from trainer.training import checkpoint
-from trainer.training.optim import learning_rate, make_optimizer
+from trainer.training.optim import learning_rate, make_optimizers
 from trainer.training.parallel import Distributed
 from trainer.training.settings import TrainSettings
+from trainer.training.upgrade import ADDED
 
 ALONE = Distributed(rank=0, size=1, device=torch.device("cpu"))
 SETTINGS = TrainSettings.for_size("tiny", data="d", run_dir="r")
@@ -22,7 +24,7 @@ SETTINGS = TrainSettings.for_size("tiny", data="d", run_dir="r")
 def trained(steps: int, seed: int = 0) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     """A model after some optimiser steps on fixed ids."""
     model = small_model(seed=seed)
-    optimizer = make_optimizer(model, SETTINGS)
+    (optimizer,) = make_optimizers(model, SETTINGS)
     for step in range(steps):
         torch.manual_seed(step)
         losses = model(torch.randint(64, 320, (2, 16)))
@@ -44,6 +46,42 @@ def test_a_restored_run_takes_the_same_next_step(tmp_path: Path) -> None:
         own.step()
     for one, two in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(one, two)
+
+
+def test_muon_and_adamw_are_restored_together(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, optimizer="muon")
+    ids = torch.randint(64, 320, (2, 16), generator=torch.Generator().manual_seed(0))
+
+    def step(model: torch.nn.Module, optimizers: tuple[torch.optim.Optimizer, ...]) -> None:
+        model(ids).loss_sum.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    model, other = small_model(), small_model(seed=1)
+    optimizers, others = make_optimizers(model, settings), make_optimizers(other, settings)
+    assert [type(optimizer).__name__ for optimizer in optimizers] == ["AdamW", "Muon"]
+    moved = [id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(moved) == sorted(map(id, model.parameters())), "each parameter by one of them"
+    step(model, optimizers)
+    path = checkpoint.save(str(tmp_path), model, *optimizers, dist=ALONE, state={"step": 1}, keep=2)
+    checkpoint.restore(path, other, *others, step=1)
+    step(model, optimizers)
+    step(other, others)
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_runs_from_before_muon_continue(tmp_path: Path) -> None:
+    """Their checkpoints do not name the settings that came later."""
+    model, optimizer = trained(1)
+    content = SETTINGS.content()
+    old = {name: value for name, value in content.items() if name not in ADDED}
+    assert len(old) == len(content) - len(ADDED)
+    checkpoint.save(str(tmp_path), model, optimizer, dist=ALONE, state={"step": 1, "settings": old}, keep=2)
+    assert checkpoint.resume(str(tmp_path), model, optimizer, content=content) is not None
+    with pytest.raises(ArtifactError, match="made with optimizer=adamw, this run has muon"):
+        checkpoint.resume(str(tmp_path), model, optimizer, content=replace(SETTINGS, optimizer="muon").content())
 
 
 class Bomb:

@@ -20,7 +20,7 @@ from tests.trainer.fake_run import peak_bytes
 from tests.trainer.models import random_ids, small_config
 from trainer.data.loader import PackedBatch
 from trainer.model.evabyte import meta_model
-from trainer.training.optim import adamw, make_optimizer
+from trainer.training.optim import adamw, make_optimizers
 from trainer.training.parallel import Distributed, init_distributed, parallelize
 from trainer.training.settings import TrainSettings
 from trainer.training.step import TrainStep
@@ -43,12 +43,12 @@ def _curve(settings: TrainSettings, dist: Distributed, *, fused: bool | None) ->
     bare = meta_model(config)
     if settings.recompute:
         bare.recompute_blocks()
-    model = parallelize(bare, dist, sharding=settings.sharding, seed=0)
-    optimizer = make_optimizer(model, settings)
+    model = parallelize(bare, dist, sharding=settings.sharding, seed=0, look_back=settings.look_back)
+    optimizers = make_optimizers(model, settings)
     if fused:
-        same = {name: optimizer.defaults[name] for name in ("lr", "betas", "eps", "weight_decay")}
-        optimizer = adamw(model.parameters(), **same, fused=True)
-    steps = TrainStep(settings, config, dist, model, optimizer)
+        same = {name: optimizers[0].defaults[name] for name in ("lr", "betas", "eps", "weight_decay")}
+        optimizers = (adamw(model.parameters(), **same, fused=True),)
+    steps = TrainStep(settings, config, dist, model, *optimizers)
     results = []
     for step in range(STEPS):
         assert steps.take(batch(step, dist.rank, dist.size))
@@ -103,6 +103,8 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "fsdp": (2, {"sharding": "fsdp"}),
     "fsdp, recomputed": (2, {"sharding": "fsdp", "recompute": True}),
     "fsdp on two nodes": (1, {"sharding": "fsdp"}),
+    "ddp with muon": (2, {"sharding": "ddp", "optimizer": "muon"}),
+    "fsdp from heads that look back": (2, {"sharding": "fsdp", "look_back": True}),
     "ddp, fused": (2, {"sharding": "ddp"}),
     "fsdp, fused": (2, {"sharding": "fsdp"}),
 }
@@ -142,7 +144,8 @@ def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, lis
 def test_two_ranks_that_accumulate_find_losses_and_norms_of_one_that_does_not(
     case: str, on_two_ranks: list[dict[str, list[list[float]]]]
 ) -> None:
-    alone = curve(settings(micro_batch_size=ROWS))
+    changes = {name: value for name, value in CASES[case][1].items() if name not in ("sharding", "recompute")}
+    alone = curve(settings(micro_batch_size=ROWS, **changes))
     first, second = (found[case] for found in on_two_ranks)
     assert first == second
     assert len(first) == len(alone) == STEPS

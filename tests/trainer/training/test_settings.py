@@ -91,6 +91,8 @@ def other(value: Any) -> Any:
             return "fsdp"
         case "tiny":
             return "pico"
+        case "adamw":
+            return "muon"
     return f"{value}-other"
 
 
@@ -154,6 +156,10 @@ def test_a_file_of_an_older_version_is_refused_in_one_line(tmp_path: Path) -> No
         ({"final_lr_share": -0.1}, "final lr share is -0.1, it must be between 0 and 1"),
         ({"weight_decay": -1.0}, "weight decay is -1.0, it must be at least 0"),
         ({"clip_norm": 0.0}, "clip norm is 0.0, it must be above 0"),
+        ({"matrix_lr": 0.0}, "matrix lr is 0.0, it must be above 0"),
+        ({"matrix_momentum": 1.0}, "matrix momentum is 1.0, it must be at least 0 and below 1"),
+        ({"optimizer": "sgd"}, "optimizer 'sgd' is unknown; choose one of adamw, muon"),
+        ({"optimizer": "muon", "sharding": "fsdp"}, "muon needs whole matrices, which fsdp divides; .*--sharding ddp"),
         ({"sharding": "pp"}, "sharding 'pp' is unknown; choose one of ddp, fsdp"),
         ({"cache_bytes": 0}, "cache bytes is 0"),
         ({"eval_every": -1}, "eval every is -1, it must be at least 0"),

@@ -17,7 +17,7 @@ from tests.trainer.models import random_ids, small_config, small_model
 from trainer.data.loader import PackedBatch
 from trainer.model.evabyte import EvaByte
 from trainer.training import step
-from trainer.training.optim import adamw, make_optimizer
+from trainer.training.optim import adamw, make_optimizers
 from trainer.training.parallel import Distributed
 from trainer.training.settings import TrainSettings
 from trainer.training.step import StepResult, TrainStep
@@ -43,10 +43,11 @@ def train_step(*, fused: bool = False, **changes: Any) -> TrainStep:
     """Steps of a small model that has taken one already; fused: with the optimizer that GPUs take."""
     model = small_model(raw_heads=1)
     settings = TrainSettings.for_size("tiny", **{**_sized(), **changes})
-    optimizer = make_optimizer(model, settings)
+    optimizers = make_optimizers(model, settings)
     if fused:
-        optimizer = adamw(model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=True)
-    steps = TrainStep(settings, model.config, ALONE, model, optimizer)
+        fused_one = adamw(model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=True)
+        optimizers = (fused_one,)
+    steps = TrainStep(settings, model.config, ALONE, model, *optimizers)
     assert taken(steps, 0).loss_nats > 0
     return steps
 
@@ -63,7 +64,7 @@ def _sized() -> dict[str, int]:
 
 def state(steps: TrainStep) -> dict[str, Any]:
     """Everything that the next step depends on."""
-    moments = [steps.optimizer.state[parameter] for parameter in steps.model.parameters()]
+    moments = [optimizer.state[kept] for optimizer in steps.optimizers for kept in optimizer.state]
     return copy.deepcopy({"weights": steps.model.state_dict(), "moments": moments})
 
 
@@ -76,9 +77,11 @@ def same(left: Any, right: Any) -> bool:
     return len(left) == len(right) and all(same(*pair) for pair in zip(left, right, strict=True))
 
 
-@pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_gradients_that_are_not_finite_stop_before_the_weights_change(value: float) -> None:
-    steps = train_step()
+@pytest.mark.parametrize(
+    ("value", "optimizer"), [(float("inf"), "adamw"), (float("nan"), "adamw"), (float("inf"), "muon")]
+)
+def test_gradients_that_are_not_finite_stop_before_the_weights_change(value: float, optimizer: str) -> None:
+    steps = train_step(optimizer=optimizer)
     before = state(steps)
     parameter = next(steps.model.parameters())
     hook = parameter.register_hook(lambda gradient: torch.full_like(gradient, value))
@@ -211,11 +214,18 @@ def test_the_size_of_micro_batches_changes_nothing_but_rounding(change: dict[str
         ({"adam_eps": 1e-3}, True),
         ({"clip_norm": 1e-3}, True),
         ({"final_lr_share": 0.5, "steps": 4, "lr_warmup_steps": 0}, True),
+        ({"optimizer": "muon"}, True),
+        ({"optimizer": "muon", "matrix_lr": 0.1}, True),
+        ({"optimizer": "muon", "matrix_momentum": 0.5}, True),
+        ({"optimizer": "muon", "peak_lr": 0.1}, True),
+        ({"matrix_lr": 0.1}, False),
         ({"keep_checkpoints": 9}, False),
     ],
 )
 def test_every_setting_of_the_optimizer_is_used(change: dict[str, Any], moves: bool) -> None:
     base: dict[str, Any] = {"steps": 4, "lr_warmup_steps": 0} if "steps" in change else {}
+    if len(change) > 1 and "optimizer" in change:
+        base = {"optimizer": "muon"}
     plain, changed = train_step(**base), train_step(**change)
     for each in (plain, changed):
         assert each.take(batch(1))

@@ -30,6 +30,8 @@ _LISTED = (
 POLAR_EXPRESS = tuple((a / SAFETY, b / SAFETY**3, c / SAFETY**5) for a, b, c in _LISTED)
 """(a, b, c) of the polynomials a x + b x³ + c x⁵, one for each step, from the paper's listing."""
 EPSILON = 1e-8
+PARTS = {"qkv": 3, "gate_up": 2}
+"""Matrices of blocks that are several in one: queries, keys and values; gate and input of the feed-forward layer."""
 
 
 def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
@@ -39,6 +41,19 @@ def orthogonalise(matrices: Tensor, steps: int) -> Tensor:
         gram = torch.bmm(x, x.mT)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x
+
+
+def matrices_and_others(model: nn.Module) -> tuple[list[tuple[nn.Parameter, int]], list[nn.Parameter]]:
+    """The matrices of a model's blocks, each with the number of its parts, for Muon; and all other parameters."""
+    matrices: list[tuple[nn.Parameter, int]] = []
+    others: list[nn.Parameter] = []
+    for name, weight in model.named_parameters():
+        *_, within, last = ("", *name.removeprefix("module.").split("."))
+        if weight.dim() == 2 and name.removeprefix("module.").startswith("blocks.") and last == "weight":
+            matrices.append((weight, PARTS.get(within, 1)))
+        else:
+            others.append(weight)
+    return matrices, others
 
 
 class Muon(torch.optim.Optimizer):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from trainer.byte_lm.muon import Muon, orthogonalise
+from trainer.training.muon import Muon, orthogonalise
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
