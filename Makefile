@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Without --quiet: an installation takes a minute or more, and says what it does.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --only-binary=:all: -c .ci/constraints.txt
 
-.PHONY: help setup preprocess verify lm tokenizer train generate evaluate-bpb plot analyze reproduce plan \
+.PHONY: help setup preprocess verify lm tokenizer train generate serve evaluate-bpb plot analyze reproduce plan \
 	test bench gpu-check soak check fmt clean
 
 help:  ## this list
@@ -45,17 +45,25 @@ preprocess: $(VENV)/.runtime  ## a corpus (default: this Python's standard libra
 verify: $(VENV)/.runtime  ## decode every document of OUTPUT and compare it with raw
 	$(BIN)/python -m pipeline verify $(OUTPUT) $(ARGS)
 
-NAME = $(or $(SIZE),$(RECIPE),tiny)
+LM_NAME = $(or $(SIZE),$(RECIPE),tiny)
 lm: $(VENV)/.runtime  ## train a byte LM (SIZE=tiny|40m) on a sample of INPUT into models/lm-SIZE
 	$(BIN)/python -m pipeline sample $(if $(INPUT),--input $(INPUT)) $(if $(SAMPLE_BYTES),--sample-bytes $(SAMPLE_BYTES)) \
-		--out models/lm-$(NAME)/sample.arrow
-	$(LAUNCH) -m trainer lm --sample models/lm-$(NAME)/sample.arrow --out models/lm-$(NAME) \
+		--out models/lm-$(LM_NAME)/sample.arrow
+	$(LAUNCH) -m trainer lm --sample models/lm-$(LM_NAME)/sample.arrow --out models/lm-$(LM_NAME) \
 		$(call CONFIG,lm) $(if $(SIZE),--size $(SIZE)) $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 VOCAB ?= 8192
 tokenizer: $(VENV)/.runtime  ## train a SentencePiece tokenizer of VOCAB pieces on a sample of INPUT
 	$(BIN)/python -m pipeline tokenizer $(if $(INPUT),--input $(INPUT)) $(if $(SAMPLE_BYTES),--sample-bytes $(SAMPLE_BYTES)) \
 		--vocabulary $(VOCAB) --out models/tokenizer-$(VOCAB).model
+
+# Where nothing says what is trained: the demonstration, a small model on short pieces of the standard library, with the
+# settings of docs/examples/demo. Its pieces take the byte LM of `make preprocess`, where that has been run.
+DEMO := $(if $(SIZE)$(RECIPE)$(DATA)$(RUN),,demo)
+DEMO_LM = $(patsubst %,--lm %,$(wildcard data/stdlib/compressors/lm-tiny))
+TRAIN_DATA = $(if $(DEMO),data/demo,$(DATA))
+TRAIN_CONFIG = $(if $(DEMO),--config docs/examples/demo/train.json,$(call CONFIG,train))
+NAME = $(or $(SIZE),$(RECIPE),$(DEMO),tiny)
 
 # NPROC > 1, or TORCHRUN='--nnodes 2 --rdzv-endpoint …', starts torchrun.
 DATA ?= data/stdlib
@@ -66,16 +74,23 @@ SHUTDOWN_SECONDS ?= 900
 LAUNCH = $(if $(filter-out 1,$(NPROC))$(TORCHRUN),$(BIN)/torchrun --nproc-per-node $(NPROC) \
 	--shutdown-timeout $(SHUTDOWN_SECONDS) $(TORCHRUN),$(BIN)/python)
 train: $(VENV)/.runtime  ## train EvaByte (SIZE=pico|nano|micro|tiny|0.5b|1.5b|4b|7b|14b, ARM=proxy|bytes|tokens|gzip) on DATA into RUN
-	$(LAUNCH) -m trainer train --data $(DATA) --out $(RUN) $(call CONFIG,train) $(if $(SIZE),--size $(SIZE)) \
+	$(if $(DEMO),$(BIN)/python -m pipeline preprocess --output $(TRAIN_DATA) --config docs/examples/demo/preprocess.json $(DEMO_LM))
+	$(LAUNCH) -m trainer train --data $(TRAIN_DATA) --out $(RUN) $(TRAIN_CONFIG) $(if $(SIZE),--size $(SIZE)) \
 		$(if $(ARM),--arm $(ARM)) $(if $(COMPRESSOR),--compressor $(COMPRESSOR)) $(if $(MODE),--mode $(MODE)) $(if $(STEPS),--steps $(STEPS)) $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 PROMPT ?= def
 export PROMPT
 generate: $(VENV)/.runtime  ## continue PROMPT with the model of RUN: raw bytes in, raw bytes out
-	$(BIN)/python -m trainer generate $(RUN) --prompt "$$PROMPT" $(ARGS)
+	$(BIN)/python -m trainer generate $(RUN) --prompt "$$PROMPT" $(if $(DEMO),--temperature 0.7) $(ARGS)
+
+HOST ?= 127.0.0.1
+PORT ?= 8000
+serve: $(VENV)/.runtime  ## answer completions over HTTP with the model of RUN, in the OpenAI form, at HOST:PORT
+	$(PIP_INSTALL) $$($(BIN)/python .ci/requirements.py serve)
+	$(BIN)/python -m trainer serve $(RUN) --host $(HOST) --port $(PORT) $(ARGS)
 
 evaluate-bpb: $(VENV)/.runtime  ## bits per raw byte of RUN on the held-out documents of DATA
-	$(BIN)/python -m trainer evaluate bpb $(RUN) --data $(DATA) $(ARGS)
+	$(BIN)/python -m trainer evaluate bpb $(RUN) --data $(TRAIN_DATA) $(ARGS)
 
 # RUNS: several runs in one picture.
 RUNS ?= $(RUN)

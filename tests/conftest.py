@@ -16,7 +16,7 @@ settings.load_profile("suite")
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory as after the README's quick start: a small dataset at data/stdlib, a run of one step at runs/tiny."""
+    """A directory as after the README's quick start: a small dataset at data/stdlib, a run of one step at runs/demo."""
     from tests.workplace import make_workplace
 
     return make_workplace(tmp_path_factory.mktemp("workplace"))

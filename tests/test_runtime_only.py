@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 BLOCKED = sorted(
     {
         re.split(r"[\[<>=!~ ]", requirement)[0]
-        for extra in ("analysis", "dev", "plot")
+        for extra in ("analysis", "dev", "plot", "serve")
         for requirement in PROJECT["optional-dependencies"][extra]
     }
 )

@@ -56,7 +56,7 @@ def write(run: str, prompt: str) -> str:
 
 
 try:
-    print(write("runs/tiny", "def"))
+    print(write("runs/demo", "def"))
 except UserError as error:
     raise SystemExit(error.exit_code) from error
 """

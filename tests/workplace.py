@@ -14,7 +14,7 @@ from trainer.training.load_model import load_model
 
 
 def make_workplace(directory: Path) -> Path:
-    """Write data/stdlib, runs/tiny and hf below `directory`, and return it."""
+    """Write data/stdlib, runs/demo and hf below `directory`, and return it."""
     corpus = directory / "corpus"
     corpus.mkdir()
     for path in sorted(Path(sysconfig.get_paths()["stdlib"], "json").glob("*.py")):
@@ -31,6 +31,6 @@ def make_workplace(directory: Path) -> Path:
         "4",
     ]
     assert main(["preprocess", *arguments, "--workers", "1", "--tokenizer-vocabulary", "400"]) == 0
-    train(output, directory / "runs/tiny", steps=1, lanes=4)
-    export_model(load_model(str(directory / "runs/tiny"))[0], str(directory / "hf"))
+    train(output, directory / "runs/demo", steps=1, lanes=4)
+    export_model(load_model(str(directory / "runs/demo"))[0], str(directory / "hf"))
     return directory

@@ -1,6 +1,6 @@
 """The training half: shards become a model. Imports `schemas` and `kernels`, never `pipeline`.
 
-    shards ── data ──► batches ── training ──► checkpoints of a model ──► generation, evaluation, model.hf_export
+    shards ── data ──► batches ── training ──► checkpoints of a model ──► generation, serving, evaluation, hf_export
     sample ── byte_lm ──► the byte LM of the neural compressor
 
 `reproduction` runs all of it at a small scale, `curves` draws runs, `cli` is what is typed.
@@ -9,7 +9,7 @@ For users, without the name of a module, loaded when first used:
 
     from trainer import generate, load_model
 
-    model, settings = load_model("runs/tiny")
+    model, settings = load_model("runs/demo")
     print(generate(model, [b"def fib(n):"], max_bytes=80)[0].text)
 """
 

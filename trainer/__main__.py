@@ -1,4 +1,4 @@
-"""`python -m trainer COMMAND`: lm, train, generate, evaluate, reproduce, plot, export."""
+"""`python -m trainer COMMAND`: lm, train, generate, serve, evaluate, reproduce, plot, export."""
 
 from __future__ import annotations
 

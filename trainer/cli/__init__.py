@@ -4,6 +4,7 @@
     lm          ByteLMSettings (`trainer.byte_lm.settings`), the byte LM of the neural compressor
     train       TrainSettings (`trainer.training.settings`), with --config for the settings.json of a run
     generate    GenerateSettings (`trainer.generation.settings`)
+    serve       ServeSettings (`trainer.serving.settings`)
     evaluate    one class for each measure (`trainer.evaluation.settings`)
     reproduce   ReproduceSettings (`trainer.reproduction.settings`)
     plot        PlotSettings (`trainer.curves.settings`)

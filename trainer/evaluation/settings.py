@@ -27,9 +27,9 @@ CORES = option(default="half of the cores")
 class BitsPerByteSettings:
     """Bits per raw byte of held-out documents."""
 
-    model: str = field(default="runs/tiny", metadata=MODEL)
+    model: str = field(default="runs/demo", metadata=MODEL)
     """Run, checkpoint or export."""
-    data: str = field(default="data/stdlib", metadata=DATASET)
+    data: str = field(default="data/demo", metadata=DATASET)
     """Finished dataset."""
     held_out_share: float | None = field(default=None, metadata=OF_RUN)
     """Share of the documents that counts as held out."""
@@ -46,9 +46,9 @@ class BitsPerByteSettings:
 class TranslationSettings:
     """From one encoding of held-out documents to the other."""
 
-    model: str = field(default="runs/tiny", metadata=MODEL)
+    model: str = field(default="runs/demo", metadata=MODEL)
     """Run, checkpoint or export."""
-    data: str = field(default="data/stdlib", metadata=DATASET)
+    data: str = field(default="data/demo", metadata=DATASET)
     """Finished dataset."""
     compressor: str | None = field(default=None, metadata=OF_RUN)
     """Compressor whose encoding is translated."""
@@ -112,7 +112,7 @@ class ScoreSettings:
 class CodeSettings:
     """Samples of code from a model, and their scoring."""
 
-    model: str = field(default="runs/tiny", metadata=MODEL)
+    model: str = field(default="runs/demo", metadata=MODEL)
     """Run, checkpoint or export."""
     scoring: ScoreSettings
     out: str = field(default="", metadata=option(metavar="DIR", default="MODEL/evaluation/TASK"))

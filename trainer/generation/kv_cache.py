@@ -7,6 +7,7 @@ different lengths. When a row's window is full, its W positions become W / C sum
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -32,6 +33,23 @@ class KVCache:
         self.cache = torch.zeros(shape, dtype=weight.dtype, device=self.device)
         self.closed = torch.zeros(rows, dtype=torch.int64, device=self.device)
         """Positions before the open window: a multiple of W, int64 [batch]."""
+
+    def narrow(self, first: int, rows: int) -> KVCache:
+        """Some of the rows, over the same memory: what is read through it is read by these rows."""
+        part = copy.copy(self)
+        part.cache = self.cache[:, :, first : first + rows]
+        part.lengths, part.closed = self.lengths[first : first + rows], self.closed[first : first + rows]
+        return part
+
+    def move(self, source: int, target: int) -> None:
+        """Let one row know what another one does."""
+        self.cache[:, :, target] = self.cache[:, :, source]
+        self.lengths[target], self.closed[target] = self.lengths[source], self.closed[source]
+
+    def clear(self) -> None:
+        """Forget all that the rows have read."""
+        self.lengths.zero_()
+        self.closed.zero_()
 
     def room(self) -> Tensor:
         """How many symbols each row can read in one `forward`, 1 … W: no forward crosses a window's end."""
@@ -83,7 +101,7 @@ class KVCache:
 
     def keep(self, counts: Tensor) -> None:
         """Remember the first counts [batch] symbols of the last `forward`; the others never were."""
-        self.lengths = self.lengths + counts
+        self.lengths += counts
 
     def _mask(self, places: Tensor, first: int, stop: int) -> Tensor:
         """Which slots each position sees: bool [batch, 1, n, slots of the slice]."""

@@ -28,7 +28,7 @@ class Sampling:
 class GenerateSettings:
     """One continuation on the command line."""
 
-    model: str = field(default="runs/tiny", metadata=option(positional=True, path=True))
+    model: str = field(default="runs/demo", metadata=option(positional=True, path=True))
     """Run, checkpoint or export."""
     prompt: str = field(default="def ", metadata=option(metavar="TEXT"))
     """Text to continue; any bytes."""

@@ -20,18 +20,9 @@ from trainer.training.sizes import SIZES
 
 OPTIONS = {
     "train": [
-        *(
-            "--config",
-            "--data",
-            "--out",
-            "--size",
-            "--arm",
-            "--compressor",
-            "--seed",
-            "--held-out-share",
-            "--interleave",
-        ),
-        *("--prefetch", "--final-lr-share", "--weight-decay", "--adam-beta1", "--adam-beta2", "--adam-eps"),
+        *("--config", "--data", "--out", "--size", "--arm", "--compressor", "--seed", "--held-out-share"),
+        *("--interleave", "--prefetch", "--final-lr-share", "--optimizer", "--matrix-lr", "--matrix-momentum"),
+        *("--look-back", "--weight-decay", "--adam-beta1", "--adam-beta2", "--adam-eps"),
         *("--clip-norm", "--keep-checkpoints", "--log-steps", "--compile", "--device", "--cache", "--cache-bytes"),
         *("--mode", "--compressed-fraction", "--initial-compressed-fraction", "--mixing-warmup-steps"),
         *("--symbol-heads", "--raw-heads", "--steps", "--batch-symbols", "--sequence-length", "--micro-batch-size"),
@@ -40,6 +31,10 @@ OPTIONS = {
     ],
     "generate": [
         *("model", "--prompt", "--max-bytes", "--temperature", "--top-p", "--seed", "--speculate", "--device"),
+    ],
+    "serve": [
+        *("model", "--name", "--host", "--port", "--rows", "--waiting", "--max-prompt-bytes", "--max-bytes"),
+        *("--max-body-bytes", "--request-seconds", "--device"),
     ],
     "plot": ["runs", "--out"],
     "export": ["model", "--out", "--mode", "--dtype", "--shard-bytes"],
