@@ -137,7 +137,9 @@ def nats_by_turns(
 def _work(batch: Texts, room: int, stride: int) -> list[tuple[int, int, int, int]]:
     """(document, begin, end, first that counts) of all windows; SettingsError where a stride leaves something out."""
     stride = stride or max(1, room // 2)
-    if room < 1 or not 1 <= stride <= room:
+    if room < 1:
+        raise SettingsError("windows are so short that the ids at their head leave no room; give a longer context")
+    if not 1 <= stride <= room:
         raise SettingsError(f"windows with room for {room} bytes cannot move on by {stride} bytes; give 1 to {room}")
     return [
         (i, *window)

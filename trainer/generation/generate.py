@@ -22,6 +22,9 @@ from trainer.generation.batch import Batch, Continuation
 from trainer.generation.settings import Sampling
 from trainer.model.evabyte import EvaByte
 
+SEEDS = 1 << 63
+"""Number of seeds that there are."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generation:
@@ -60,11 +63,14 @@ def generate(
     seeds = range(len(prompts)) if seeds is None else seeds
     if len(seeds) != len(prompts):
         raise SettingsError(f"{len(seeds)} seeds for {len(prompts)} prompts; give one seed per prompt")
-    if max_bytes < 0 or batch_size < 1 or not opening or min(seeds, default=0) < 0:
+    if max_bytes < 0 or batch_size < 1 or not opening:
         raise SettingsError(
-            f"max_bytes {max_bytes} must be at least 0, batch size {batch_size} at least 1, "
-            "seeds at least 0, and the opening must hold an id"
+            f"max_bytes {max_bytes} must be at least 0, batch size {batch_size} at least 1, and the opening must hold "
+            "an id"
         )
+    for seed in seeds:
+        if not 0 <= seed < SEEDS:
+            raise SettingsError(f"seed {seed} must be at least 0 and below 2^63")
     return continue_ids(
         model,
         [[*opening, *(RAW_BASE + byte for byte in prompt)] for prompt in prompts],

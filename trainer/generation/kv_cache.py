@@ -8,6 +8,8 @@ different lengths. When a row's window is full, its W positions become W / C sum
 from __future__ import annotations
 
 import copy
+import math
+import os
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.eva import summarise
+from schemas.errors import SettingsError
 from trainer.model.evabyte import EvaByte, rotation
 
 
@@ -30,6 +33,12 @@ class KVCache:
         self.far = capacity // self.attention_window * (self.attention_window // self.chunk)
         slots = self.far + min(self.attention_window, capacity) + 1
         shape = (config.layers, 2, rows, config.heads, slots, config.head_dim)
+        needed, there = math.prod(shape) * weight.element_size(), _memory_bytes(self.device)
+        if needed > there:
+            raise SettingsError(
+                f"{rows} texts of up to {capacity} ids at once need a cache of {needed / 1e9:.1f} GB, this device has "
+                f"{there / 1e9:.1f}; take fewer texts at once, or fewer bytes"
+            )
         self.cache = torch.zeros(shape, dtype=weight.dtype, device=self.device)
         self.closed = torch.zeros(rows, dtype=torch.int64, device=self.device)
         """Positions before the open window: a multiple of W, int64 [batch]."""
@@ -122,3 +131,10 @@ class KVCache:
             for cached, summary in zip(layer, summaries, strict=True):
                 cached[full.unsqueeze(1), :, slots] = summary.transpose(1, 2)
         self.closed[full] += self.attention_window
+
+
+def _memory_bytes(device: torch.device) -> int:
+    """All memory of a device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -12,7 +12,7 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -113,7 +113,7 @@ class MetricsLog:
         if self._board is not None:
             self._board.close()
         if self._wandb is not None:
-            self._wandb.finish()
+            self._tell_wandb(self._wandb.finish)
 
     def write(self, values: Mapping[str, float | int | str]) -> None:
         """Write the metrics of one step, whose number is in `values["step"]`."""
@@ -124,14 +124,43 @@ class MetricsLog:
             for key, value in numbers.items():
                 self._board.add_scalar(key, value, numbers["step"])
         if self._wandb is not None:
-            self._wandb.log(numbers, step=numbers["step"])
+            self._tell_wandb(self._wandb.log, numbers, step=numbers["step"])
+
+    def _tell_wandb(self, call: Callable[..., Any], *values: Any, **named: Any) -> None:
+        """What follows a run never ends it."""
+        try:
+            call(*values, **named)
+        except Exception as error:
+            logger.warning("W&B gets no more metrics (%s); %s goes on", _one_line(error), self._path)
+            self._wandb = None
 
     def _drop_from(self, step: int) -> None:
+        """Keep the lines of steps before `step`; what a crash has left of others is dropped and said."""
         if not os.path.exists(self._path):
             return
-        with open(self._path, encoding="utf-8") as file:
-            lines = [line for line in file if line.endswith("\n") and json.loads(line)["step"] < step]
-        replace_file(self._path, "".join(lines).encode())
+        with open(self._path, encoding="utf-8", errors="replace") as file:
+            lines = file.readlines()
+        steps = [_step_of(line) for line in lines]
+        replace_file(
+            self._path, "".join(line for line, at in zip(lines, steps, strict=True) if -1 < at < step).encode()
+        )
+        # A last line that is half written is what a kill leaves.
+        damaged = sum(at < 0 for at in steps[:-1])
+        if damaged:
+            logger.warning("%s had %d damaged lines, which are dropped: its curve has gaps", self._path, damaged)
+
+
+def _step_of(line: str) -> int:
+    """The step that a line of metrics tells of; -1 for a line that is none."""
+    try:
+        step = json.loads(line)["step"] if line.endswith("\n") else -1
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return -1
+    return step if type(step) is int else -1
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _tensorboard(run: str) -> Any:
@@ -154,7 +183,14 @@ def _wandb(run: str, settings: Mapping[str, Any]) -> Any:
             os.path.join(run, METRICS_NAME),
         )
         return None
-    return wandb.init(dir=run, config=dict(settings), resume="allow", id=wandb_run_id(run))
+    try:
+        return wandb.init(dir=run, config=dict(settings), resume="allow", id=wandb_run_id(run))
+    except Exception as error:
+        logger.warning(
+            "WANDB_PROJECT is set, but W&B cannot begin (%s): metrics go to %s only; try WANDB_MODE=offline",
+            _one_line(error), os.path.join(run, METRICS_NAME),
+        )  # fmt: skip
+        return None
 
 
 def wandb_run_id(run: str) -> str:

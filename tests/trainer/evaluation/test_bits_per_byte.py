@@ -95,3 +95,5 @@ def test_batch_size_and_order_change_nothing() -> None:
 def test_a_stride_that_would_leave_bytes_out_is_refused() -> None:
     with pytest.raises(SettingsError, match="cannot move on by 15 bytes; give 1 to 14"):
         last(TEXTS, stride=15)
+    with pytest.raises(SettingsError, match="leave no room; give a longer context"):
+        last(TEXTS, sequence_length=2)

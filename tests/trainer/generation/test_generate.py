@@ -9,6 +9,7 @@ import torch
 from schemas.errors import SettingsError
 from schemas.vocabulary import BOS, COMP_BASE, EOS, RAW_BASE, RAW_CLOSE, RAW_OPEN
 from tests.trainer.models import build_model, model_of_one_sentence, random_ids, small_config, small_model
+from trainer.generation.batch import Batch, Continuation
 from trainer.generation.generate import Generation, generate
 from trainer.generation.kv_cache import KVCache
 from trainer.generation.sampling import ALLOWED, choose
@@ -185,3 +186,47 @@ def test_impossible_sampling_is_refused(bad: dict[str, float]) -> None:
 def test_seeds_must_match_prompts(model: EvaByte) -> None:
     with pytest.raises(SettingsError, match="1 seeds for 2 prompts"):
         generate(model, [b"a", b"b"], max_bytes=1, seeds=[1])
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 63])
+def test_impossible_seeds_are_named(model: EvaByte, seed: int) -> None:
+    with pytest.raises(SettingsError, match=f"seed {seed} must be at least 0 and below"):
+        generate(model, [b"a"], max_bytes=1, seeds=[seed])
+
+
+def test_a_cache_that_no_machine_has_is_refused_before_it_is_made(model: EvaByte) -> None:
+    with pytest.raises(SettingsError, match=r"1 texts of up to \d+ ids at once need a cache of \d+\.\d GB"):
+        generate(model, [b"a"], max_bytes=1 << 40)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_texts_that_join_and_leave_are_what_they_would_be_alone(trained: EvaByte, order: int) -> None:
+    """Three rows; prompts across window borders, lengths and samplings of their own; one is given up half-way."""
+    asked = [
+        Continuation(
+            ids=[BOS, RAW_OPEN, *(RAW_BASE + byte for byte in prompt)],
+            max_bytes=5 + 9 * number,
+            sampling=SAMPLED if number % 2 else Sampling(),
+            seed=number,
+        )
+        for number, prompt in enumerate(PROMPTS)
+    ][::order]
+    batch = Batch(trained, 3, 200)
+    waiting, steps = list(asked), 0
+    while waiting or batch.texts:
+        if batch.free and (steps % 2 or not batch.texts):
+            batch.add([waiting.pop(0) for _ in range(min(batch.free, len(waiting)))])
+        if steps == 4:
+            given_up = batch.texts[0]
+            batch.remove(given_up)
+        if batch.texts:
+            batch.step()
+        steps += 1
+    for text in asked:
+        prompt = bytes(id - RAW_BASE for id in text.ids[2:])
+        options = {"max_bytes": text.max_bytes, "sampling": text.sampling, "seeds": [text.seed]}
+        (alone,) = generate(trained, [prompt], **options)  # type: ignore[arg-type]
+        if text is given_up:
+            assert alone.text.startswith(text.text) and len(text.text) < len(alone.text)
+        else:
+            assert (text.text, text.ended, text.forwards) == (alone.text, alone.ended, alone.forwards)

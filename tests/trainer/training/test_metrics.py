@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +60,43 @@ def test_a_project_without_the_package_is_said(
         MetricsLog(str(tmp_path), step=0, settings={}).__exit__()
     assert "WANDB_PROJECT is set, but wandb is not installed" in caplog.text
     assert "pip install wandb" in caplog.text
+
+
+def test_damaged_lines_are_dropped_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As a crash of the machine leaves them; a half-written last line is what a kill leaves, and no news."""
+    lines = ['{"step": 0}', "\0\0\0", '{"step": 1}', "[1]", '{"step": "x"}', '{"step": 5}']
+    (tmp_path / METRICS_NAME).write_text("\n".join(lines) + '\n{"st')
+    with caplog.at_level(logging.WARNING):
+        MetricsLog(str(tmp_path), step=3, settings={}).__exit__()
+    assert steps(tmp_path) == [0, 1]
+    assert "had 3 damaged lines, which are dropped" in caplog.text
+    caplog.clear()
+    (tmp_path / METRICS_NAME).write_text('{"step": 0}\n{"st')
+    MetricsLog(str(tmp_path), step=3, settings={}).__exit__()
+    assert steps(tmp_path) == [0] and caplog.text == ""
+
+
+@pytest.mark.parametrize("fails", ["init", "log", "finish"])
+def test_a_follower_that_fails_never_ends_the_run(
+    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Follower:
+        def __getattr__(self, name: str) -> Any:
+            def call(*_: Any, **__: Any) -> Follower:
+                if name == fails:
+                    raise OSError("no network\nat all")
+                return self
+
+            return call
+
+    monkeypatch.setitem(sys.modules, "wandb", Follower())
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    with caplog.at_level(logging.WARNING), MetricsLog(str(tmp_path), step=0, settings={}) as log:
+        for step in range(3):
+            log.write({"step": step})
+    assert steps(tmp_path) == [0, 1, 2]
+    (message,) = caplog.messages
+    assert "(no network at all)" in message
 
 
 def test_visible_keys_are_those_of_the_attention_mask() -> None:
