@@ -39,7 +39,8 @@ def run(scale: Scale, scratch: Path) -> Iterator[Figure]:
         micro_batch_size=1,
         lr_warmup_steps=scale.run_steps // 10,
         log_steps=1,
-        checkpoint_steps=scale.run_steps,
+        checkpoint_steps=scale.run_steps // 2,
+        keep_checkpoints=1,
         eval_bytes=scale.run_eval_bytes,
         device=scale.device,
     )
@@ -55,11 +56,11 @@ def run(scale: Scale, scratch: Path) -> Iterator[Figure]:
     for key in ("symbols_per_second", "mfu", "data_wait_share"):
         if key in later[0]:
             yield f"{key.replace('_', ' ')}, median of the second half", statistics.median(line[key] for line in later)
-    for key in ("held_out_bits_per_raw_byte", "evaluation_seconds", "checkpoint_seconds"):
+    for key in ("held_out_bits_per_raw_byte", "evaluation_seconds", "checkpoint_wait_seconds"):
         found = [line[key] for line in lines if key in line]
         if found:
             yield key.replace("_", " "), found[-1]
-    (saved,) = (Path(path) for path in checkpoint.checkpoints(settings.run_dir))
+    saved = Path(checkpoint.checkpoints(settings.run_dir)[-1])
     yield "checkpoint, GB", sum(file.stat().st_size for file in saved.iterdir()) / 1e9
 
 

@@ -4,7 +4,8 @@
     device: cuda or cpu, and why ─────────────────────────────────────────────────┘
     loop: loader ─► step: micro-batches ─► gradients ─► finite? ─► optim, muon, schedule ─► metrics
            ├─ held_out: now and then, bits per byte of a few documents that are never trained on
-           └─ checkpoint: weights, moments, loader state; upgrade reads those of version 1
+           └─ checkpoint_writer: writes beside training ─► checkpoint: weights, moments, loader state
+    upgrade: checkpoints of version 1
     load_model: a run, a checkpoint or an export ──► a model to evaluate
 
 The small language model of the neural compressor has a loop of its own, `trainer.byte_lm`, with these checkpoints and

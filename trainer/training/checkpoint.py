@@ -22,6 +22,7 @@ import warnings
 from typing import Any
 
 import torch
+import torch.distributed as torch_dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
@@ -61,19 +62,34 @@ def save(
     keep: int,
 ) -> str:
     """Write the checkpoint of `state["step"]` into RUN/checkpoints; remove all but the best and the last `keep`."""
+    return write(run, tensors(model, *optimizers), dist=dist, state=state, keep=keep)
+
+
+def write(
+    run: str,
+    named: dict[str, Tensor],
+    *,
+    dist: Distributed,
+    state: dict[str, Any],
+    keep: int,
+    group: torch_dist.ProcessGroup | None = None,
+) -> str:
+    """As `save`, of tensors by name: those of all ranks together, a tensor that several have from any of them.
+
+    group: of all ranks, in which they wait for each other; None: the default one.
+    """
     folder = os.path.join(run, "checkpoints")
     path = os.path.join(folder, f"step-{state['step']:08d}")
     temporary = f"{path}.tmp"
     if dist.is_first:
         shutil.rmtree(temporary, ignore_errors=True)
         os.makedirs(temporary)
-    dist.barrier()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        dcp.save(
-            tensors(model, *optimizers), storage_writer=HuggingFaceStorageWriter(path=temporary, save_distributed=True)
-        )
-    dist.barrier()
+    dist.barrier(group)
+    # For good: a context of warnings would be another thread's too.
+    warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+    writer = HuggingFaceStorageWriter(path=temporary, save_distributed=True)
+    dcp.save(named, storage_writer=writer, process_group=group)
+    dist.barrier(group)
     if dist.is_first:
         whole = {"version": CHECKPOINT_VERSION, **state}
         replace_file(os.path.join(temporary, STATE_NAME), canonical_json(whole))
@@ -85,7 +101,7 @@ def save(
         for older in checkpoints(run)[:-keep]:
             if best is None or older != best[0]:
                 shutil.rmtree(older)
-    dist.barrier()
+    dist.barrier(group)
     return path
 
 

@@ -31,6 +31,7 @@ from trainer.data.shard_cache import open_cache
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import meta_model
 from trainer.training import checkpoint, preflight
+from trainer.training.checkpoint_writer import CheckpointWriter
 from trainer.training.held_out import HeldOutBits, HeldOutCurve, open_curve
 from trainer.training.metrics import (
     EPOCHS_KEY,
@@ -79,8 +80,10 @@ def train(settings: TrainSettings, dist: Distributed) -> int:
         if state:
             loader.load_state_dict(state["loader"])
         curve = open_curve(settings, blend, model, dist)
-        run = _Run(TrainStep(settings, config, dist, model, *optimizers), loader, sigterm, curve)
-        return run.to_the_end(state["step"] if state else 0)
+        steps = TrainStep(settings, config, dist, model, *optimizers)
+        keep = settings.keep_checkpoints
+        with CheckpointWriter(settings.run_dir, model, *optimizers, dist=dist, keep=keep) as writer:
+            return _Run(steps, loader, sigterm, curve, writer).to_the_end(state["step"] if state else 0)
 
 
 def open_blend(settings: TrainSettings, *, rank: int = 0) -> Blend:
@@ -130,9 +133,18 @@ def loader_settings(settings: TrainSettings) -> LoaderSettings:
 class _Run:
     """One process's part of the run."""
 
-    def __init__(self, train_step: TrainStep, loader: Loader, sigterm: Sigterm, curve: HeldOutCurve | None) -> None:
-        self.train_step, self.loader, self.sigterm, self.curve = train_step, loader, sigterm, curve
+    def __init__(
+        self,
+        train_step: TrainStep,
+        loader: Loader,
+        sigterm: Sigterm,
+        curve: HeldOutCurve | None,
+        writer: CheckpointWriter,
+    ) -> None:
+        self.train_step, self.loader, self.sigterm, self.curve, self.writer = train_step, loader, sigterm, curve, writer
         self.settings, self.dist = train_step.settings, train_step.dist
+        self.checkpoint_wait: dict[str, float | int] = {}
+        """What the next line of metrics says of the last checkpoint."""
 
     def to_the_end(self, step: int) -> int:
         """Steps `step` … the last, saving as asked; SIGTERM ends it with a checkpoint of the last whole step."""
@@ -185,7 +197,8 @@ class _Run:
         """Write a line of metrics, on the first rank; all ranks must ask."""
         if held_out is not None:
             values |= {HELD_OUT_KEY: held_out.bits_per_byte, "evaluation_seconds": round(held_out.seconds, 4)}
-        values |= self._epochs()
+        values |= self._epochs() | self.checkpoint_wait
+        self.checkpoint_wait = {}
         if log is not None:
             log.write(values)
             logger.info("%s", one_line(values))
@@ -221,7 +234,7 @@ class _Run:
         return {f"{EPOCHS_KEY}/{name}": value for name, value in zip(self.loader.dataset_names, read, strict=True)}
 
     def _save(self, step: int, loader_state: dict[str, Any], held_out: HeldOutBits | None) -> None:
-        """Write the checkpoint before `step`, with every rank's part of the loader's state."""
+        """Begin to write the checkpoint before `step`, with every rank's part of the loader's state."""
         train_step = self.train_step
         train_step.check()
         state = {
@@ -232,14 +245,7 @@ class _Run:
         }
         if held_out is not None:
             state[checkpoint.HELD_OUT] = held_out.to_json()
-        checkpoint.save(
-            self.settings.run_dir,
-            train_step.model,
-            *train_step.optimizers,
-            dist=self.dist,
-            state=state,
-            keep=self.settings.keep_checkpoints,
-        )
+        self.checkpoint_wait = {"checkpoint_wait_seconds": round(self.writer.save(state), 4)}
 
 
 class _Pace:

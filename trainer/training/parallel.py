@@ -68,10 +68,10 @@ class Distributed:
         torch_dist.all_gather_object(values, value)
         return values
 
-    def barrier(self) -> None:
-        """Wait for all ranks."""
+    def barrier(self, group: torch_dist.ProcessGroup | None = None) -> None:
+        """Wait for all ranks, by a group of all of them or by the default one."""
         if self.size > 1:
-            torch_dist.barrier()
+            torch_dist.barrier(group)
 
 
 @contextmanager
