@@ -29,7 +29,7 @@ from tests.trainer.models import build_model, random_ids, small_config
 from trainer.data.dataset import Dataset
 from trainer.data.loader import Loader, LoaderSettings, PackedBatch
 from trainer.model.evabyte import EvaByte
-from trainer.training.optim import make_optimizer
+from trainer.training.optim import make_optimizers
 from trainer.training.parallel import Distributed
 from trainer.training.settings import TrainSettings
 from trainer.training.step import TrainStep
@@ -75,7 +75,7 @@ def test_all_layers_of_fifty_real_batches_are_one_graph(recompute: bool, batches
     if recompute:
         model.recompute_blocks()
     model.compile_blocks(backend="aot_eager")
-    steps = TrainStep(settings, config, ALONE, model, make_optimizer(model, settings))
+    steps = TrainStep(settings, config, ALONE, model, *make_optimizers(model, settings))
     for batch in batches:
         assert steps.take(batch)
     assert counters["stats"]["unique_graphs"] == 1
