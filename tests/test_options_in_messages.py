@@ -32,7 +32,7 @@ def own(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def beams() -> set[str]:
-    """The options of Beam and of its runners."""
+    """The options of Beam and of its runners; those of Dask's are known when its module is."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
     parsers: list[argparse.ArgumentParser] = []

@@ -5,7 +5,8 @@
     job, plan ── graph, on what runners allows ──► compress_unit ──► shard, then its commit record
     all commit records ── publish ──► final names, report.json, and manifest.json last ── summary ──► the screen
 
-`finished` finds what an earlier run has done; `progress` counts commit records while the graph runs.
+`finished` finds what an earlier run has done; `progress` counts commit records while the graph runs; `traces` keeps
+back what Beam's workers print of an error that ends as one line.
 
 OUTPUT/manifest.json     a directory without it is no dataset
 OUTPUT/settings.json     every setting but Beam's options; `--config` reads it back

@@ -23,6 +23,7 @@ from pipeline.job.compress_unit import Commit, UnitCompressor
 from pipeline.job.job import WORK_DIRECTORY, Job
 from pipeline.job.plan_file import PlanFile, open_plan
 from pipeline.job.publish import publish
+from pipeline.job.traces import one_line_for_users
 from pipeline.storage import files
 from schemas.errors import SettingsError
 
@@ -98,7 +99,7 @@ def run(job: Job, plan: PlanFile, pipeline_options: PipelineOptions) -> None:
     """Run the graph to its end. UserError for what a worker could not do by the user's doing."""
     hints = runners.take_hints(pipeline_options)
     try:
-        with runners.one_line_for_users(), beam.Pipeline(options=pipeline_options) as pipeline:
+        with one_line_for_users(), beam.Pipeline(options=pipeline_options) as pipeline:
             build(pipeline, job, plan, hints)
     except Exception as error:
         user_error = runners.user_error(error)

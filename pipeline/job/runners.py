@@ -7,14 +7,12 @@ when the first worker has died. Here each of these is one line.
 from __future__ import annotations
 
 import difflib
-import logging
+import importlib.util
 import re
-import sys
-import threading
+import socket
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
-from typing import Any, NoReturn, TextIO
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import grpc
 from apache_beam.io.filesystems import FileSystems
@@ -32,12 +30,16 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from pipeline.job.settings import LOCAL_RUNNER, PreprocessSettings
+from pipeline.job.traces import WORKER_ERROR
 from pipeline.storage import credentials, files
 from schemas import errors
 from schemas.errors import SettingsError, UserError
 from schemas.files import sha256_hex
 
 DATAFLOW = "DataflowRunner"
+DASK = "DaskRunner"
+LONG_NAMES = {DASK: "apache_beam.runners.dask.dask_runner.DaskRunner"}
+"""Of runners that Beam has, but knows by their class alone."""
 CONNECT_SECONDS = 10.0
 GPU_HINTS = {
     "accelerator": "type:nvidia-l4;count:1;machine_type:g2-standard-8;install-nvidia-driver",
@@ -46,8 +48,8 @@ GPU_HINTS = {
 """Of the compress step where the byte LM runs on a GPU; `--resource_hint NAME=VALUE` replaces each."""
 GPU_THREADS = 4
 """Bundles at once on a GPU machine, in one process with one model: enough to read and write while the model works."""
-_WORKER_ERROR = re.compile(r"schemas\.errors\.(\w+): (.+?)(?: \[while running|\\n|\n|$)")
-_WORKER_LOGGERS = ("apache_beam.runners.common", "apache_beam.runners.worker.sdk_worker")
+_DASK_PARTS = ("--dask_partition_size", "--dask_npartitions")
+_DASK_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://(.+):(\d+)")
 _MARK = re.compile(r" \[while running .*")
 
 
@@ -67,7 +69,7 @@ def pipeline_options(settings: PreprocessSettings) -> PipelineOptions:
 def options(runner: str, workers: int, extra: Sequence[str]) -> PipelineOptions:
     """Beam's options; the local runner gets one thread per worker. SettingsError for what it does not know."""
     name = type(_create(runner)).__name__
-    flags = [f"--runner={runner}", *extra]
+    flags = [f"--runner={LONG_NAMES.get(runner, runner)}", *extra]
     if name == LOCAL_RUNNER:
         if extra:
             raise SettingsError(
@@ -77,6 +79,9 @@ def options(runner: str, workers: int, extra: Sequence[str]) -> PipelineOptions:
         flags += ["--direct_running_mode=" + ("multi_threading" if workers > 1 else "in_memory")]
     else:
         flags += ["--no_save_main_session"]
+        if name == DASK and not any(option.startswith(_DASK_PARTS) for option in extra):
+            # Dask's guess is 128 units a task, which leaves all but one worker of a small cluster idle.
+            flags += ["--dask_partition_size=1"]
     return PipelineOptions(flags)
 
 
@@ -101,57 +106,17 @@ def check(settings: PreprocessSettings) -> None:
         _check_dataflow(settings, found)
     elif isinstance(runner, PortableRunner):
         _check_portable(type(runner).__name__, found)
+    elif type(runner).__name__ == DASK:
+        _check_dask(found)
     # The launcher's own reads by Beam (hdfs://) go by the same options.
     FileSystems.set_options(found)
-
-
-class _WithoutTraces:
-    """The error stream without the traces of users' errors, which Beam's workers print whole."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._thread: int | None = None
-        """That has printed a trace, and will end it with a newline."""
-
-    def write(self, text: str) -> int:
-        """Pass on what is no such trace."""
-        thread = threading.get_ident()
-        if text.startswith("Traceback (most recent") and _WORKER_ERROR.search(text) is not None:
-            self._thread = thread
-            return len(text)
-        if text == "\n" and self._thread == thread:
-            self._thread = None
-            return len(text)
-        return self._stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-@contextmanager
-def one_line_for_users() -> Iterator[None]:
-    """Keep the workers that Beam has in this process from telling with traces what `user_error` tells in one line."""
-
-    def keep(record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, UserError) and _WORKER_ERROR.search(record.getMessage()) is None
-
-    loggers = [logging.getLogger(name) for name in _WORKER_LOGGERS]
-    for logger in loggers:
-        logger.addFilter(keep)
-    try:
-        with redirect_stderr(_WithoutTraces(sys.stderr)):
-            yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(keep)
 
 
 def user_error(error: BaseException) -> UserError | None:
     """The user's error that a worker met, out of what the runner says of its job; None if it was none."""
     if isinstance(error, UserError):
         return type(error)(_MARK.sub("", str(error)))
-    for name, message in reversed(_WORKER_ERROR.findall(str(error))):
+    for name, message in reversed(WORKER_ERROR.findall(str(error))):
         kind = getattr(errors, name, None)
         if isinstance(kind, type) and issubclass(kind, UserError):
             return kind(f"a worker says: {message}")
@@ -163,8 +128,10 @@ def user_error(error: BaseException) -> UserError | None:
 
 
 def _create(runner: str) -> PipelineRunner:
+    if runner == DASK and importlib.util.find_spec("distributed") is None:
+        raise SettingsError(f"--runner {DASK} needs the package distributed; pip install distributed")
     try:
-        found = create_runner(runner)
+        found = create_runner(LONG_NAMES.get(runner, runner))
     except (ValueError, ImportError, AttributeError, TypeError) as error:
         raise SettingsError(f"--runner {runner} cannot be had: {' '.join(str(error).split())}") from error
     if not isinstance(found, PipelineRunner):
@@ -265,6 +232,21 @@ def _check_portable(name: str, options: PipelineOptions) -> None:
         raise SettingsError(
             "--environment_type=EXTERNAL needs --environment_config=HOST:PORT, the address of a worker pool"
         )
+
+
+def _check_dask(options: PipelineOptions) -> None:
+    address = options.get_all_options().get("address")
+    found = _DASK_ADDRESS.fullmatch(address or "tcp://localhost:1")
+    if found is None:
+        raise SettingsError(f"--dask_client_address is {address!r}; give tcp://HOST:PORT, as the scheduler says it")
+    if address and found[1] == "tcp":
+        try:
+            socket.create_connection((found[2].strip("[]"), int(found[3])), timeout=CONNECT_SECONDS).close()
+        except OSError as error:
+            raise SettingsError(
+                f"no Dask scheduler answers at --dask_client_address {address} ({errors.one_line(error)}); start one "
+                "there, or mend the address"
+            ) from error
 
 
 def _check_dataflow(settings: PreprocessSettings, options: PipelineOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -95,6 +97,29 @@ def worker_pool(directory: Path, *, first: str = "") -> Iterator[str]:
     with _started(arguments, directory, "worker_pool.log", PATH=path) as process:
         wait_for("the worker pool", lambda: listens(port), process)
         yield f"localhost:{port}"
+
+
+def _says(log: Path, words: bytes) -> bool:
+    return words in log.read_bytes()
+
+
+@contextmanager
+def dask_cluster(directory: Path, **more: str) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A Dask scheduler and two workers of one thread, each its own process; the address, and the workers."""
+    file = directory / "scheduler.json"
+    quiet = ["--no-dashboard", "--scheduler-file", str(file)]
+    scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *quiet]
+    worker = ["distributed.cli.dask_worker", *quiet, "--nthreads", "1", "--no-nanny"]
+    worker += ["--local-directory", str(directory / "workers")]
+    with _started(scheduler, directory, "scheduler.log") as started:
+        wait_for("the scheduler", file.exists, started)
+        with (
+            _started(worker, directory, "one.log", **more) as one,
+            _started(worker, directory, "two.log", **more) as two,
+        ):
+            for log, process in (("one.log", one), ("two.log", two)):
+                wait_for(log, partial(_says, directory / log, b"Registered to"), process)
+            yield json.loads(file.read_bytes())["address"], [one, two]
 
 
 def submit(

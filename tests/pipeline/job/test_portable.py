@@ -406,7 +406,7 @@ def test_every_option_in_the_documentation_exists() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/cluster.md").read_text(), re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     commands = [shlex.split(line)[3:] for line in lines if line.startswith("python -m pipeline ")]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for arguments in commands:
         options, extra = cli.parser().parse_known_args(arguments)
         runners._refuse_unknown(extra, [])
