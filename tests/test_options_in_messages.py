@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 
@@ -33,6 +34,7 @@ def own(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def beams() -> set[str]:
     """The options of Beam and of its runners; those of Dask's are known when its module is."""
+    importlib.import_module("apache_beam.runners.dask.dask_runner")
     from apache_beam.options.pipeline_options import PipelineOptions
 
     parsers: list[argparse.ArgumentParser] = []
