@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from dataclasses import replace
 
 from schemas.errors import SettingsError
 from trainer.generation.opening import mixing_mode, opening
+from trainer.serving.engine import Engine
 from trainer.serving.settings import ServeSettings
 from trainer.training.device import training_device
 from trainer.training.load_model import load_model
+
+BACKLOG = 2048
+"""Connections that the kernel keeps until they are accepted."""
 
 logger = logging.getLogger(__name__)
 
@@ -40,25 +45,18 @@ def serve(settings: ServeSettings) -> None:
             f"a server needs {error.name}, which is not installed; `make serve` installs it, as does "
             "`pip install starlette uvicorn pydantic`"
         ) from error
-    from dataclasses import replace
 
-    from trainer.serving.engine import Engine
-
-    model, run = load_model(settings.model, device=training_device(settings.device))
     settings = replace(settings, name=settings.name or os.path.basename(os.path.abspath(settings.model)))
-    capacity = settings.max_prompt_bytes + settings.max_bytes
-    engine = Engine(
-        model, rows=settings.rows, waiting=settings.waiting, capacity=capacity, opening=opening(mixing_mode(run))
-    )
     with bind(settings) as bound:
+        model, run = load_model(settings.model, device=training_device(settings.device))
+        capacity = settings.max_prompt_bytes + settings.max_bytes
+        engine = Engine(
+            model, rows=settings.rows, waiting=settings.waiting, capacity=capacity, opening=opening(mixing_mode(run))
+        )
+        bound.listen(BACKLOG)  # from here on, who connects is answered
         host, port = bound.getsockname()[:2]
         place = f"[{host}]" if ":" in host else host
         logger.info("%s at http://%s:%d/v1, %d continuations at once", settings.name, place, port, settings.rows)
-        config = uvicorn.Config(
-            make_app(engine, settings),
-            log_level="warning",
-            ws="none",
-            timeout_graceful_shutdown=10,
-            server_header=False,
-        )
+        app = make_app(engine, settings)
+        config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=10, server_header=False)
         uvicorn.Server(config).run(sockets=[bound])
