@@ -130,7 +130,7 @@ bench: $(VENV)/.dev  ## the figures of docs/benchmarks.md, each beside its yards
 gpu-check:  ## every figure that a GPU has to show, in ten minutes of one: a table, and gpu-check.json (DEVICE=cpu: small)
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m tests.gpu_check $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
-SOAK ?= kills items faults mutations
+SOAK ?= kills items faults mutations files
 soak: $(VENV)/.dev  ## 100 kills, 100,000 hostile items, full disks, damaged and crafted shards (SOAK names some of them)
 	for kind in $(SOAK); do $(BIN)/python -m tests.soak $$kind $(ARGS) || exit 1; done
 

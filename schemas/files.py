@@ -41,12 +41,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[str]:
     """A temporary path beside `path` to write to; on leaving it is synchronised to disk and takes the place of `path`.
 
     A reader sees the old file or the whole new one, never a part, also after a crash. When the body raises, the
-    temporary file is removed and `path` stays as it was. For local files only.
+    temporary file is removed and `path` stays as it was. It may be read by whom the umask says, whoever wrote it. For
+    local files only.
     """
     temporary = f"{os.fspath(path)}.tmp"
     try:
+        with open(temporary, "wb") as empty:
+            mode = os.fstat(empty.fileno()).st_mode
         yield temporary
         with open(temporary, "rb+") as file:
+            os.fchmod(file.fileno(), mode & 0o777)
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:

@@ -15,7 +15,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from os import PathLike
 from typing import Annotated, Any, TypeVar
 
@@ -93,10 +93,18 @@ def record(cls: type[Record], value: Any, *, only: bool = True, whole: bool = Tr
     found = {}
     for field in fields:
         if field.name in value and field.init:
-            found[field.name] = typed(hints[field.name], value[field.name], field.name)
+            found[field.name] = _plainly(typed, hints[field.name], value[field.name], field.name)
         elif field.init and (whole or {field.default, field.default_factory} == {dataclasses.MISSING}):
             raise ValueError(f"no key {field.name!r}")
-    return cls(**found)
+    return _plainly(cls, **found)
+
+
+def _plainly(make: Callable[..., Any], *words: Any, **named: Any) -> Any:
+    """What is made; a UserError as a ValueError, for it knows nothing of the file."""
+    try:
+        return make(*words, **named)
+    except UserError as error:
+        raise ValueError(str(error)) from None
 
 
 def typed(hint: Any, value: Any, name: str) -> Any:
@@ -134,8 +142,6 @@ def typed(hint: Any, value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(hint):
         try:
             return record(typing.cast(type, hint), value)
-        except UserError:
-            raise
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     raise ValueError(f"{name} is {said(value)}, not {getattr(hint, '__name__', hint)}")

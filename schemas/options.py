@@ -255,7 +255,12 @@ def from_options(cls: type[Settings], options: argparse.Namespace, *, base: Any 
     given = {**vars(options), **fixed}
     path = given.get("config") or ""
     config = read_config(path) if path else {}
-    return _build(cls, given, config, base, path)
+    try:
+        return _build(cls, given, config, base, path)
+    except SettingsError as error:
+        if not path or path in str(error):
+            raise
+        raise SettingsError(f"{error} (with --config {path})") from error
 
 
 def config_value(options: argparse.Namespace, name: str, default: Any) -> Any:

@@ -73,7 +73,7 @@ class ShowSettings:
     """What `show` is asked for."""
 
     shard: str = field(metadata=option(metavar="DIR|SHARD", positional=True, path=True))
-    """A dataset, of which the first shard is shown, or a shard."""
+    """A dataset, of which the first shard is shown, or a shard. All of the shard is read first, for its sha256."""
     view: Literal["raw", "comp", "paired", "windows"] = "paired"
     """Which view: documents' text, their symbols, a row per segment, or a row per symbol."""
     head: int = field(default=20, metadata=option(metavar="ROWS"))

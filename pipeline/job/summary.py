@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import Any
 
@@ -11,6 +10,7 @@ from pipeline.job.job import REJECTS_DIRECTORY
 from pipeline.job.publish import REPORT_NAME
 from pipeline.storage import files
 from schemas.errors import DatasetError
+from schemas.json_files import parse_object
 from schemas.manifest import MANIFEST_NAME, Manifest
 
 STAGES_IN_ORDER = (
@@ -42,10 +42,10 @@ def _measured(path: str, manifest: Manifest) -> list[str]:
     if not files.exists(path):
         return []
     try:
-        lines = _rates(manifest, json.loads(files.read_bytes(path)))
+        lines = _rates(manifest, parse_object(files.read_bytes(path)))
         "".join(lines).encode()
         return lines
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError, OverflowError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         return [f"{path} is damaged, so rates and times are left out"]
 
 

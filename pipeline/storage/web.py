@@ -11,6 +11,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +24,7 @@ from schemas.errors import one_line
 from schemas.patience import TRANSIENT_STATUSES
 
 SKIP_BYTES = 1 << 20
+DAY_S = 86_400.0
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _NO_SUCH_RANGE = re.compile(r"bytes \*/(\d+)")
 
@@ -150,9 +153,23 @@ def _length(response: Any) -> int | None:
 
 
 def _retry_after_s(response: Any, status: int) -> float:
-    """Seconds that the server asks to wait for; dates are not understood."""
-    words = response.headers.get("Retry-After", "")
-    return float(words) if status in TRANSIENT_STATUSES and words.isascii() and words.isdigit() else 0.0
+    """Seconds that the server asks to wait for, or until a date, by its own clock where it tells; at most a day."""
+    words = response.headers.get("Retry-After", "").strip()
+    if status not in TRANSIENT_STATUSES or not words:
+        return 0.0
+    if words.isascii() and words.isdigit():
+        return min(float(words[:9]), DAY_S)
+    until, now = _date(words), _date(response.headers.get("Date", "")) or datetime.now(UTC)
+    return min(max(0.0, (until - now).total_seconds()), DAY_S) if until else 0.0
+
+
+def _date(words: str) -> datetime | None:
+    """A date of HTTP; None for anything else."""
+    try:
+        found = parsedate_to_datetime(words)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @contextmanager

@@ -4,6 +4,7 @@
     python -m tests.soak items --count 100000 --seed 0   hostile input: JSON lines, gzip, zstd, Parquet, Arrow, text
     python -m tests.soak faults --seed 0                 full disks, damaged shards, units that are run twice
     python -m tests.soak mutations --count 2000 --seed 0 crafted shards: one value of one buffer is another one
+    python -m tests.soak files --count 3000 --seed 0     every file that commands read, one value of it another one
 
 One line per case and a last one of totals; exit status 1 if a law was broken. Files of failed cases stay in --scratch.
 """
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,17 +25,20 @@ if TYPE_CHECKING:
     from tests.soak.laws import Case
 
 Cases = Callable[..., Iterator["Case"]]
-COUNTS = {"kills": 100, "items": 100_000, "faults": 60, "mutations": 2_000}
+COUNTS = {"kills": 100, "items": 100_000, "faults": 60, "mutations": 2_000, "files": 3_000}
 
 
 def main() -> int:
     """Run one kind of soak; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("kind", choices=sorted(COUNTS))
-    parser.add_argument("--count", type=int, default=None, help="kills, items, faults or mutations (default: as above)")
+    parser.add_argument(
+        "--count", type=int, default=None, help="kills, items, faults, mutations or files (default: as above)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all draws (default: 0)")
     parser.add_argument("--minutes", type=float, default=120.0, help="no new case after that (default: 120)")
     parser.add_argument("--scratch", default=None, metavar="DIR", help="an empty directory (default: a temporary one)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="of files: those whose path has it")
     options = parser.parse_args()
     # Before torch is imported: children must not wait for each other's threads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,10 +46,12 @@ def main() -> int:
         scratch = Path(options.scratch or temporary)
         scratch.mkdir(parents=True, exist_ok=True)
         count = COUNTS[options.kind] if options.count is None else options.count
-        return _report(options.kind, _cases(options.kind), scratch, count, options.seed, 60 * options.minutes)
+        return _report(
+            options.kind, _cases(options.kind, options.only), scratch, count, options.seed, 60 * options.minutes
+        )
 
 
-def _cases(kind: str) -> Cases:
+def _cases(kind: str, only: str) -> Cases:
     from tests.soak.child import warm_up
 
     warm_up()
@@ -60,6 +67,10 @@ def _cases(kind: str) -> Cases:
         from tests.soak.mutations import mutations
 
         return mutations
+    if kind == "files":
+        from tests.soak.files import files
+
+        return partial(files, only=only)
     from tests.soak.faults import faults
 
     return faults

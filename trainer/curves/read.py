@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, refusing
+from schemas.json_files import Count, parse_object, typed
 
 METRICS_NAME = "metrics.jsonl"
 LOSS, RAW, HELD_OUT = "loss_nats", "bits_per_raw_byte", "held_out_bits_per_raw_byte"
@@ -36,18 +36,14 @@ class Curves:
 def read_curves(run: str, name: str) -> Curves:
     """The curves of a run, going on or finished; ArtifactError where there are no metrics, or damaged ones."""
     path = os.path.join(run, METRICS_NAME)
-    try:
-        with open(path, encoding="utf-8") as file:
-            # The last line may be half written.
-            lines = [dict(json.loads(line)) for line in file if line.endswith("\n")]
+    with refusing(path, ArtifactError, "name the directories of runs"), open(path, "rb") as file:
+        # The last line may be half written.
+        lines = [parse_object(line) for line in file if line.endswith(b"\n")]
+        steps = [1 + typed(Count, line.get("step"), f"step of line {number}") for number, line in enumerate(lines, 1)]
         found = {
-            key: [(int(line["step"]) + 1, float(line[key])) for line in lines if key in line]
+            key: [(step, typed(float, line[key], key)) for step, line in zip(steps, lines, strict=True) if key in line]
             for key in (LOSS, RAW, HELD_OUT)
         }
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read ({error.strerror}); name the directories of runs") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ArtifactError(f"{path} is damaged ({error!r}); the run that wrote it can write it again") from error
     if not found[LOSS]:
         raise ArtifactError(f"{path} has no step yet; wait for its first line")
     return Curves(name=name, loss_nats=found[LOSS], raw_bits=found[RAW], held_out_bits=found[HELD_OUT])

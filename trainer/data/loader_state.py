@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from schemas.errors import SettingsError
+from schemas.errors import SettingsError, one_line
+from schemas.json_files import said
 from trainer.data.lanes import MAX_COUNT, LanePosition
 
 STATE_VERSION = 1
@@ -43,16 +44,18 @@ def read_state(
         theirs = {name: state["identity"][name] for name in identity} if version == STATE_VERSION else {}
         positions = {int(lane): LanePosition.from_json(value) for lane, value in state["lanes"].items()}
     except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise SettingsError(f"the checkpoint's loader state is damaged ({error!r}): take an earlier one") from error
+        raise SettingsError(
+            f"the checkpoint's loader state is damaged ({one_line(error)}): take an earlier one"
+        ) from error
     if version != STATE_VERSION:
         raise SettingsError(
-            f"the checkpoint's loader state has version {version}, this program reads {STATE_VERSION}: "
+            f"the checkpoint's loader state has version {said(version)}, this program reads {STATE_VERSION}: "
             "resume it with the release that wrote it"
         )
     for name, value in theirs.items():
         if value != identity[name]:
             raise SettingsError(
-                f"the checkpoint was made with {name} {value}, this run has {identity[name]}: "
+                f"the checkpoint was made with {name} {str(value)[:80]}, this run has {identity[name]}: "
                 "resume with the settings of that run, or begin a new one"
             )
     if sorted(positions) != list(range(lanes)):

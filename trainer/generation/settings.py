@@ -31,7 +31,7 @@ class GenerateSettings:
     model: str = field(default="runs/demo", metadata=option(positional=True, path=True))
     """Run, checkpoint or export."""
     prompt: str = field(default="def ", metadata=option(metavar="TEXT"))
-    """Text to continue; any bytes."""
+    """Text to continue; any bytes, UTF-8 or not: in bash, --prompt $'caf\\xe9'."""
     max_bytes: int = 256
     """Longest continuation."""
     sampling: Sampling = field(default_factory=Sampling)

@@ -13,18 +13,17 @@ Only JSON and safetensors are read.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, refusing
 from schemas.files import atomic_path, canonical_json, replace_file
+from schemas.json_files import read_json, record, said, typed
 from schemas.vocabulary import COMP_BASE
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import EvaByte, meta_model
@@ -34,6 +33,7 @@ from trainer.model.settings import ExportDtype, ExportMode
 CONFIG_NAME = "config.json"
 INDEX_NAME = "model.safetensors.index.json"
 WEIGHTS_NAME = "model.safetensors"
+AGAIN = "export or download it again"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 FIELDS = {
@@ -83,13 +83,8 @@ def export_model(
     names = [f"model-{i:05d}-of-{len(shards):05d}.safetensors" for i in range(1, len(shards) + 1)]
     names = names if len(names) > 1 else [WEIGHTS_NAME]
     for name, tensors in zip(names, shards, strict=True):
-        path = os.path.join(directory, name)
-        with atomic_path(path) as temporary:
-            # save_file makes files that only their owner reads; these get the mode that any new file has.
-            with open(temporary, "wb") as empty:
-                mode_of_files = os.fstat(empty.fileno()).st_mode
+        with atomic_path(os.path.join(directory, name)) as temporary:
             save_file(tensors, temporary, metadata={"format": "pt"})
-            os.chmod(temporary, mode_of_files)
     index = os.path.join(directory, INDEX_NAME)
     if len(names) > 1:
         total = sum(tensor.nbytes for tensors in shards for tensor in tensors.values())
@@ -103,25 +98,24 @@ def export_model(
 
 def import_model(directory: str, *, device: str | torch.device = "cpu") -> EvaByte:
     """The fp32 model in a directory of that layout; ArtifactError where it is missing, damaged or of another kind."""
-    try:
-        config = _read_config(directory)
-        model = meta_model(config).to_empty(device=device)
-        tensors = _read_tensors(directory)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                weight = _from_hub(name, tensors, config)
-                if weight.shape != parameter.shape:
-                    raise ValueError(f"{_parts(name)[0]} does not have the shape that {CONFIG_NAME} says")
-                parameter.copy_(weight)
-        unused = sorted(key for key in tensors if "rotary_emb" not in key)
-    except FileNotFoundError as error:
-        raise ArtifactError(
-            f"no model at {directory}: {error.filename or error} is missing; export it again"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, ArtifactError):
-            raise
-        raise ArtifactError(f"model at {directory} is damaged ({error}); export or download it again") from error
+    if not os.path.exists(os.path.join(directory, CONFIG_NAME)):
+        raise ArtifactError(f"no model at {directory}: {CONFIG_NAME} is missing; export it again")
+    config = _read_config(directory)
+    names = _weight_files(directory)
+    for name in names:
+        if not os.path.exists(os.path.join(directory, name)):
+            raise ArtifactError(f"no model at {directory}: {name} is missing; export or download it again")
+    with refusing(os.path.join(directory, CONFIG_NAME), ArtifactError, AGAIN):
+        check_size(config, directory, bytes_of_each=1)
+    tensors = _read_tensors(directory, names)
+    model = meta_model(config).to_empty(device=device)
+    with refusing(directory, ArtifactError, AGAIN, KeyError, RuntimeError), torch.no_grad():
+        for name, parameter in model.named_parameters():
+            weight = _from_hub(name, tensors, config)
+            if weight.shape != parameter.shape:
+                raise ValueError(f"{_parts(name)[0]} does not have the shape that {CONFIG_NAME} says")
+            parameter.copy_(weight)
+    unused = sorted(key for key in tensors if "rotary_emb" not in key)
     if unused:
         raise ArtifactError(f"model at {directory} has {len(unused)} tensors of another architecture, as {unused[0]}")
     return model
@@ -132,30 +126,46 @@ def _merged(config: EvaByteConfig) -> EvaByteConfig:
     return EvaByteConfig(**{**fields, "vocabulary": COMP_BASE, "symbol_heads": config.symbol_heads + config.raw_heads})
 
 
+def check_size(config: EvaByteConfig, directory: str, *, bytes_of_each: int) -> None:
+    """ValueError where a shape has more parameters than the safetensors files of its directory can hold.
+
+    So that a wrong shape does not ask for the memory of a model that is not there.
+    """
+    names = [name for name in os.listdir(directory) if name.endswith(".safetensors")]
+    held = sum(os.path.getsize(os.path.join(directory, name)) for name in names)
+    if config.parameters * bytes_of_each > held:
+        raise ValueError(f"{config.parameters:,} parameters, and {held:,} bytes of tensors beside it")
+
+
 def _read_config(directory: str) -> EvaByteConfig:
-    with open(os.path.join(directory, CONFIG_NAME), "rb") as file:
-        written = json.load(file)
+    path = os.path.join(directory, CONFIG_NAME)
+    written = read_json(path, error=ArtifactError, remedy=AGAIN)
     for key in MUST_HOLD:
         if written.get(key, CONSTANTS[key]) != CONSTANTS[key]:
-            raise ArtifactError(
-                f"model at {directory} has {key} {written[key]!r}; only {CONSTANTS[key]!r} is known here"
-            )
-    kinds: dict[str, Any] = {"rope_theta": float, "norm_eps": float}
-    fields: dict[str, Any] = {field: kinds.get(field, int)(written[key]) for key, field in FIELDS.items()}
-    return EvaByteConfig(**fields)
+            raise ArtifactError(f"{path} has {key} {said(written[key])}; only {CONSTANTS[key]!r} is known here")
+    with refusing(path, ArtifactError, AGAIN):
+        return record(EvaByteConfig, {field: written.get(key) for key, field in FIELDS.items()}, whole=False)
 
 
-def _read_tensors(directory: str) -> dict[str, Tensor]:
-    names = [WEIGHTS_NAME]
+def _weight_files(directory: str) -> list[str]:
+    """The names of the files of weights, sorted."""
     index = os.path.join(directory, INDEX_NAME)
-    if os.path.exists(index):
-        with open(index, "rb") as file:
-            names = sorted(set(json.load(file)["weight_map"].values()))
-    tensors: dict[str, Tensor] = {}
+    if not os.path.exists(index):
+        return [WEIGHTS_NAME]
+    whole = read_json(index, error=ArtifactError, remedy=AGAIN)
+    with refusing(index, ArtifactError, AGAIN):
+        names = sorted(set(typed(dict[str, str], whole.get("weight_map"), "weight_map").values()))
     for name in names:
         if os.path.basename(name) != name or not name.endswith(".safetensors"):
-            raise ArtifactError(f"{index} names {name!r}; only safetensors files beside it are read")
-        with safe_open(os.path.join(directory, name), "pt") as file:
+            raise ArtifactError(f"{index} names {said(name)}; only safetensors files beside it are read")
+    return names
+
+
+def _read_tensors(directory: str, names: list[str]) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name in names:
+        path = os.path.join(directory, name)
+        with refusing(path, ArtifactError, AGAIN, SafetensorError), safe_open(path, "pt") as file:
             tensors |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     return tensors
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
+import math
 import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, refusing
+from schemas.json_files import parse_json, record, typed
 from schemas.manifest import read_manifest
 
+AGAIN = "make it again with `python -m pipeline analyze`"
 STABILITY_NAME, FRONTIER_NAME, COLLISIONS_NAME = "stability.csv", "frontier.csv", "collisions.json"
 
 
@@ -27,6 +29,15 @@ class CompressorFindings:
     long_prefix_share: dict[str, float] = field(default_factory=dict)
     """Share of colliding pairs whose common prefix is at least 0.8 of the longer chunk, by level."""
     prefix_note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Level:
+    """What is taken from a table of collisions.json."""
+
+    level: str
+    prefix_over_longer: dict[str, Any]
+    prefix_over_shorter: dict[str, Any]
 
 
 def read_findings(dataset: str, analysis: str = "") -> CompressorFindings:
@@ -47,43 +58,55 @@ def read_findings(dataset: str, analysis: str = "") -> CompressorFindings:
 def _distances(path: str) -> dict[str, float]:
     if not os.path.exists(path):
         return {}
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return {
-                row["compressor"]: float(row["distance"])
-                for row in csv.DictReader(file)
-                if row["kind"] == "delete" and float(row["share"]) == 0.1
-            }
-    except (KeyError, ValueError) as error:
-        raise ArtifactError(
-            f"{path} is not a table of `python -m pipeline analyze` ({error}); make it again"
-        ) from error
+    with refusing(path, ArtifactError, AGAIN, csv.Error):
+        return {
+            row["compressor"]: _number(row, "distance")
+            for row in _rows(path, "compressor", "kind", "share", "distance")
+            if row["kind"] == "delete" and _number(row, "share") == 0.1
+        }
 
 
 def _document_distance(path: str, bytes_per_symbol: float) -> float | None:
     """Distance in the whole-document row of the frontier whose rate is nearest to a number of bytes per symbol."""
     if not os.path.exists(path):
         return None
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["context"] == "document"]
-        nearest = min(rows, key=lambda row: abs(float(row["bytes_per_symbol"]) - bytes_per_symbol), default=None)
-        return None if nearest is None else float(nearest["distance"])
-    except (KeyError, ValueError) as error:
-        raise ArtifactError(
-            f"{path} is not a table of `python -m pipeline analyze` ({error}); make it again"
-        ) from error
+    with refusing(path, ArtifactError, AGAIN, csv.Error):
+        rows = [row for row in _rows(path, "context", "bytes_per_symbol", "distance") if row["context"] == "document"]
+        found = [(abs(_number(row, "bytes_per_symbol") - bytes_per_symbol), _number(row, "distance")) for row in rows]
+    return min(found, key=lambda pair: pair[0], default=(0.0, None))[1]
+
+
+def _long_share(table: dict[str, Any]) -> float:
+    share: float = typed(float, table.get("long_share"), "long_share")
+    return share
+
+
+def _rows(path: str, *columns: str) -> list[dict[str, str]]:
+    """The rows of a table; ValueError where it lacks a column."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file, strict=True)
+        found = list(rows)
+    for column in columns:
+        if column not in (rows.fieldnames or ()) or any(not isinstance(row[column], str) for row in found):
+            raise ValueError(f"no column {column!r} in every row")
+    return found
+
+
+def _number(row: dict[str, str], column: str) -> float:
+    value = float(row[column])
+    if not math.isfinite(value):
+        raise ValueError(f"{column} is {row[column]}")
+    return value
 
 
 def _long_prefixes(path: str) -> tuple[dict[str, float], str]:
     if not os.path.exists(path):
         return {}, ""
-    try:
-        with open(path, encoding="utf-8") as file:
-            tables: dict[str, Any] = {table["level"]: table for table in json.load(file)}
-        shares = {level: float(table["prefix_over_longer"]["long_share"]) for level, table in tables.items()}
-        shorter = {level: float(table["prefix_over_shorter"]["long_share"]) for level, table in tables.items()}
-    except (KeyError, ValueError, TypeError) as error:
-        raise ArtifactError(f"{path} is not of `python -m pipeline analyze` ({error}); make it again") from error
+    with refusing(path, ArtifactError, AGAIN), open(path, "rb") as file:
+        tables = [
+            record(_Level, table, only=False) for table in typed(list[Any], parse_json(file.read()), "the tables")
+        ]
+        shares = {table.level: _long_share(table.prefix_over_longer) for table in tables}
+        shorter = {table.level: _long_share(table.prefix_over_shorter) for table in tables}
     over = ", ".join(f"{level}s {share:.1%}" for level, share in sorted(shorter.items()))
     return shares, f"over the shorter one: {over}; windows that begin a segment collide only with their own prefixes"

@@ -5,12 +5,13 @@ An arm that has seen raw bytes reads raw bytes, as at inference; tokenizer-only 
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Any
+from dataclasses import dataclass
 
 from schemas.errors import ArtifactError, DatasetError
 from schemas.files import canonical_json, replace_file, sha256_hex
+from schemas.formats import AS_IS
+from schemas.json_files import read_record
 from trainer.data.dataset import Dataset
 from trainer.evaluation.formatting import format_bits, read_reformatted
 from trainer.reproduction.arms import Job
@@ -29,10 +30,10 @@ def job_format_bits(job: Job, *, data: str, formats: str, out: str, device: str)
     own = sha256_hex(canonical_json([identity(job, data), texts.manifest.to_bytes().hex()]))
     path = os.path.join(out, job.name, FORMATS_NAME)
     if os.path.exists(path):
-        kept = _read(path)
-        if kept["identity"] != own:
+        kept = read_record(_Formats, path, error=ArtifactError, remedy="remove it and run again")
+        if kept.identity != own:
             raise ArtifactError(f"{path} belongs to other texts or another run; remove it and run again")
-        return dict(kept["bits_per_byte"])
+        return kept.bits_per_byte
     model, _ = load_model(os.path.join(out, job.name), device=device)
     bits = format_bits(model, read_reformatted(formats, compressor))
     replace_file(path, canonical_json({"identity": own, "bits_per_byte": bits}))
@@ -47,12 +48,13 @@ def _check_same_encoding(texts: Dataset, data: str, compressor: str) -> None:
         )
 
 
-def _read(path: str) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            content: dict[str, Any] = json.load(file)
-        if not {"identity", "bits_per_byte"} <= content.keys():
-            raise ValueError("it lacks fields")
-    except (ValueError, AttributeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); remove it and run again") from error
-    return content
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Formats:
+    """formats.json."""
+
+    identity: str
+    bits_per_byte: dict[str, float]
+
+    def __post_init__(self) -> None:
+        if AS_IS not in self.bits_per_byte or len(self.bits_per_byte) < 2:
+            raise ValueError(f"formats {sorted(self.bits_per_byte)}, not {AS_IS} and others")

@@ -5,7 +5,6 @@ The same command again runs only what has no result yet; a job that was killed g
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import os
@@ -19,11 +18,12 @@ from typing import Any
 
 import torch
 
-from schemas.errors import ArtifactError, DatasetError
+from schemas.errors import ArtifactError, DatasetError, refusing
 from schemas.files import canonical_json, replace_file, sha256_hex
+from schemas.json_files import parse_json, record
 from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
 from trainer.data.dataset import Dataset, HeldOut
-from trainer.evaluation.translation import Pair, bits_per_symbol, held_out_pairs, translate
+from trainer.evaluation.translation import Pair, Translation, bits_per_symbol, held_out_pairs, translate
 from trainer.reproduction.arms import Job, StudyScale
 from trainer.training.load_model import load_model
 from trainer.training.loop import train
@@ -178,11 +178,13 @@ def scored_pairs(job: Job, data: str) -> list[Pair]:
 
 def read_result(path: str) -> Result:
     """Read a result from its file; ArtifactError where the file is damaged."""
-    try:
-        with open(path, "rb") as file:
-            return Result(**json.load(file))
-    except (ValueError, TypeError) as error:
-        raise ArtifactError(f"{path} is not a result of this version ({error}); remove it and run again") from error
+    with refusing(path, ArtifactError, "remove it and run again"), open(path, "rb") as file:
+        result = record(Result, parse_json(file.read()), whole=False)
+        if result.translation is not None:
+            record(Translation, result.translation)
+        if result.format_bits is not None:
+            raise ValueError("formats are beside it, not in it")
+        return result
 
 
 def raw_per_comp(data: str, scale: StudyScale) -> float:

@@ -13,12 +13,11 @@ continue from any other, sharded or not. A checkpoint is written as `step-N.tmp`
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import math
 import os
 import shutil
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -27,8 +26,9 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
 
-from schemas.errors import ArtifactError, one_line
+from schemas.errors import ArtifactError, UserError, one_line, refusing
 from schemas.files import canonical_json, replace_file
+from schemas.json_files import Count, read_json, said, typed
 from trainer.training.parallel import Distributed
 from trainer.training.upgrade import from_version_1, with_added_settings
 
@@ -39,6 +39,7 @@ BEST_NAME = "best"
 HELD_OUT = "held_out"
 """Key of a state: a `HeldOutBits` of trainer.training.held_out, as JSON values."""
 CHECKPOINT_VERSION = 2
+EARLIER = "take an earlier checkpoint: remove this one"
 
 
 def tensors(model: nn.Module, *optimizers: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -125,7 +126,7 @@ def best_checkpoint(run: str) -> tuple[str, dict[str, Any]] | None:
             held_out = read_state(path).get(HELD_OUT)
         except ArtifactError:  # a damaged one is not the best, and no reason to stop
             continue
-        if isinstance(held_out, dict) and math.isfinite(held_out["bits_per_byte"]):
+        if held_out is not None:
             measured.append((path, held_out))
     same = [each for each in measured if each[1]["digest"] == measured[-1][1]["digest"]]
     return min(same, key=lambda each: each[1]["bits_per_byte"], default=None)
@@ -145,18 +146,34 @@ def _name_best(path: str) -> None:
 
 def read_state(path: str) -> dict[str, Any]:
     """The JSON part of a checkpoint; ArtifactError where it is missing, damaged or of another version."""
-    try:
-        with open(os.path.join(path, STATE_NAME), "rb") as file:
-            state = json.load(file)
-        version = state["version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is no checkpoint ({error!r}); name a run directory or one of its steps") from error
+    name = os.path.join(path, STATE_NAME)
+    if not os.path.exists(name):
+        raise ArtifactError(
+            f"{path} is no checkpoint: it has no {STATE_NAME}; name a run directory or one of its steps"
+        )
+    state = read_json(name, error=ArtifactError, remedy=EARLIER)
+    version = state.get("version")
     if version not in (1, CHECKPOINT_VERSION):
         raise ArtifactError(
-            f"{path} has checkpoint version {version}, this program reads 1 and {CHECKPOINT_VERSION}: "
+            f"{path} has checkpoint version {said(version)}, this program reads 1 and {CHECKPOINT_VERSION}: "
             "use the release that wrote it"
         )
-    return with_added_settings(from_version_1(state) if version == 1 else state)
+    state = with_added_settings(from_version_1(state) if version == 1 else state)
+    with refusing(name, ArtifactError, EARLIER):
+        return _checked(state)
+
+
+def _checked(state: dict[str, Any]) -> dict[str, Any]:
+    """The state, if what every reader needs of it is there and of its type; else ValueError."""
+    typed(Count, state.get("step"), "step")
+    typed(dict, state.get("settings"), "settings")
+    for key in ("config", "loader"):
+        typed(dict | None, state.get(key), key)
+    held_out = typed(dict | None, state.get(HELD_OUT), HELD_OUT)
+    if held_out is not None:
+        typed(float, held_out.get("bits_per_byte"), f"bits_per_byte of {HELD_OUT}")
+        typed(str, held_out.get("digest"), f"digest of {HELD_OUT}")
+    return state
 
 
 def load(path: str, named: dict[str, Tensor]) -> None:
@@ -166,8 +183,11 @@ def load(path: str, named: dict[str, Tensor]) -> None:
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             dcp.load(named, storage_reader=HuggingFaceStorageReader(path=path))
     except (Exception, dcp.CheckpointException) as error:  # the latter is a BaseException
-        text = one_line(error)[:200]
-        raise ArtifactError(f"the tensors in {path} cannot be read ({text}); take an earlier checkpoint") from error
+        # What one rank met says more than the list of all of them.
+        first = next(iter(getattr(error, "failures", {}).values()), (error,))[0]
+        raise ArtifactError(
+            f"the tensors in {path} cannot be read ({one_line(first)[:200]}); take an earlier checkpoint"
+        ) from error
 
 
 def resume(
@@ -185,12 +205,28 @@ def resume(
     for name, value in content.items():
         if name not in free and state["settings"].get(name) != value:
             raise ArtifactError(
-                f"{saved[-1]} was made with {name}={state['settings'].get(name)}, this run has {value}; "
+                f"{saved[-1]} was made with {name}={str(state['settings'].get(name))[:80]}, this run has {value}; "
                 "choose another --out, or the settings of that one"
             )
     restore(saved[-1], model, *optimizers, step=state["step"])
     logger.info("resumed at step %d from %s", state["step"], saved[-1])
     return state
+
+
+@contextlib.contextmanager
+def naming_last(run: str) -> Iterator[None]:
+    """Put the last checkpoint of a run in front of what its loader state is refused for."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f"{os.path.join(checkpoints(run)[-1], STATE_NAME)}: {error}") from error
+
+
+def refuse_other_step(state: dict[str, Any]) -> None:
+    """ArtifactError where a state has no loader's state, or one of another step."""
+    loader = state.get("loader")
+    if loader is None or loader.get("step") != state["step"]:
+        raise ArtifactError(f"the loader's state is not of step {state['step']}; {EARLIER}")
 
 
 def restore(path: str, model: nn.Module, *optimizers: torch.optim.Optimizer, step: int) -> None:

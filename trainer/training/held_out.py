@@ -21,6 +21,7 @@ from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 from schemas.batches import Documents
+from schemas.errors import TrainingError
 from trainer.data.blend import Blend
 from trainer.data.held_out_sample import sample_held_out
 from trainer.evaluation.bits_per_byte import HEAD, nats_by_turns
@@ -96,6 +97,11 @@ class HeldOutCurve:
                 module.reshard()
         nats = math.fsum(part for parts in self.dist.gather(own) for part in parts)
         raw_bytes = int(self.texts.offsets[-1])
+        if not math.isfinite(nats):
+            raise TrainingError(
+                f"the loss on held-out documents is {nats}, so the weights are broken; the last checkpoint is from "
+                "before: lower --peak-lr and run the command again"
+            )
         return HeldOutBits(
             bits_per_byte=nats / math.log(2) / raw_bytes,
             raw_bytes=raw_bytes,

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Annotated, Any
 
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, refusing
+from schemas.json_files import record, typed
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import EvaByte, meta_model
-from trainer.model.hf_export import import_model
+from trainer.model.hf_export import check_size, import_model
 from trainer.training import checkpoint
+
+OF_RUN = {
+    "sequence_length": Annotated[int, range(1, 1 << 31)],
+    "held_out_share": float,
+    "compressor": str | None,
+    "mixing": dict[str, Any],
+}
+"""What evaluation takes from the settings of a run."""
 
 
 def load_model(path: str, *, device: str = "cpu") -> tuple[EvaByte, dict[str, Any]]:
@@ -24,11 +33,20 @@ def load_model(path: str, *, device: str = "cpu") -> tuple[EvaByte, dict[str, An
             )
         path = saved[-1]
     state = checkpoint.read_state(path)
-    try:
-        config = EvaByteConfig(**state["config"])
-        settings = state["settings"]
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} has no usable shape ({error}); take an earlier checkpoint") from error
+    with refusing(os.path.join(path, checkpoint.STATE_NAME), ArtifactError, checkpoint.EARLIER):
+        config = record(EvaByteConfig, state.get("config"), whole=False)
+        check_size(config, path, bytes_of_each=4)
+        settings = _checked(state["settings"])
     model = meta_model(config).to_empty(device=device)
     checkpoint.load(path, {f"model.{name}": parameter.data for name, parameter in model.named_parameters()})
     return model.eval().requires_grad_(False), settings
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run, if those that evaluation takes from them are of their types; else ValueError."""
+    for name, hint in OF_RUN.items():
+        if name in settings:
+            typed(hint, settings[name], f"{name} of settings")
+    if "mixing" in settings:
+        typed(str, settings["mixing"].get("mode", ""), "mode of mixing")
+    return settings

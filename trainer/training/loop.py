@@ -39,8 +39,8 @@ from trainer.training.metrics import (
     MetricsLog,
     bits_per_label,
     mean_visible_keys,
-    one_line,
     peak_flop_per_second,
+    terminal_line,
 )
 from trainer.training.optim import learning_rate, make_optimizers
 from trainer.training.parallel import Distributed, parallelize
@@ -78,7 +78,9 @@ def train(settings: TrainSettings, dist: Distributed) -> int:
     loader = Loader(blend, loader_settings(settings), rank=dist.rank, world_size=dist.size)
     with loader, Sigterm() as sigterm:
         if state:
-            loader.load_state_dict(state["loader"])
+            with checkpoint.naming_last(settings.run_dir):
+                checkpoint.refuse_other_step(state)
+                loader.load_state_dict(state["loader"])
         curve = open_curve(settings, blend, model, dist)
         steps = TrainStep(settings, config, dist, model, *optimizers)
         keep = settings.keep_checkpoints
@@ -201,7 +203,7 @@ class _Run:
         self.checkpoint_wait = {}
         if log is not None:
             log.write(values)
-            logger.info("%s", one_line(values))
+            logger.info("%s", terminal_line(values))
 
     def _measured(self, batch: PackedBatch, result: StepResult, pace: _Pace) -> dict[str, float | int]:
         """The metrics of one step, with units in their names; times are means since the host last waited."""

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from schemas.errors import ArtifactError, one_line, refusing
 from schemas.files import replace_file
+from schemas.json_files import Count, parse_object, said, typed
 from schemas.vocabulary import SPAN_KINDS
 
 logger = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ def bits_per_label(nats: torch.Tensor, labels: torch.Tensor) -> dict[str, float]
     return values
 
 
-def one_line(values: Mapping[str, float | int]) -> str:
+def terminal_line(values: Mapping[str, float | int]) -> str:
     """A line of metrics for a terminal."""
     parts = [f"step {values['step']}: loss {values['loss_nats']:.3f} nats"]
     for key, unit in (("bits_per_raw_byte", "bits per raw byte"), ("bits_per_comp_symbol", "bits per comp symbol")):
@@ -131,36 +133,30 @@ class MetricsLog:
         try:
             call(*values, **named)
         except Exception as error:
-            logger.warning("W&B gets no more metrics (%s); %s goes on", _one_line(error), self._path)
+            logger.warning("W&B gets no more metrics (%s); %s goes on", one_line(error)[:200], self._path)
             self._wandb = None
 
     def _drop_from(self, step: int) -> None:
         """Keep the lines of steps before `step`; what a crash has left of others is dropped and said."""
         if not os.path.exists(self._path):
             return
-        with open(self._path, encoding="utf-8", errors="replace") as file:
+        with open(self._path, "rb") as file:
             lines = file.readlines()
         steps = [_step_of(line) for line in lines]
-        replace_file(
-            self._path, "".join(line for line, at in zip(lines, steps, strict=True) if -1 < at < step).encode()
-        )
+        replace_file(self._path, b"".join(line for line, at in zip(lines, steps, strict=True) if -1 < at < step))
         # A last line that is half written is what a kill leaves.
         damaged = sum(at < 0 for at in steps[:-1])
         if damaged:
             logger.warning("%s had %d damaged lines, which are dropped: its curve has gaps", self._path, damaged)
 
 
-def _step_of(line: str) -> int:
+def _step_of(line: bytes) -> int:
     """The step that a line of metrics tells of; -1 for a line that is none."""
     try:
-        step = json.loads(line)["step"] if line.endswith("\n") else -1
-    except (ValueError, KeyError, TypeError, RecursionError):
+        step: int = typed(Count, parse_object(line).get("step"), "step") if line.endswith(b"\n") else -1
+    except ValueError:
         return -1
-    return step if type(step) is int else -1
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return step
 
 
 def _tensorboard(run: str) -> Any:
@@ -188,7 +184,7 @@ def _wandb(run: str, settings: Mapping[str, Any]) -> Any:
     except Exception as error:
         logger.warning(
             "WANDB_PROJECT is set, but W&B cannot begin (%s): metrics go to %s only; try WANDB_MODE=offline",
-            _one_line(error), os.path.join(run, METRICS_NAME),
+            one_line(error)[:200], os.path.join(run, METRICS_NAME),
         )  # fmt: skip
         return None
 
@@ -198,5 +194,8 @@ def wandb_run_id(run: str) -> str:
     path = os.path.join(run, WANDB_ID_NAME)
     if not os.path.exists(path):
         replace_file(path, f"{uuid.uuid4().hex[:12]}\n".encode())
-    with open(path, encoding="utf-8") as file:
-        return file.read().strip()
+    with refusing(path, ArtifactError, "remove it: the run then gets another id"), open(path, encoding="ascii") as file:
+        found = file.read(100).strip()
+        if not found.isalnum():
+            raise ValueError(f"{said(found)} is no id")
+        return found

@@ -136,7 +136,7 @@ def read_described(directory: str, *, check_files: bool = False) -> NeuralDescri
         for name, known in (("artifact_format", ARTIFACT_FORMAT), ("code_format", CODE_FORMAT)):
             if whole.pop(name, 1) != known:
                 raise ArtifactError(
-                    f"{directory} was made by another release (its {name} is not {known}); "
+                    f"{path} was made by another release (its {name} is not {known}); "
                     "use that release, or preprocess into another directory"
                 )
         digests = typed(dict[str, str], whole.pop("files", None), "files")

@@ -77,10 +77,10 @@ def test_one_run_gets_a_png_in_its_directory(tmp_path: Path) -> None:
     [
         (None, "metrics.jsonl cannot be read (No such file or directory); name the directories of runs"),
         ("", "metrics.jsonl has no step yet"),
-        ("[1]\n", "metrics.jsonl is damaged"),
-        ("{\n", "metrics.jsonl is damaged"),
-        ('{"loss_nats": 1}\n', "metrics.jsonl is damaged"),
-        ('{"step": 1, "loss_nats": "x"}\n', "metrics.jsonl is damaged"),
+        ("[1]\n", "metrics.jsonl cannot be read"),
+        ("{\n", "metrics.jsonl cannot be read"),
+        ('{"loss_nats": 1}\n', "metrics.jsonl cannot be read"),
+        ('{"step": 1, "loss_nats": "x"}\n', "metrics.jsonl cannot be read"),
     ],
 )
 def test_a_folder_that_is_no_run_is_one_line(

@@ -116,7 +116,7 @@ def test_no_pickle_is_read(model: EvaByte, tmp_path: Path) -> None:
         import_model(str(tmp_path))
     (tmp_path / "model.safetensors.index.json").unlink()
     (tmp_path / "model.safetensors").write_bytes(bomb)
-    with pytest.raises(ArtifactError, match="is damaged"):
+    with pytest.raises(ArtifactError, match="cannot be read"):
         import_model(str(tmp_path))
     assert not trace.exists()
 
@@ -162,9 +162,9 @@ def damage(directory: Path, what: str) -> None:
     [
         ("no config", "no model at .*config.json is missing"),
         ("no weights", "no model at .*model.safetensors"),
-        ("config cut", "is damaged"),
-        ("config list", "is damaged"),
-        ("weights cut", "is damaged"),
+        ("config cut", "cannot be read"),
+        ("config list", "cannot be read"),
+        ("weights cut", "cannot be read"),
         ("other kind", "model_type 'llama'; only 'evabyte'"),
         ("other norm", "norm_add_unit_offset False; only True"),
         ("other shape", "does not have the shape"),

@@ -95,6 +95,7 @@ def test_no_pickle_is_written_or_read(tmp_path: Path) -> None:
     model, optimizer = trained(1)
     path = Path(checkpoint.save(str(tmp_path), model, optimizer, dist=ALONE, state={"step": 1}, keep=2))
     assert {file.suffix for file in path.iterdir()} == {".safetensors", ".json"}
+    assert len({file.stat().st_mode for file in path.iterdir()}) == 1, "not all are for whom the umask lets in"
     (path / ".metadata").write_bytes(pickle.dumps(Bomb()))
     (path / "__0_0.distcp").write_bytes(pickle.dumps(Bomb()))
     checkpoint.restore(str(path), model, optimizer, step=1)

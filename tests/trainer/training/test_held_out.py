@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,7 +161,7 @@ def test_two_ranks_find_the_curve_of_one_and_go_on_exactly(
 
 def save(run: Path, step: int, bits: float | None, digest: str = "d", keep: int = 2) -> None:
     """A checkpoint of one number, measured or not."""
-    state = {"step": step}
+    state: dict[str, Any] = {"step": step, "settings": {}}
     if bits is not None:
         state["held_out"] = {"bits_per_byte": bits, "digest": digest}
     checkpoint.save(str(run), torch.nn.Linear(1, 1), dist=ALONE, state=state, keep=keep)

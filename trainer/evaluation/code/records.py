@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import zlib
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from schemas.errors import InputError
 from schemas.files import sha256_hex
+from schemas.json_files import parse_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,8 +76,8 @@ def _read(path: str) -> tuple[str, bytes]:
 
 def _parsed(place: str, line: bytes) -> dict[str, Any]:
     try:
-        values = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        values = parse_json(line, foreign=True)
+    except ValueError as error:
         raise InputError(f"{place}: not JSON ({error}); every line must be one object") from None
     if not isinstance(values, dict):
         raise InputError(f"{place}: {_shown(values)} where a JSON object was expected")

@@ -16,8 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from schemas.errors import InputError, SettingsError
+from schemas.errors import InputError, SettingsError, refusing
 from schemas.files import replace_file
+from schemas.json_files import parse_json, typed
+from schemas.json_files import record as typed_record
 from trainer.evaluation.code.completions import Completion, Request
 from trainer.evaluation.code.problems import Problem, ProblemSet
 from trainer.evaluation.code.records import JsonRecord, read_records
@@ -61,7 +63,14 @@ class SampleFile:
                 )
             lines = []
         replace_file(self.unfinished, b"".join(line + b"\n" for line in lines or [header]))
-        return [[Completion(**fields) for fields in json.loads(line)] for line in lines[1:]]
+        with refusing(self.unfinished, InputError, "give --overwrite to start over"):
+            return [
+                [
+                    typed_record(Completion, fields)
+                    for fields in typed(list[Any], parse_json(line, foreign=True), "a batch")
+                ]
+                for line in lines[1:]
+            ]
 
     def add(self, batch: Sequence[Completion]) -> None:
         """Append a finished batch to the unfinished file, synchronised to disk."""
