@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -192,3 +193,19 @@ def test_pairs_that_do_not_fit_a_row_are_warned_of(
     caplog.clear()
     assert train_here(data, tmp_path / "raw", steps=1, sequence_length=128, mode="raw-only") == 0
     assert "most pairs are cut" not in caplog.text
+
+
+@pytest.mark.slow
+def test_torchrun_replaces_ranks_when_one_is_killed(data: Path, undisturbed: list[float], tmp_path: Path) -> None:
+    """As where a node is lost: all ranks start again, from the last checkpoint, and the run ends as if nothing was."""
+    words = command(data, tmp_path, ranks=2)
+    words.insert(words.index("--standalone"), "--max-restarts=1")
+    process = subprocess.Popen(words, env=environment(), stderr=subprocess.PIPE, text=True)
+    while len(metrics(tmp_path)) < 5 and process.poll() is None:
+        time.sleep(0.005)
+    ranks = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(ranks[-1]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-2000:]
+    assert "resumed at step 3" in errors
+    assert losses(metrics(tmp_path)) == pytest.approx(undisturbed, abs=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 from torch import multiprocessing
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Replicate, Shard
 
-from schemas.errors import TrainingError
-from tests.trainer.fake_run import peak_bytes
+from schemas.errors import SettingsError, TrainingError
+from tests.trainer.fake_run import fake_ranks, peak_bytes
 from tests.trainer.models import random_ids, small_config
 from trainer.data.loader import PackedBatch
 from trainer.model.evabyte import meta_model
+from trainer.training.loop import loader_settings
 from trainer.training.optim import adamw, make_optimizers
 from trainer.training.parallel import Distributed, init_distributed, parallelize
 from trainer.training.settings import TrainSettings
@@ -159,3 +161,32 @@ def test_accumulation_keeps_no_gradient_of_the_whole_model(per_node: int) -> Non
     once, often = (peak_bytes(config, micro_batches=number, **shape) for number in (1, 3))
     own_part = 4 * config.parameters / per_node
     assert often - once < 2.1 * own_part, "a rank's part, and its sum over nodes where there are several"
+
+
+@pytest.mark.parametrize("nodes", [8, pytest.param(16, marks=pytest.mark.slow)])
+def test_sixty_four_gpus_and_more_are_nodes_that_hold_copies(nodes: int) -> None:
+    config = small_config(dim=64, heads=2, ffn_dim=128)
+    with fake_ranks(8 * nodes, per_node=8, compute_dtype=torch.bfloat16) as dist:
+        model = parallelize(meta_model(config), dist, sharding="fsdp", seed=0)
+        for name, parameter in model.named_parameters():
+            assert isinstance(parameter, DTensor)
+            assert parameter.device_mesh.shape == (nodes, 8), name
+            assert parameter.placements == (Replicate(), Shard(0)), name
+    shape: dict[str, Any] = {"sequence_length": 64, "micro_batches": 2, "sharding": "fsdp", "per_node": 8}
+    one, many = (peak_bytes(config, ranks=ranks, **shape) for ranks in (16, 8 * nodes))
+    assert many == pytest.approx(one, rel=0.01), "more nodes save no memory and take none"
+
+
+def test_the_papers_step_is_dealt_out_to_as_many_ranks_as_divide_it() -> None:
+    paper = TrainSettings.for_size("7b")
+    assert [paper.accumulation(ranks) for ranks in (8, 64, 128)] == [16, 2, 1]
+    for ranks in (24, 56, 256):
+        with pytest.raises(SettingsError, match=f"a step has 128 sequences, {ranks} ranks .* so that they divide"):
+            paper.accumulation(ranks)
+    loader = loader_settings(paper)
+    loader.check_ranks(64)
+    with pytest.raises(SettingsError, match="128 ranks cannot share lanes 64 evenly"):
+        loader.check_ranks(128)
+    three_nodes = replace(paper, lanes=96, batch_symbols=96 * paper.sequence_length)
+    loader_settings(three_nodes).check_ranks(24)
+    assert three_nodes.accumulation(24) == 4
