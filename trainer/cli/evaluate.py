@@ -78,11 +78,13 @@ def _run_translation(options: argparse.Namespace) -> int:
     from trainer.data.dataset import Dataset, HeldOut
     from trainer.data.shard_cache import open_cache
     from trainer.evaluation.translation import first_pairs, translate
+    from trainer.generation.opening import mixing_mode, opening
     from trainer.training.device import training_device
     from trainer.training.load_model import load_model
 
     settings = from_options(TranslationSettings, options)
     model, run = load_model(settings.model, device=training_device(settings.device))
+    opening(mixing_mode(run))  # refuses a model that never saw raw bytes
     compressor = of_run(settings.compressor, run, "compressor")
     if not compressor:
         raise SettingsError(f"{settings.model} was trained on raw bytes alone; name the --compressor to translate from")

@@ -15,11 +15,13 @@ def add(options: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from trainer.generation.opening import mixing_mode, opening
     from trainer.model.hf_export import export_model
     from trainer.training.load_model import load_model
 
     settings = from_options(ExportSettings, options)
     model, run = load_model(settings.model)
+    opening(mixing_mode(run))  # refuses a model that never saw raw bytes, which an exported folder reads
     export_model(
         model,
         settings.out,

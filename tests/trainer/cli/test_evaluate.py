@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
+from schemas.held_out import is_held_out
 from tests.trainer.datasets import make_texts, write_dataset
 from tests.trainer.evaluation.code.files import HUMANEVAL, lines, write_files
 from tests.trainer.evaluation.trained import knows_one
@@ -156,6 +157,37 @@ def test_bits_per_byte_of_held_out_documents(model: Path, tmp_path: Path, capsys
     out = capsys.readouterr().out
     assert " bits per byte over " in out and "held-out documents, windows of 32 symbols" in out
     assert "holds out no documents at a share of 0.0" in refused(capsys, *words, "--held-out-share", 0)
+
+
+def test_a_run_that_never_saw_raw_bytes_is_scored_by_its_symbols_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bits per raw byte are Σ bits of the symbols over the raw bytes; what reads raw bytes refuses it by its mode."""
+    texts = make_texts([30, 30])
+    data, run = str(write_dataset(tmp_path / "data", texts)), str(tmp_path / "run")
+    words = ["--data", data, "--out", run, "--size", "pico", "--mode", "comp-only", "--raw-heads", "0", "--steps", "1"]
+    words += ["--sequence-length", "64", "--batch-symbols", "128", "--micro-batch-size", "1", "--lanes", "2"]
+    assert main(["train", *words, "--held-out-share", "0.3", "--device", "cpu"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "bpb", run, "--data", data]) == 0
+    said = capsys.readouterr().out
+    held_out = [text for text in texts if is_held_out(text.doc_id, 0.3)]
+    size = sum(len(text.raw) for text in held_out)
+    assert f" over {size:,} raw bytes of {len(held_out)} held-out documents, read as neural symbols alone" in said
+    # After one step a symbol of 65,536 costs about 16 bits.
+    expected = 16 * sum(len(text.symbols) for text in held_out) / size
+    assert float(said.split()[0]) == pytest.approx(expected, rel=0.1)
+    for command in (
+        ["generate", run],
+        ["evaluate", "translation", run, "--data", data],
+        ["export", run, "--out", str(tmp_path / "hf")],
+        ["serve", run, "--port", "0"],
+    ):
+        assert main(command) == 2
+        assert capsys.readouterr().err.startswith(
+            "error: this model was trained in mode comp-only and never saw raw"
+        ), command
+    assert not (tmp_path / "hf").exists()
 
 
 def test_a_part_has_a_name_of_its_own(model: Path, data: Path, tmp_path: Path) -> None:
