@@ -346,7 +346,8 @@ class GivenTokenizer(Tokenizer):
 def _described(directory: str) -> NeuralDescription:
     """The description of a neural compressor, local or remote."""
     copy = files.LocalCopy(directory, names=[COMPRESSOR_NAME])
-    return read_described(copy.directory)
+    with copy.named_by_origin(ArtifactError):
+        return read_described(copy.directory)
 
 
 def _read_request(path: str) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ from pipeline.job.settings import LOCAL_RUNNER, SETTINGS_NAME, PreprocessSetting
 from pipeline.storage import files, lock
 from pipeline.timing import Clock
 from schemas import stores
-from schemas.errors import DatasetError, InputError, SettingsError, TooManyRejects
+from schemas.errors import ArtifactError, DatasetError, InputError, SettingsError, TooManyRejects
 from schemas.files import canonical_json, json_line
 from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.options import to_json
@@ -97,9 +97,10 @@ def _prepare(settings: PreprocessSettings, corpus: Corpus, clock: Clock) -> None
     directory = files.join(settings.output, COMPRESSORS_DIRECTORY)
     files.make_directory(directory)
     copy = files.LocalCopy(directory)
-    for artifact in artifacts_of(settings, settings.compressors, copy.directory, corpus):
-        ensure(artifact, clock)
-    copy.upload()
+    with copy.named_by_origin(ArtifactError):
+        for artifact in artifacts_of(settings, settings.compressors, copy.directory, corpus):
+            ensure(artifact, clock)
+            copy.upload()
 
 
 def _compress(job: Job, units: list[WorkUnit], settings: PreprocessSettings) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from schemas import stores
-from schemas.errors import SettingsError
+from schemas.errors import SettingsError, UserError
 from schemas.files import is_remote, replace_file
 from schemas.patience import NO_ROOM
 from schemas.stores import StoredObject
@@ -167,9 +167,21 @@ class LocalCopy:
     def upload(self) -> None:
         """Send what is new or changed to where the copy was taken from; nothing to do for a directory itself."""
         if not is_local(self._origin):
-            for name, seen in self._files().items():
+            found = self._files()
+            for name, seen in found.items():
                 if self._had.get(name) != seen:
                     stores.write(stores.join(self._origin, name), Path(self.directory, name))
+            self._had = found
+
+    @contextmanager
+    def named_by_origin(self, kind: type[UserError]) -> Iterator[None]:
+        """Errors of the body that name the copy name what it is a copy of instead."""
+        try:
+            yield
+        except kind as error:
+            if self.directory == self._origin:
+                raise
+            raise type(error)(str(error).replace(self.directory, self._origin)) from error
 
     def _files(self) -> dict[str, tuple[int, int]]:
         """Relative name to size and modification time."""

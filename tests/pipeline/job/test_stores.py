@@ -71,7 +71,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_all_compressors_write_the_bytes_of_a_local_run(
-    front: Front, url: str, finished: Path, preprocess: Preprocess
+    front: Front, url: str, finished: Path, preprocess: Preprocess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert preprocess(finished / "corpus", url, "--shards", "4") == 0
     assert stored(url) == content(finished / "out")
@@ -80,6 +80,10 @@ def test_all_compressors_write_the_bytes_of_a_local_run(
     assert preprocess(finished / "corpus", url, "--shards", "4") == 0
     assert stores.below(url) == before, "what is finished is not written again"
     assert preprocess(finished / "corpus", url, "--shards", "5") == 2
+    capsys.readouterr()
+    stores.remove([f"{url}/manifest.json"])
+    assert preprocess(finished / "corpus", url, "--shards", "4", "--theta", "quantile=0.5") == 2
+    assert f"{url}/compressors/neural was made with" in told(capsys), "and not its copy on this machine"
 
 
 def test_a_unit_takes_five_requests(
