@@ -19,7 +19,7 @@ import numpy as np
 
 from kernels.byte_spans import ByteSpans, span_indices
 from kernels.string_table import StringTable, distinct
-from pipeline.analysis.common_prefix import chunk_pairs, prefix_shares, random_pairs, tail_counts
+from pipeline.analysis.common_prefix import case_shares, chunk_pairs, prefix_shares, random_pairs, tail_counts
 from pipeline.analysis.findings import CollisionExample, CollisionTable
 from pipeline.analysis.one_pass import DecodedBatch
 from schemas.errors import DatasetError, SettingsError
@@ -132,6 +132,7 @@ def collision_table(frame: pd.DataFrame, compressor: str, level: str, *, seed: i
     sizes = frame.groupby("code", sort=True).size()
     pairs = chunk_pairs(colliding, seed)
     controls = random_pairs(pairs, frame["chunk"].to_list(), seed)
+    over_longest, over_mean, over_shortest = case_shares(colliding)
     occurrences, distinct_chunks = int(frame["count"].sum()), frame["chunk"].nunique()
     return CollisionTable(
         compressor=compressor,
@@ -147,6 +148,9 @@ def collision_table(frame: pd.DataFrame, compressor: str, level: str, *, seed: i
         prefix_over_longer=prefix_shares(pairs, max),
         prefix_over_shorter=prefix_shares(pairs, min),
         random_prefix_over_longer=prefix_shares(controls, max),
+        case_prefix_over_longest=over_longest,
+        case_prefix_over_mean=over_mean,
+        case_prefix_over_shortest=over_shortest,
         bucket_sizes=_histogram(sizes.to_numpy()),
         longer_chunk_bytes=_histogram(
             np.array([max(len(a), len(b)) for a, b in zip(pairs.left, pairs.right, strict=True)])

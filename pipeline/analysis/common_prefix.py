@@ -1,4 +1,8 @@
-"""Pairs of chunks with the same code: how long their common prefix is, and in what they differ after it."""
+"""Chunks with the same code: how long their common prefix is, and in what they differ after it.
+
+Of a pair, and of a case: all chunks of one code at once. Pairs count a code of many chunks by the square of their
+number, cases count every code once.
+"""
 
 from __future__ import annotations
 
@@ -94,16 +98,42 @@ def common_prefix_bytes(a: bytes, b: bytes) -> int:
 
 def prefix_shares(pairs: Pairs, over: Callable[[int, int], int]) -> PrefixShares:
     """Common prefixes over the longer (`over` is max) or shorter (min) length; all 0 where there are no pairs."""
-    if not len(pairs.left):
+    prefixes = (common_prefix_bytes(a, b) / over(len(a), len(b)) for a, b in zip(pairs.left, pairs.right, strict=True))
+    return _shares(np.fromiter(prefixes, np.float64, len(pairs.left)), pairs.weights)
+
+
+def case_shares(colliding: pd.DataFrame) -> tuple[PrefixShares, PrefixShares, PrefixShares]:
+    """Common prefixes of all chunks of a code over the longest, the mean and the shortest of them.
+
+    colliding: columns code (bytes), chunk (bytes), count (int), sorted by code; two chunks of a code at least. All 0
+    where there are no codes.
+    """
+    shares: list[tuple[float, float, float]] = []
+    weights: list[float] = []
+    for _, bucket in itertools.groupby(
+        zip(colliding["code"], colliding["chunk"], colliding["count"], strict=True), lambda row: row[0]
+    ):
+        rows = list(bucket)
+        chunks = [chunk for _, chunk, _ in rows]
+        lengths = [len(chunk) for chunk in chunks]
+        # What the first and the last in order have in common, all between them have too.
+        prefix = common_prefix_bytes(min(chunks), max(chunks))
+        shares.append((prefix / max(lengths), prefix * len(lengths) / sum(lengths), prefix / min(lengths)))
+        weights.append(float(sum(count for *_, count in rows)))
+    columns = np.array(shares, np.float64).reshape(-1, 3)
+    longest, mean, shortest = (_shares(columns[:, column], np.array(weights)) for column in range(3))
+    return longest, mean, shortest
+
+
+def _shares(shares: np.ndarray, weights: np.ndarray) -> PrefixShares:
+    """What is said of shares, float64 [n], that occur with weights, float64 [n]."""
+    if not shares.size:
         return PrefixShares(mean=0.0, long_share=0.0, mean_by_occurrence=0.0, long_share_by_occurrence=0.0)
-    shares = np.array(
-        [common_prefix_bytes(a, b) / over(len(a), len(b)) for a, b in zip(pairs.left, pairs.right, strict=True)]
-    )
     return PrefixShares(
         mean=float(shares.mean()),
         long_share=float((shares >= LONG_PREFIX_SHARE).mean()),
-        mean_by_occurrence=float(np.average(shares, weights=pairs.weights)),
-        long_share_by_occurrence=float(np.average(shares >= LONG_PREFIX_SHARE, weights=pairs.weights)),
+        mean_by_occurrence=float(np.average(shares, weights=weights)),
+        long_share_by_occurrence=float(np.average(shares >= LONG_PREFIX_SHARE, weights=weights)),
     )
 
 

@@ -141,16 +141,17 @@ class FrontierRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrefixShares:
-    """Lengths of the longest common prefixes of pairs of chunks, as shares of the longer or the shorter chunk."""
+    """Longest common prefixes of groups of chunks (pairs or cases), as shares of one of their lengths."""
 
     mean: float
-    """Mean over pairs."""
+    """Mean over groups."""
     long_share: float
-    """Share of pairs whose common prefix is at least LONG_PREFIX_SHARE."""
+    """Share of groups whose common prefix is at least LONG_PREFIX_SHARE."""
     mean_by_occurrence: float
-    """Mean over pairs, each weighted by the product of its chunks' numbers of occurrences."""
+    """Mean over groups, each weighted by how often it occurs: of a pair the product of its chunks' numbers of
+    occurrences, of a case their sum."""
     long_share_by_occurrence: float
-    """Share of pairs with a long common prefix, weighted in the same way."""
+    """Share of groups with a long common prefix, weighted in the same way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,6 +194,12 @@ class CollisionTable:
     """Common prefix of a pair over its shorter chunk."""
     random_prefix_over_longer: PrefixShares
     """Control: common prefix over the longer chunk, of random chunks with the same lengths."""
+    case_prefix_over_longest: PrefixShares
+    """Common prefix of a case, which is all chunks of one code, over its longest chunk. Cases: `colliding_codes`."""
+    case_prefix_over_mean: PrefixShares
+    """The same over the mean length of its distinct chunks."""
+    case_prefix_over_shortest: PrefixShares
+    """The same over its shortest chunk."""
     bucket_sizes: Mapping[str, int]
     """Number of distinct chunks of a code to number of such codes."""
     longer_chunk_bytes: Mapping[str, int]

@@ -24,6 +24,7 @@ from trainer.reproduction.result_table import (
 )
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
+AMBIGUOUS = "undecided: it depends on what the paper divides by"
 OUT_OF_REACH, UNDECIDED, NOT_MEASURED = "out of reach at this scale", "undecided: within the spread", "not measured"
 
 NEVER = 0.01
@@ -98,6 +99,12 @@ def rates_are_near(rates: Mapping[str, float]) -> bool:
 
 def _long_prefixes(evidence: Evidence) -> dict[str, float] | None:
     return evidence.findings.long_prefix_share or None
+
+
+def _prefixes_are_long(shares: Mapping[str, float]) -> str:
+    """A verdict only where it is the same whatever length the paper divides by."""
+    long = {share > PAPER_LONG_PREFIX_SHARE for share in shares.values()}
+    return _reproduced_if(long.pop()) if len(long) == 1 else AMBIGUOUS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,10 +226,10 @@ CLAIMS = (
     ),
     Claim(
         letter="b",
-        text="colliding chunks that share a common prefix of ≥ 0.8 of the longer one",
+        text="colliding segments that share a common prefix of ≥ 0.8 (of a length that the paper's text does not name)",
         paper="over 90 %",
         measure=_long_prefixes,
-        rule=lambda shares: _reproduced_if(max(shares.values()) > PAPER_LONG_PREFIX_SHARE),
+        rule=_prefixes_are_long,
     ),
     Claim(
         letter="c",

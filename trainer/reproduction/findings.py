@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.errors import ArtifactError, refusing
-from schemas.json_files import parse_json, record, typed
+from schemas.json_files import Count, parse_json, record, typed
 from schemas.manifest import read_manifest
 
 AGAIN = "make it again with `python -m pipeline analyze`"
+LENGTHS = ("longest", "mean", "shortest")
+"""What the common prefix of chunks can be a share of."""
 STABILITY_NAME, FRONTIER_NAME, COLLISIONS_NAME = "stability.csv", "frontier.csv", "collisions.json"
 
 
@@ -27,7 +29,8 @@ class CompressorFindings:
     document_distance: float | None = None
     """Median normalised distance of neural, cut by whole-document entropy as in the paper, at the tokenizer's rate."""
     long_prefix_share: dict[str, float] = field(default_factory=dict)
-    """Share of colliding pairs whose common prefix is at least 0.8 of the longer chunk, by level."""
+    """Share of the codes of several segments whose segments have a common prefix of at least 0.8 of what the key says:
+    the longest of them, their mean length, the shortest."""
     prefix_note: str = ""
 
 
@@ -36,8 +39,11 @@ class _Level:
     """What is taken from a table of collisions.json."""
 
     level: str
+    colliding_codes: Count
     prefix_over_longer: dict[str, Any]
-    prefix_over_shorter: dict[str, Any]
+    case_prefix_over_longest: dict[str, Any]
+    case_prefix_over_mean: dict[str, Any]
+    case_prefix_over_shortest: dict[str, Any]
 
 
 def read_findings(dataset: str, analysis: str = "") -> CompressorFindings:
@@ -106,7 +112,10 @@ def _long_prefixes(path: str) -> tuple[dict[str, float], str]:
         tables = [
             record(_Level, table, only=False) for table in typed(list[Any], parse_json(file.read()), "the tables")
         ]
-        shares = {table.level: _long_share(table.prefix_over_longer) for table in tables}
-        shorter = {table.level: _long_share(table.prefix_over_shorter) for table in tables}
-    over = ", ".join(f"{level}s {share:.1%}" for level, share in sorted(shorter.items()))
-    return shares, f"over the shorter one: {over}; windows that begin a segment collide only with their own prefixes"
+        segments = next((table for table in tables if table.level == "segment"), None)
+        if segments is None:
+            raise ValueError("no table of level 'segment'")
+        shares = {over: _long_share(getattr(segments, f"case_prefix_over_{over}")) for over in LENGTHS}
+        pairs = _long_share(segments.prefix_over_longer)
+    note = f"of {segments.colliding_codes:,} codes; of pairs over the longer one {pairs:.1%}"
+    return shares, f"{note}; what the paper divides by could not be read"

@@ -106,7 +106,7 @@ def _our_translations(measured: Translations) -> str:
 
 OURS: dict[str, Callable[[Any], str]] = {
     "a": lambda rates: ", ".join(f"{name} {rate:.2f}" for name, rate in sorted(rates.items())),
-    "b": lambda shares: ", ".join(f"{level}s {share:.1%}" for level, share in sorted(shares.items())),
+    "b": lambda shares: ", ".join(f"of the {length} {share:.1%}" for length, share in shares.items()),
     "c": lambda distances: (
         f"tokenizer {distances.tokenizer:.3f}, neural cut by whole-document entropy {distances.document:.3f}, "
         f"gzip {distances.gzip:.3f}; this project's default {distances.neural:.3f}"

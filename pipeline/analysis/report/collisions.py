@@ -53,23 +53,30 @@ def _numbers(tables: Sequence[CollisionTable]) -> str:
 
 
 def _prefixes(tables: Sequence[CollisionTable]) -> str:
-    titles = (f"pairs ≥ {LONG_PREFIX_SHARE:g}", "mean", f"occurrences ≥ {LONG_PREFIX_SHARE:g}", "mean by occurrence")
-    columns = [Column(title="common prefix", number=False), Column(title="pairs"), *(Column(title=t) for t in titles)]
+    titles = (f"of them ≥ {LONG_PREFIX_SHARE:g}", "mean", f"occurrences ≥ {LONG_PREFIX_SHARE:g}", "mean by occurrence")
+    columns = [Column(title="common prefix", number=False), Column(title="number"), *(Column(title=t) for t in titles)]
     rows = []
     for one in tables:
         if not one.pairs:
             continue
-        kinds = {
-            "over the longer": one.prefix_over_longer,
-            "over the shorter": one.prefix_over_shorter,
-            "over the longer, random pairs": one.random_prefix_over_longer,
+        cases = {
+            "cases, over the longest": one.case_prefix_over_longest,
+            "cases, over the mean": one.case_prefix_over_mean,
+            "cases, over the shortest": one.case_prefix_over_shortest,
         }
-        rows += [[f"{_plural(one)}, {name}", count(one.pairs), *_shares(shares)] for name, shares in kinds.items()]
+        pairs = {
+            "pairs, over the longer": one.prefix_over_longer,
+            "pairs, over the shorter": one.prefix_over_shorter,
+            "random pairs, over the longer": one.random_prefix_over_longer,
+        }
+        for kinds, number in ((cases, one.colliding_codes), (pairs, one.pairs)):
+            rows += [[f"{_plural(one)}, {name}", count(number), *_shares(shares)] for name, shares in kinds.items()]
     if not rows:
         return ""
     caption = (
-        "Longest common prefix of two chunks of one code, as a share of the longer or shorter one; for comparison, of "
-        "random chunks of the same lengths"
+        "Longest common prefix of all chunks of one code (a case) as a share of the longest, of their mean length, or "
+        "of the shortest; of two chunks of one code (a pair) as a share of the longer or the shorter; for comparison, "
+        "of random chunks of the same lengths"
     )
     return table(caption, columns, rows, name="prefixes")
 

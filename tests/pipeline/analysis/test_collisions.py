@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import defaultdict
 from itertools import combinations
@@ -89,6 +90,16 @@ def test_counts_are_those_of_a_plain_dictionary(dataset: str, level: str) -> Non
     long = [common_prefix_bytes(a, b) / max(len(a), len(b)) >= 0.8 for a, b in pairs]
     assert found.prefix_over_longer.long_share == pytest.approx(sum(long) / max(1, len(long)))
     assert sum(found.bucket_sizes.values()) == found.codes
+    prefixes = [len(os.path.commonprefix(list(bucket))) for bucket in buckets]  # noqa: RUF071 - letter by letter
+    lengths = [[len(chunk) for chunk in bucket] for bucket in buckets]
+    for shares, length in (
+        (found.case_prefix_over_longest, max),
+        (found.case_prefix_over_mean, lambda some: sum(some) / len(some)),
+        (found.case_prefix_over_shortest, min),
+    ):
+        one = [prefix / length(some) for prefix, some in zip(prefixes, lengths, strict=True)]
+        assert shares.mean == pytest.approx(sum(one) / max(1, len(one)))
+        assert shares.long_share == pytest.approx(sum(share >= 0.8 for share in one) / max(1, len(one)))
 
 
 def test_first_windows_collide_only_with_their_own_prefixes(dataset: str) -> None:

@@ -17,6 +17,7 @@ from trainer.data.loader import Loader
 from trainer.data.mixing import Mixing
 from trainer.reproduction.arms import SCALES, Arm, Job, arms, jobs, proxy_raw_share
 from trainer.reproduction.claims import (
+    AMBIGUOUS,
     NOT_MEASURED,
     NOT_REPRODUCED,
     OUT_OF_REACH,
@@ -25,7 +26,7 @@ from trainer.reproduction.claims import (
     Evidence,
     judge_all,
 )
-from trainer.reproduction.findings import CompressorFindings, read_findings
+from trainer.reproduction.findings import LENGTHS, CompressorFindings, read_findings
 from trainer.reproduction.formats import FORMATS_NAME, job_format_bits
 from trainer.reproduction.report import OURS, WHY, markdown
 from trainer.reproduction.result_table import ResultTable, Spread
@@ -243,10 +244,13 @@ def test_the_papers_own_picture_is_reproduced() -> None:
         bytes_per_symbol={"neural": 2.6, "tokenizer": 2.9},
         distance={"tokenizer": 0.4, "neural": 0.3, "gzip": 0.9},
         document_distance=0.5,
-        long_prefix_share={"segment": 0.95},
+        long_prefix_share={"longest": 0.91, "mean": 0.95, "shortest": 1.0},
     )
     found = results(PAPER, noise=0.0, exact={"neural-none": 0.4, "neural": 0.6, "neural-always": 0.97})
     assert verdicts(found, findings) == dict.fromkeys("abcdefgh", REPRODUCED)
+    for shares, verdict in (((0.9, 0.9, 0.9), NOT_REPRODUCED), ((0.3, 0.8, 1.0), AMBIGUOUS)):
+        other = replace(findings, long_prefix_share=dict(zip(LENGTHS, shares, strict=True)))
+        assert verdicts(found, other)["b"] == verdict
     unmeasured = [replace(result, format_bits=None) for result in found]
     assert verdicts(unmeasured, findings)["h"] == NOT_MEASURED
     worse = [
@@ -301,13 +305,15 @@ def test_findings_are_read_from_what_analyze_writes(data: str, tmp_path: Path) -
     )
     rows = "context,bytes_per_symbol,distance\n2,1.0,0.3\ndocument,9.0,0.8\ndocument,1.0,0.6\n"
     (tmp_path / "frontier.csv").write_text(rows)
-    table = {"level": "segment", "prefix_over_longer": {"long_share": 0.3}, "prefix_over_shorter": {"long_share": 1.0}}
+    shares = {"longest": 0.3, "mean": 0.7, "shortest": 1.0}
+    table = {"level": "segment", "colliding_codes": 1234, "prefix_over_longer": {"long_share": 0.2}}
+    table |= {f"case_prefix_over_{over}": {"long_share": share} for over, share in shares.items()}
     (tmp_path / "collisions.json").write_text(json.dumps([table]))
     found = read_findings(data, str(tmp_path))
     assert found.distance == {"gzip": 0.9}
     assert found.document_distance == 0.6
-    assert found.long_prefix_share == {"segment": 0.3}
-    assert "segments 100.0%" in found.prefix_note
+    assert found.long_prefix_share == shares
+    assert found.prefix_note.startswith("of 1,234 codes; of pairs over the longer one 20.0%; ")
     for name in ("stability.csv", "frontier.csv", "collisions.json"):
         before = (tmp_path / name).read_text()
         (tmp_path / name).write_text("kind,context\ndelete,document\n")
