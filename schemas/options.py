@@ -179,7 +179,8 @@ def add_options(
             words["metavar"] = leaf.metavar
             words["type"] = str if leaf.is_tuple else _reader(leaf.type)
             if leaf.is_tuple and not leaf.own.get("commas"):
-                words["nargs"] = "+"
+                # `--input a --input b` is both, not the last alone, which nothing would tell.
+                words["nargs"], words["action"] = "+", "extend"
         parser.add_argument(leaf.flag, required=not leaf.has_default, **words)
 
 

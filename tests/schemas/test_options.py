@@ -91,6 +91,12 @@ def test_every_kind_of_option_is_read() -> None:
     assert not read("--no-fast").fast
 
 
+def test_an_option_of_several_values_adds_up_and_one_of_a_single_value_is_the_last() -> None:
+    found = read("--input", "y", "z", "--shards", "1", "--input", "w", "--shards", "2")
+    assert (found.inputs, found.shards) == (("x", "y", "z", "w"), 2)
+    assert read("--input", "v").inputs == ("x", "v"), "no state is left of the line before"
+
+
 def test_a_tilde_is_the_home_directory_in_paths_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "settings.json").write_text(json.dumps({"inputs": ["~/a", "b/~"], "names": ["~/c"]}))
