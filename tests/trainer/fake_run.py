@@ -52,7 +52,7 @@ def peak_bytes(
     sharding: str = "ddp",
     ranks: int = 1,
     per_node: int = 8,
-    recompute: bool = False,
+    recompute: bool | int = False,
     compute_dtype: torch.dtype = torch.bfloat16,
 ) -> int:
     """Most bytes that live at once on a rank in a step, moments included; fused AdamW, which ends it, takes no more.
@@ -63,15 +63,13 @@ def peak_bytes(
     settings = TrainSettings.for_size(
         "tiny",
         sharding=sharding,
-        recompute=recompute,
         sequence_length=sequence_length,
         micro_batch_size=micro_batch_size,
         batch_symbols=micro_batches * micro_batch_size * sequence_length * ranks,
     )
     with fake_ranks(ranks, per_node=min(per_node, ranks), compute_dtype=compute_dtype) as dist, FakeTensorMode():
         bare = EvaByte(config)
-        if recompute:
-            bare.recompute_blocks()
+        bare.recompute_blocks(config.layers * recompute if isinstance(recompute, bool) else recompute)
         # Fake weights are in place, and have no values.
         in_place = mock.patch.object(EvaByte, "to_empty", lambda model, device: model)
         real_mesh = mock.patch("trainer.training.parallel.init_device_mesh", _real_mesh)

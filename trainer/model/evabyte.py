@@ -160,9 +160,12 @@ class EvaByte(nn.Module):
         """The blocks, first to last."""
         return cast("list[Block]", list(self.blocks))
 
-    def recompute_blocks(self) -> None:
-        """Activation checkpointing: each block keeps only its input for backward."""
-        for block in self.each_block():
+    def recompute_blocks(self, count: int | None = None) -> None:
+        """Activation checkpointing: the first `count` blocks, by default all, keep only their input for backward.
+
+        The first ones, because the others' activations are gone when backward comes to them.
+        """
+        for block in self.each_block()[:count]:
             block.recompute = True
 
     def compile_blocks(self, **options: Any) -> None:

@@ -8,7 +8,7 @@ moments, for S symbols on a rank, N parameters, b of a block, E of the embedding
     last block   saved + one block's backward, gradients of the heads
     first block  one block's backward, gradients of all but the embedding
 
-    saved        2 L S d, the inputs of blocks that are recomputed; else L blocks of S (8 f + 39 d)
+    saved        2 S d, its input, of each block that is recomputed; of each other S (8 f + 39 d)
     backward     S (10 f + 48 d), what the block kept included; its weights in bf16: DDP 2 b, FSDP2 gathered, with
                  their gradients in bf16 and in fp32, 8 b + 2 E + 3 H
     logits       `trainer.model.heads.LOGITS_AT_ONCE` of them, or all if fewer
@@ -28,6 +28,8 @@ from trainer.model.heads import LOGITS_AT_ONCE
 
 USABLE_SHARE = 0.95
 """Of a device's memory; the rest goes to the context, NCCL and fragmentation."""
+CHOSEN_SHARE = 0.85
+"""Of a device's memory, where the program itself chooses what to keep: no GPU has confirmed the estimate."""
 GPU_BYTES = {"40 GB": 39 << 30, "80 GB": 79 << 30, "141 GB": 140 << 30, "180 GB": 178 << 30}
 """By the makers' names; the values are what the driver reports, about."""
 GPUS_PER_NODE = 8
@@ -48,8 +50,8 @@ class Load:
     """Ranks of a node, or more."""
     micro_batches: int = 1
     """Micro-batches of a step."""
-    recompute: bool = False
-    """Whether blocks keep their input alone for backward."""
+    recompute: bool | int = False
+    """Blocks that keep their input alone for backward: all, none, or so many of the first ones."""
     compute_bytes: int = 2
     """Bytes of a number of the residual stream: 2 in bf16, 4 in fp32."""
 
@@ -66,6 +68,10 @@ class Load:
     def gradients_stay(self) -> bool:
         """Whether gradients of the whole model exist when forward begins."""
         return self.micro_batches > 1 or (self.sharding == "ddp" and self.world_size > 1)
+
+    def recomputed(self, layers: int) -> int:
+        """Number of blocks that are recomputed, of so many."""
+        return layers * self.recompute if isinstance(self.recompute, bool) else min(self.recompute, layers)
 
     @property
     def words(self) -> str:
@@ -101,22 +107,24 @@ def estimate_memory(config: EvaByteConfig, load: Load) -> MemoryEstimate:
     )
     stream = load.symbols * config.dim
     kept, in_backward = _block_bytes(config, load)
-    saved = config.layers * (load.compute_bytes * stream if load.recompute else kept)
-    one_more = in_backward if load.recompute else in_backward - kept
+    again = load.recomputed(config.layers)
+    saved = again * load.compute_bytes * stream + (config.layers - again) * kept
+    one_more = in_backward if again == config.layers else in_backward - kept
     logits = min(LOGITS_AT_ONCE, load.symbols * config.vocabulary * config.symbol_heads)
     low = load.compute_bytes < 4
     if n > 1:
         at_heads = load.compute_bytes * (embedding + heads + block)
-        at_block = (4 + 2 * load.compute_bytes) * block + load.compute_bytes * embedding + 3 * heads
+        at_last = at_first = (4 + 2 * load.compute_bytes) * block + load.compute_bytes * embedding + 3 * heads
     else:
         at_heads = 2 * low * (whole - embedding)
-        at_block = 2 * low * (block if load.recompute else config.body_parameters)
+        at_last = 2 * low * block * max(1, config.layers - again)
+        at_first = at_last if again == 0 else 2 * low * block
     gradients = 4 / n
     missing = 0 if load.gradients_stay else gradients
     moments = (
         saved + 12 * stream + (6 if low else 4) * heads + 12 * logits + at_heads - missing * whole,
-        saved + one_more + at_block - missing * (whole - heads),
-        in_backward + at_block - missing * (embedding + block),
+        saved + one_more + at_last - missing * (whole - heads),
+        in_backward + at_first - missing * (embedding + block),
     )
     return MemoryEstimate(state_bytes=(12 + 4) * whole / n, activation_bytes=max(moments))
 
@@ -127,6 +135,14 @@ def _block_bytes(config: EvaByteConfig, load: Load) -> tuple[float, float]:
     if load.compute_bytes < 4:
         return 8 * ffn + 39 * dim, 10 * ffn + 48 * dim
     return 16 * ffn + 66 * dim, 24 * ffn + 69 * dim
+
+
+def blocks_to_recompute(config: EvaByteConfig, load: Load, *, device_bytes: float) -> int:
+    """The fewest blocks whose recomputation lets a run fit with room to spare; all of them where that is not enough."""
+    for count in range(config.layers):
+        if estimate_memory(config, replace(load, recompute=count)).total_bytes <= CHOSEN_SHARE * device_bytes:
+            return count
+    return config.layers
 
 
 def fewest_gpus(config: EvaByteConfig, load: Load, *, gpu_bytes: float) -> int | None:
@@ -172,7 +188,7 @@ def check_fits(config: EvaByteConfig, load: Load, *, device_bytes: float, device
             f"({memory.state_bytes / 1e9:.1f} state + {memory.activation_bytes / 1e9:.1f} activations for "
             f"{load.symbols:,} symbols, {load.words}), {device} has {device_bytes / 1e9:.1f} GB; it fits on "
             f"{where_it_fits(config, load)}; or take a smaller SIZE or a smaller --micro-batch-size"
-            + ("" if load.recompute else ", or --recompute")
+            + ("" if load.recomputed(config.layers) == config.layers else ", or --recompute")
         )
 
 

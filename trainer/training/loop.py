@@ -60,10 +60,9 @@ def train(settings: TrainSettings, dist: Distributed) -> int:
     """
     blend = open_blend(settings, rank=dist.rank)
     config = model_config(settings, blend)
-    preflight.check(settings, config, blend, dist)
+    recomputed = preflight.check(settings, config, blend, dist)
     bare = meta_model(config)
-    if settings.recompute:
-        bare.recompute_blocks()
+    bare.recompute_blocks(recomputed)
     if settings.compile or (settings.compile is None and dist.device.type == "cuda"):
         if dist.is_first:
             logger.info("blocks are compiled before the first step, which takes minutes; --no-compile leaves that out")

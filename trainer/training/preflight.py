@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 
 import torch
 
 from trainer.data.blend import Blend
 from trainer.data.dataset import Dataset
 from trainer.model.config import EvaByteConfig
-from trainer.model.memory import Load, check_fits, describe
+from trainer.model.memory import Load, blocks_to_recompute, check_fits, describe
 from trainer.training.parallel import Distributed, ranks_per_node
 from trainer.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 
 
-def check(settings: TrainSettings, config: EvaByteConfig, blend: Blend, dist: Distributed) -> None:
-    """Log what the run will be, on the first rank; SettingsError for a run that cannot fit or be divided evenly."""
+def check(settings: TrainSettings, config: EvaByteConfig, blend: Blend, dist: Distributed) -> int:
+    """Log what the run will be, on the first rank; SettingsError for a run that cannot fit or be divided evenly.
+
+    Returns how many blocks are recomputed in backward: what the settings say, or as few as memory asks for.
+    """
     for part in blend.parts:
         part.check_vocabulary(config.vocabulary)
     accumulation = settings.accumulation(dist.size)
@@ -28,9 +32,13 @@ def check(settings: TrainSettings, config: EvaByteConfig, blend: Blend, dist: Di
         world_size=dist.size,
         ranks_per_node=ranks_per_node(dist.size),
         micro_batches=accumulation,
-        recompute=settings.recompute,
+        recompute=bool(settings.recompute),
         compute_bytes=dist.compute_dtype.itemsize,
     )
+    device_bytes, name = _memory(dist)
+    if settings.recompute is None:
+        load = replace(load, recompute=blocks_to_recompute(config, load, device_bytes=device_bytes))
+    recomputed = load.recomputed(config.layers)
     if dist.is_first:
         logger.info("%s: %s", settings.size, describe(config, load, sequence_length=settings.sequence_length))
         logger.info(
@@ -38,7 +46,8 @@ def check(settings: TrainSettings, config: EvaByteConfig, blend: Blend, dist: Di
             settings.steps, settings.batch_symbols, dist.size, accumulation, settings.micro_batch_size,
             settings.sequence_length, settings.peak_lr,
         )  # fmt: skip
-    device_bytes, name = _memory(dist)
+    if dist.is_first and recomputed:
+        logger.info("backward computes %d of %d blocks again, to keep less", recomputed, config.layers)
     check_fits(config, load, device_bytes=device_bytes, device=name)
     if dist.is_first:
         if len(blend.parts) > 1:
@@ -46,6 +55,7 @@ def check(settings: TrainSettings, config: EvaByteConfig, blend: Blend, dist: Di
             logger.info("sequences: %s", ", ".join(f"{share:.1%} of {part.location}" for part, share in shares))
         for part in blend.parts:
             _warn_of_cut_pairs(settings, part)
+    return recomputed
 
 
 def _memory(dist: Distributed) -> tuple[int, str]:

@@ -47,7 +47,7 @@ class SizedSettings:
     """Raw bytes of held-out documents that are measured, chosen by the seed and the same every time."""
     sharding: Sharding = field(metadata=BY_SIZE)
     """Whether each rank keeps the whole model (ddp) or a part of it (fsdp)."""
-    recompute: bool = field(metadata=BY_SIZE)
+    recompute: bool | None = field(metadata=option(default="the size's, of large ones as few blocks as must be"))
     """Keep only each block's input for backward and compute the block again there; saves memory, costs time."""
 
 
@@ -76,7 +76,7 @@ PAPER = SizedSettings(
     eval_every=500,
     eval_bytes=1 << 20,
     sharding="fsdp",
-    recompute=True,
+    recompute=None,
 )
 """The settings of the paper's run."""
 

@@ -11,7 +11,17 @@ import torch
 from schemas.errors import SettingsError
 from tests.trainer.fake_run import peak_bytes
 from trainer.model.config import EvaByteConfig
-from trainer.model.memory import Load, check_fits, describe, estimate_memory, fewest_gpus, where_it_fits
+from trainer.model.memory import (
+    CHOSEN_SHARE,
+    GPU_BYTES,
+    Load,
+    blocks_to_recompute,
+    check_fits,
+    describe,
+    estimate_memory,
+    fewest_gpus,
+    where_it_fits,
+)
 from trainer.training.sizes import sized_config
 
 POSITIONS = 4096
@@ -38,13 +48,15 @@ CASES = [
         ("fsdp", 4, True),
         ("ddp", 4, False),
         ("fsdp", 1, False),
+        ("ddp", 4, 1),
+        ("fsdp", 1, 1),
     )
 ]
 
 
 @pytest.mark.parametrize(("size", "layers", "sharding", "micro_batches", "recompute"), CASES)
 def test_the_estimate_is_within_a_tenth_of_a_step(
-    size: str, layers: int, sharding: str, micro_batches: int, recompute: bool
+    size: str, layers: int, sharding: str, micro_batches: int, recompute: bool | int
 ) -> None:
     config, ranks = large(size, layers=layers), 8 if sharding == "fsdp" else 1
     asked: dict[str, Any] = {"sharding": sharding, "micro_batches": micro_batches, "recompute": recompute}
@@ -84,6 +96,20 @@ def test_recomputation_and_one_micro_batch_take_less() -> None:
         whole = estimate_memory(large(), asked).total_bytes
         assert estimate_memory(large(), replace(asked, micro_batches=1)).total_bytes < whole
         assert estimate_memory(large(), replace(asked, recompute=False)).total_bytes > whole
+
+
+def test_as_few_blocks_are_recomputed_as_memory_asks_for() -> None:
+    config, asked = large("0.5b"), load(sharding="ddp", world_size=1)
+    sizes = [estimate_memory(config, replace(asked, recompute=count)).total_bytes for count in range(29)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == estimate_memory(config, replace(asked, recompute=False)).total_bytes
+    assert sizes[28] == estimate_memory(config, replace(asked, recompute=True)).total_bytes
+    for count in (0, 1, 13, 28):
+        exactly = sizes[count] / CHOSEN_SHARE
+        assert blocks_to_recompute(config, asked, device_bytes=1.0001 * exactly) == count
+    assert blocks_to_recompute(config, asked, device_bytes=1e9) == 28, "a refusal is another function's"
+    kinds = {kind: blocks_to_recompute(config, asked, device_bytes=size) for kind, size in GPU_BYTES.items()}
+    assert kinds["80 GB"] == 0 < kinds["40 GB"] < 28
 
 
 def test_what_is_said_of_a_run() -> None:

@@ -62,7 +62,7 @@ def test_small_sizes_are_for_a_laptop_and_large_ones_for_gpus() -> None:
                     sharding=run.sharding,
                     world_size=ranks,
                     micro_batches=2,
-                    recompute=run.recompute,
+                    recompute=run.recompute is None,
                 ),
             ).total_bytes
             for ranks in (1, 8)
