@@ -35,16 +35,22 @@ def sliding_windows(offsets: np.ndarray, stride_bytes: int) -> np.ndarray:
 
 @torch.inference_mode()
 def scored_logits(model: ByteModel, raw: np.ndarray, offsets: np.ndarray) -> Iterator[tuple[Tensor, np.ndarray]]:
-    """Logits [n, 256] and the places int64 [n] in `raw` of the bytes that they predict, batch by batch."""
+    """Logits [n, 256] and the places int64 [n] in `raw` of the bytes that they predict, batch by batch.
+
+    A batch-invariant model reads windows of like lengths together and hardly any padding, any other one shape only.
+    """
     stride = model.config.attention_bytes
     device = model.device
     table = sliding_windows(offsets, stride)
-    columns = np.arange(2 * stride)
+    if model.batch_invariant:
+        table = table[np.argsort(table[:, 1], kind="stable")]
     for begin in range(0, len(table), ROWS):
         start, length, skip = (column[:, None] for column in table[begin : begin + ROWS].T)
+        rows, width = (len(start), int(length.max())) if model.batch_invariant else (ROWS, 2 * stride)
+        columns = np.arange(width)
         inside = columns < length
         at = np.where(inside, start + columns, 0)
-        inputs = np.full((ROWS, 2 * stride), START, np.int64)
+        inputs = np.full((rows, width), START, np.int64)
         inputs[: len(at), 1:] = np.where(inside, raw[at], 0)[:, :-1]
         counts = inside & (columns >= skip)
         logits = model.forward(torch.from_numpy(inputs).to(device))[: len(at)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 
 from kernels.boundary_score import DocumentEntropy
 from kernels.byte_lm_config import START
-from kernels.byte_windows import ROWS, scored_logits
+from kernels.byte_windows import ROWS, scored_logits, sliding_windows
 from kernels.intervals import entropies_bits
 from schemas.batches import Documents
+from tests.kernels.exact_models import micro_exact
 from tests.kernels.micro_lm import CONFIG, micro_lm
 
 MODEL = micro_lm()
@@ -62,3 +65,23 @@ def test_every_byte_is_scored_once(lengths: list[int]) -> None:
     places = np.concatenate([places for _, places in batches]) if batches else np.empty(0, np.int64)
     assert sorted(places.tolist()) == list(range(documents.raw.size))
     assert all(logits.shape == (places.size, 256) for logits, places in batches)
+
+
+def test_an_exact_model_reads_hardly_more_than_the_windows() -> None:
+    """Short documents and the last batch are not padded to the longest window; no bit depends on that."""
+    model = micro_exact()
+    texts = [bytes((i + 3 * t) % 256 for t in range(7 * i % (3 * STRIDE))) for i in range(200)]
+    documents = Documents.from_bytes(texts)
+    score, read = DocumentEntropy(model), []
+
+    def forward(inputs: torch.Tensor) -> torch.Tensor:
+        read.append(inputs.numel())
+        return type(model).forward(model, inputs)
+
+    with mock.patch.object(model, "forward", forward):
+        whole = score.scores(documents.raw, documents.offsets)
+    needed = int(sliding_windows(documents.offsets, STRIDE)[:, 1].sum())
+    assert needed <= sum(read) < 1.25 * needed < len(read) * ROWS * 2 * STRIDE
+    for i in (0, 1, 9, 100, 199):
+        alone = score.scores(np.frombuffer(texts[i], np.uint8), np.array([0, len(texts[i])]))
+        assert whole[documents.offsets[i] : documents.offsets[i + 1]].tolist() == alone.tolist()
