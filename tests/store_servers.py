@@ -209,10 +209,16 @@ def seaweed(directory: Path, *buckets: str) -> Iterator[Front]:
     command += [f"-volume.port={volume}", f"-filer.port={filer}", f"-filer.localSocket={directory}/filer.sock"]
     command += ["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=60", "-s3.port.iceberg=0"]
     command += ["-s3.port.lance=0", f"-s3.localSocket={directory}/s3.sock"]
-    with _running(command, directory / "weed.log"), _front(s3, is_google=False) as front:
-        for bucket in buckets:
-            _until(f"s3://{bucket}", lambda bucket=bucket: _make_s3_bucket(front.url, filer, bucket))
-        yield front
+    try:
+        with _running(command, directory / "weed.log"), _front(s3, is_google=False) as front:
+            for bucket in buckets:
+                _until(f"s3://{bucket}", lambda bucket=bucket: _make_s3_bucket(front.url, filer, bucket))
+            yield front
+    finally:
+        # Some of its sockets have no option that names them.
+        for port in (master, volume, filer, s3):
+            for path in Path("/tmp").glob(f"seaweedfs-*-{port + 10_000}.sock"):
+                path.unlink(missing_ok=True)
 
 
 @contextmanager
