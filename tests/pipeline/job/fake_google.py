@@ -1,4 +1,7 @@
-"""As much of Google's cloud as a submission touches, on a port of this machine: tokens, Storage, Dataflow's REST."""
+"""As much of Google's cloud as a submission touches, on a port of this machine: tokens, Storage, Dataflow's REST.
+
+Storage has two languages: Beam's own clients stage a job in JSON, this program's client (obstore) speaks XML.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import importlib
 import json
 import re
 import threading
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import md5
@@ -16,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 JOB_ID = "2026-11-24_00_00_00-1"
+MOMENT = "2026-11-24T00:00:00.000Z"
 
 
 class FakeGoogle(ThreadingHTTPServer):
@@ -26,6 +31,8 @@ class FakeGoogle(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("localhost", 0), _Handler)
         self.objects: dict[str, bytes] = {}
+        self.generations: dict[str, int] = {}
+        """Of the objects that were written in XML; any other has 1."""
         self.jobs: list[dict[str, Any]] = []
         self.unknown: list[str] = []
         self.refuse_as_active = False
@@ -39,10 +46,9 @@ class FakeGoogle(ThreadingHTTPServer):
         data = self.objects[path]
         digest = base64.b64encode(md5(data).digest()).decode()
         crc32c = importlib.import_module("google_crc32c").value(data)
-        moment = "2026-11-24T00:00:00.000Z"
         return {
             "kind": "storage#object", "bucket": bucket, "name": name, "size": str(len(data)), "generation": "1",
-            "metageneration": "1", "md5Hash": digest, "updated": moment, "timeCreated": moment, "etag": "e",
+            "metageneration": "1", "md5Hash": digest, "updated": MOMENT, "timeCreated": MOMENT, "etag": "e",
             "contentType": "application/octet-stream", "id": f"{path}/1",
             "crc32c": base64.b64encode(crc32c.to_bytes(4, "big")).decode(),
         }  # fmt: skip
@@ -62,7 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def _missing(self) -> None:
         self._answer(404, {"error": {"code": 404, "message": "Not Found"}})
@@ -85,8 +92,59 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {})
         elif url.path.startswith("/v1b3/"):
             self._answer(200, {"id": JOB_ID, "currentState": "JOB_STATE_DONE"})
+        elif query.get("list-type") == "2":
+            self._list(url.path.strip("/"), query.get("prefix", ""), query.get("delimiter", ""))
+        elif url.path.count("/") > 1:
+            self._get_plain(unquote(url.path[1:]))
         else:
             self._unknown()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _list(self, bucket: str, prefix: str, delimiter: str) -> None:
+        """A listing in XML."""
+        found = ET.Element("ListBucketResult")
+        ET.SubElement(found, "IsTruncated").text = "false"
+        deeper = set()
+        for path in sorted(path for path in self.server.objects if path.startswith(f"{bucket}/{prefix}")):
+            name = path.removeprefix(f"{bucket}/")
+            if delimiter and delimiter in name[len(prefix) :]:
+                deeper.add(prefix + name[len(prefix) :].partition(delimiter)[0] + delimiter)
+                continue
+            entry = ET.SubElement(found, "Contents")
+            values = {"Key": name, "LastModified": MOMENT, "Size": str(len(self.server.objects[path])), "ETag": '"e"'}
+            for key, value in values.items():
+                ET.SubElement(entry, key).text = value
+        for name in sorted(deeper):
+            ET.SubElement(ET.SubElement(found, "CommonPrefixes"), "Prefix").text = name
+        self._answer(200, ET.tostring(found), Content_Type="application/xml")
+
+    def _get_plain(self, path: str) -> None:
+        if path not in self.server.objects:
+            self._missing()
+            return
+        data, generation = self.server.objects[path], str(self.server.generations.get(path, 1))
+        named = {"ETag": '"e"', "x-goog-generation": generation, "Last_Modified": "Tue, 24 Nov 2026 00:00:00 GMT"}
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        if not asked:
+            self._answer(200, data, **named)
+            return
+        first, last = int(asked[1]), min(int(asked[2] or len(data) - 1), len(data) - 1)
+        self._answer(206, data[first : last + 1], Content_Range=f"bytes {first}-{last}/{len(data)}", **named)
+
+    def _put_plain(self, path: str, data: bytes) -> None:
+        """Write an object, on condition of its generation where the request names one."""
+        known, wanted = self.server.generations, self.headers.get("x-goog-if-generation-match")
+        there = known.get(path, 1) if path in self.server.objects else 0
+        if self.server.read_only:
+            self._answer(403, b"<Error><Code>AccessDenied</Code></Error>", Content_Type="application/xml")
+        elif wanted is not None and int(wanted) != there:
+            self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>", Content_Type="application/xml")
+        else:
+            self.server.objects[path] = data
+            known[path] = max(known.values(), default=1) + 1
+            self._answer(200, b"", ETag='"e"', **{"x-goog-generation": str(known[path])})
 
     def _get_object(self, path: str, media: bool) -> None:
         if path not in self.server.objects:
@@ -132,8 +190,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, {"id": JOB_ID, "name": job["name"], "clientRequestId": request})
 
     def do_PUT(self) -> None:
-        path = unquote(urlsplit(self.path).path.removeprefix("/session/"))
-        data = self._body()
+        path, data = unquote(urlsplit(self.path).path), self._body()
+        if not path.startswith("/session/"):
+            self._put_plain(path[1:], data)
+            return
+        path = path.removeprefix("/session/")
         begin, total = re.fullmatch(r"bytes (\*|\d+)(?:-\d+)?/(\*|\d+)", self.headers["Content-Range"]).groups()  # type: ignore[union-attr]
         before = b"" if begin in ("0", "*") else self.server.objects.get(f"partial {path}", b"")
         if total == "*":
@@ -154,18 +215,20 @@ class _Handler(BaseHTTPRequestHandler):
         return {"done": True, "resource": described} if match[3] == "rewriteTo" else described
 
     def _delete(self, path: str) -> bool:
-        match = re.fullmatch(r"/storage/v1/b/([^/]+)/o/(.+)", urlsplit(path).path)
-        return bool(match and self.server.objects.pop(f"{match[1]}/{unquote(match[2])}", None) is not None)
+        plain = urlsplit(path).path
+        match = re.fullmatch(r"/storage/v1/b/([^/]+)/o/(.+)", plain)
+        name = f"{match[1]}/{unquote(match[2])}" if match else unquote(plain[1:])
+        return self.server.objects.pop(name, None) is not None
 
     def _batch(self, body: bytes) -> None:
         parts = []
-        for method, path in re.findall(r"^([A-Z]+) (\S+) HTTP", body.decode(), re.MULTILINE):
+        for number, (method, path) in enumerate(re.findall(r"^([A-Z]+) (\S+) HTTP", body.decode(), re.MULTILINE)):
             if method == "DELETE":
                 status, answer = ("204 No Content" if self._delete(path) else "404 Not Found"), {}
             else:
                 status, answer = "200 OK", self._copy(urlsplit(path).path)
             parts.append(
-                "--b\r\nContent-Type: application/http\r\n\r\n"
+                f"--b\r\nContent-Type: application/http\r\nContent-ID: <response-{number}>\r\n\r\n"
                 f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n\r\n{json.dumps(answer)}\r\n"
             )
         self._answer(200, ("".join(parts) + "--b--").encode(), Content_Type="multipart/mixed; boundary=b")
