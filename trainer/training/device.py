@@ -18,7 +18,7 @@ SHAPES_AT_MOST = 256
 
 
 def training_device(name: str) -> str:
-    """`cuda` or `cpu`: the one that is named, or cuda where there is one.
+    """`cuda` or `cpu`: the one that is named, or cuda where there is one, whose compiler is bounded from then on.
 
     SettingsError for any other name, and for cuda where torch has no GPU. ROCm builds of torch call their GPUs cuda.
     """
@@ -28,6 +28,8 @@ def training_device(name: str) -> str:
             "CUDA_VISIBLE_DEVICES to choose a GPU"
         )
     if torch.cuda.is_available():
+        if name != "cpu":
+            bound_recompilation()
         return name or "cuda"
     if name == "cuda":
         raise SettingsError(f"--device is cuda, but {_why_no_gpu()}; use --device cpu")

@@ -18,7 +18,9 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import torch
 
+from schemas.errors import TrainingError
 from schemas.files import canonical_json, replace_file
 from schemas.options import to_json
 from schemas.vocabulary import vocabulary_size
@@ -84,7 +86,14 @@ def train(settings: TrainSettings, dist: Distributed) -> int:
         steps = TrainStep(settings, config, dist, model, *optimizers)
         keep = settings.keep_checkpoints
         with CheckpointWriter(settings.run_dir, model, *optimizers, dist=dist, keep=keep) as writer:
-            return _Run(steps, loader, sigterm, curve, writer).to_the_end(state["step"] if state else 0)
+            try:
+                return _Run(steps, loader, sigterm, curve, writer).to_the_end(state["step"] if state else 0)
+            except torch.OutOfMemoryError as error:
+                reason = str(error).partition("\n")[0][:200]
+                raise TrainingError(
+                    f"the device's memory ran out ({reason}); give --recompute, a smaller --micro-batch-size, or more "
+                    "GPUs with --sharding fsdp, and run the command again"
+                ) from error
 
 
 def open_blend(settings: TrainSettings, *, rank: int = 0) -> Blend:

@@ -24,7 +24,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.model.evabyte import EvaByte, initialise
-from trainer.training.device import bound_recompilation, device_line, training_device
+from trainer.training.device import device_line, training_device
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,6 @@ def init_distributed(device: str) -> Iterator[Distributed]:
     place = torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind)
     if kind == "cuda":
         torch.cuda.set_device(place)
-        bound_recompilation()
     if os.environ.get("RANK", "0") == "0":
         logger.info("%s", device_line(kind, device))
     compute_dtype = torch.bfloat16 if kind == "cuda" else torch.float32

@@ -54,6 +54,16 @@ def test_a_run_says_which_device_it_took_and_why(caplog: pytest.LogCaptureFixtur
     assert "sees no GPU" in device_line("cpu", "")
 
 
+@pytest.mark.parametrize(("name", "bounded"), [("", True), ("cuda", True), ("cpu", False)])
+def test_whoever_takes_a_gpu_has_the_bound(name: str, bounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training, scoring and generation alike: they ask the same function."""
+    calls: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(device, "bound_recompilation", lambda: calls.append(True))
+    assert training_device(name) == (name or "cuda")
+    assert calls == [True] * bounded
+
+
 def test_one_shape_too_many_ends_in_an_error_and_not_in_the_whole_score_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("recompile_limit", "accumulated_recompile_limit", "fail_on_recompile_limit_hit")
     before = {name: copy.copy(getattr(torch._dynamo.config, name)) for name in names}

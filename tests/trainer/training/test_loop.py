@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.trainer.runs import command, environment, losses, make_dataset, metrics, train
 from trainer.__main__ import main
@@ -209,3 +210,15 @@ def test_torchrun_replaces_ranks_when_one_is_killed(data: Path, undisturbed: lis
     assert process.returncode == 0, errors[-2000:]
     assert "resumed at step 3" in errors
     assert losses(metrics(tmp_path)) == pytest.approx(undisturbed, abs=1e-5)
+
+
+def test_a_device_without_memory_is_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> bool:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation")
+
+    monkeypatch.setattr("trainer.training.loop.TrainStep.take", full)
+    assert train_here(data, tmp_path) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "the device's memory ran out (CUDA out of memory. Tried to allocate 2.00 GiB.); give --recompute" in error
