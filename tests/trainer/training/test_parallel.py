@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import multiprocessing
+from torch.distributed import TCPStore
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from schemas.errors import SettingsError, TrainingError
@@ -120,17 +119,11 @@ def _rank(rank: int, ports: list[int], folder: Path) -> None:
     for port, (name, (per_node, changes)) in zip(ports, CASES.items(), strict=True):
         place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank % per_node, "LOCAL_WORLD_SIZE": per_node}
         place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        # As under torchrun, whose own process has the store, so that its port is taken from the beginning.
+        place |= {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
         with mock.patch.dict(os.environ, {key: str(value) for key, value in place.items()}):
             found[name] = curve(settings(micro_batch_size=1, **changes), fused=name.endswith("fused"))
     torch.save(found, folder / f"{rank}.pt")
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        places = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for place in places:
-            place.bind(("127.0.0.1", 0))
-        return [place.getsockname()[1] for place in places]
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +131,8 @@ def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, lis
     """What each rank found, by case."""
     assert settings(micro_batch_size=1).accumulation(2) == 4
     folder = tmp_path_factory.mktemp("ranks")
-    multiprocessing.spawn(_rank, (_free_ports(len(CASES)), folder), nprocs=2)
+    stores = [TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) for _ in CASES]
+    multiprocessing.spawn(_rank, ([store.port for store in stores], folder), nprocs=2)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
