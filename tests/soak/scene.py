@@ -19,6 +19,7 @@ from pathlib import Path
 from pipeline.__main__ import main as pipeline
 from tests.soak.runs import make_models, texts
 from trainer.__main__ import main as trainer
+from trainer.reproduction.findings import LENGTHS
 
 PREPROCESS = (
     "preprocess --input corpus.jsonl --output data --tokenizer tokenizer.model --lm lm --workers 1 --shards 1 "
@@ -162,5 +163,6 @@ def _write_study() -> None:
     os.mkdir("data/analysis")
     Path("data/analysis/stability.csv").write_text("compressor,kind,share,distance\ngzip,delete,0.1,0.9\n")
     Path("data/analysis/frontier.csv").write_text("context,bytes_per_symbol,distance\ndocument,3.5,0.4\n")
-    tables = [{"level": "segment", "prefix_over_longer": {"long_share": 0.5}, "prefix_over_shorter": {"long_share": 1}}]
+    shares = {f"case_prefix_over_{over}": {"long_share": 0.5} for over in LENGTHS}
+    tables = [{"level": "segment", "colliding_codes": 7, "prefix_over_longer": {"long_share": 0.5}, **shares}]
     Path("data/analysis/collisions.json").write_bytes(canonical_json(tables))

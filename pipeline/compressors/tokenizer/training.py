@@ -36,6 +36,7 @@ PARTS_OF_A_BUDGET = 32
 """Texts beyond the budget are cut into at least so many parts of it, as long as a part has 4 bytes."""
 
 _HASH_BITS = 64
+_NO_HASH = 1 << _HASH_BITS
 _MAX_CHARACTER_BYTES = 4
 _ERROR_LOG_LEVEL = 2
 _RESERVED = re.compile(rb"\xe2\x96[\x81\x85]")  # U+2581 reads as a space, U+2585 makes it drop the sentence
@@ -104,33 +105,36 @@ def _train(chunks: Iterator[bytes], vocabulary_size: int) -> bytes:
 def _sample(texts: Iterable[bytes], max_bytes: int) -> list[bytes]:
     """All texts where they are at most `max_bytes`, else as many parts of them; in the order of their hashes."""
     kept: list[tuple[int, bytes]] = []
-    kept_bytes, is_cut, limit = 0, False, 1 << _HASH_BITS
+    kept_bytes, is_cut, limit = 0, False, _NO_HASH
     # Parts are small beside the budget, so that it is nearly filled however long the texts are.
     part_bytes = min(CHUNK_BYTES, max(max_bytes // PARTS_OF_A_BUDGET, _MAX_CHARACTER_BYTES))
     for text in texts:
         parts = _chunks(text, part_bytes) if is_cut else (text,)
-        new = [(key, part) for part in parts if (key := _hash(part)) <= limit]
+        new = [(key, part) for part in parts if (key := _hash(part)) < limit]
         kept += new
         kept_bytes += sum(len(part) for _, part in new)
         if kept_bytes > max_bytes and not is_cut:
             is_cut = True
             kept = [(_hash(part), part) for _, text in kept for part in _chunks(text, part_bytes)]
         if kept_bytes > 2 * max_bytes:
-            kept = _smallest(kept, max_bytes)
+            kept, limit = _smallest(kept, max_bytes)
             kept_bytes = sum(len(part) for _, part in kept)
-            limit = kept[-1][0] if kept else 0
-    return [part for _, part in (_smallest(kept, max_bytes) if is_cut else sorted(kept))]
+    return [part for _, part in (_smallest(kept, max_bytes)[0] if is_cut else sorted(kept))]
 
 
 def _hash(text: bytes) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[: _HASH_BITS // 8])
 
 
-def _smallest(kept: list[tuple[int, bytes]], max_bytes: int) -> list[tuple[int, bytes]]:
-    """Those with the smallest hashes, as long as they are at most `max_bytes` together."""
+def _smallest(kept: list[tuple[int, bytes]], max_bytes: int) -> tuple[list[tuple[int, bytes]], int]:
+    """Those with the smallest hashes, as long as they are at most `max_bytes` together; and the first hash too many.
+
+    Whatever more is added, nothing with that hash or a larger one will be among them; what lies before it may be.
+    """
     kept = sorted(kept)
     ends = list(accumulate(len(part) for _, part in kept))
-    return kept[: bisect_right(ends, max_bytes)]
+    count = bisect_right(ends, max_bytes)
+    return kept[:count], kept[count][0] if count < len(kept) else _NO_HASH
 
 
 def _chunks(text: bytes, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:

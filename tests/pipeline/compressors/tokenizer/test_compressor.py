@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sentencepiece
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.compressors.tokenizer.compressor import TokenizerCompressor
@@ -345,7 +345,9 @@ class TestTraining:
         TokenizerCompressor.load(tmp_path / "m.model")
         assert capfd.readouterr() == ("", "")
 
+    @settings(max_examples=400)
     @given(st.lists(st.binary(max_size=50)), st.integers(1, 300))
+    @example([b"\x01", bytes(6)], 1)
     def test_the_cut_keeps_to_its_limit_and_ignores_the_order(self, texts: list[bytes], max_bytes: int) -> None:
         kept = _sample(texts, max_bytes)
         assert sum(map(len, kept)) <= max_bytes
