@@ -89,7 +89,10 @@ def init_distributed(device: str) -> Iterator[Distributed]:
         yield Distributed(rank=0, size=1, device=place, compute_dtype=compute_dtype)
         return
     backends, bound = ("cpu:gloo,cuda:nccl", place) if kind == "cuda" else ("gloo", None)
-    torch_dist.init_process_group(backends, device_id=bound, timeout=TIMEOUT)
+    store, rank, size = next(torch_dist.rendezvous("env://", timeout=TIMEOUT))
+    # torchrun keeps one store for all its attempts, and gloo would connect to the addresses of ranks that are gone.
+    attempt = torch_dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    torch_dist.init_process_group(backends, store=attempt, rank=rank, world_size=size, device_id=bound, timeout=TIMEOUT)
     try:
         yield Distributed(
             rank=torch_dist.get_rank(), size=torch_dist.get_world_size(), device=place, compute_dtype=compute_dtype
