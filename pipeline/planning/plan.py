@@ -22,16 +22,14 @@ from pipeline.planning.settings import (
     PlanSettings,
 )
 from schemas.errors import SettingsError
+from schemas.stores import BLOCK_BYTES, PART_BYTES
 
 GPU_FLOPS = 395e12
 """Assumed: half of what an H200 does in bf16 matrix products (about 790 TFLOP/s); not measured."""
-REQUEST_BYTES = 16 << 20
-"""Beam's buffer for one read from, or one part of an upload to, a store."""
 POLL_SECONDS = 10
-STORE_SECONDS = 0.05
-"""Of one request to a remote store, assumed."""
-SETTLE_READS, SETTLE_WRITES = 2, 2
-"""Requests to give a staged file its final name: is it there, copy, delete, is it there."""
+SHARD_READS, SHARD_WRITES = 2, 4
+"""Requests for a shard beside its bytes: looks for its input and for its commit record; begin and end of an upload in
+parts, commit record, rejects."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,8 +59,6 @@ class Plan:
     """From the start of the runner to the manifest."""
     store_reads: float
     store_writes: float
-    settle_seconds: float
-    """For giving all shards their names, one after the other, in a remote store; not part of `seconds`."""
 
     @property
     def worker_seconds(self) -> float:
@@ -92,8 +88,8 @@ def make_plan(base: Measured, settings: PlanSettings) -> Plan:
     seconds = max(busy_seconds, model_share) if settings.gpus else busy_seconds + model_share
     seconds += base.startup_seconds
     storage_bytes = base.file_bytes * scale
-    reads = shards * (3 + SETTLE_READS) + settings.corpus_bytes / REQUEST_BYTES + seconds / POLL_SECONDS
-    writes = shards * (2 + SETTLE_WRITES) + storage_bytes / REQUEST_BYTES
+    reads = shards * SHARD_READS + settings.corpus_bytes / BLOCK_BYTES + seconds / POLL_SECONDS
+    writes = shards * SHARD_WRITES + storage_bytes / PART_BYTES
     return Plan(
         corpus_bytes=settings.corpus_bytes,
         workers=workers,
@@ -112,7 +108,6 @@ def make_plan(base: Measured, settings: PlanSettings) -> Plan:
         seconds=seconds,
         store_reads=reads,
         store_writes=writes,
-        settle_seconds=shards * (SETTLE_READS + SETTLE_WRITES) * STORE_SECONDS,
     )
 
 

@@ -9,16 +9,15 @@ from pipeline.compressors.tokenizer.compressor import SENTENCEPIECE
 from pipeline.planning.plan import (
     GPU_FLOPS,
     POLL_SECONDS,
-    REQUEST_BYTES,
-    SETTLE_READS,
-    SETTLE_WRITES,
-    STORE_SECONDS,
+    SHARD_READS,
+    SHARD_WRITES,
     Plan,
     flop_per_byte,
     model_rate,
 )
 from pipeline.planning.rates import GPU, MODEL, Measured
 from pipeline.planning.settings import PlanSettings
+from schemas.stores import BLOCK_BYTES, PART_BYTES
 
 HOUR_SECONDS = 3600
 MIN_ROUNDED = 100_000
@@ -109,19 +108,13 @@ def _store_rows(plan: Plan) -> Iterator[tuple[str, str, str]]:
     yield (
         "requests, read",
         _amount(plan.store_reads),
-        f"{REQUEST_BYTES >> 20} MiB each of input stored as it is, {3 + SETTLE_READS} looks per shard, a listing every "
+        f"{BLOCK_BYTES >> 20} MiB each of input stored as it is, {SHARD_READS} looks per shard, a listing every "
         f"{POLL_SECONDS} s",
     )
     yield (
         "requests, write",
         _amount(plan.store_writes),
-        f"{REQUEST_BYTES >> 20} MiB each, {2 + SETTLE_WRITES} more per shard (commit record, rejects, copy, delete)",
-    )
-    yield (
-        "hours, settling",
-        _hours(plan.settle_seconds),
-        f"remote stores only, not in hours: {SETTLE_READS + SETTLE_WRITES} requests per shard in a row, "
-        f"{1000 * STORE_SECONDS:.0f} ms each (assumed)",
+        f"{PART_BYTES >> 20} MiB each, {SHARD_WRITES} more per shard (begin and end of upload, commit record, rejects)",
     )
 
 
