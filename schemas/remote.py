@@ -31,7 +31,7 @@ def read_file(location: str) -> bytes:
     return b"".join(_blocks(location))
 
 
-def copy_file(url: str, path: Path, update: Callable[[bytes], None]) -> None:
+def copy_file(url: str, path: Path, update: Callable[[bytes], None] = lambda _: None) -> None:
     """Copy a file from a URL, block by block; `update` is given each block in order. Errors as `read_file`."""
     with path.open("wb") as file:
         for block in stores.blocks(url) if stores.is_store(url) else _blocks(url):

@@ -194,17 +194,6 @@ def remove(urls: Iterable[str]) -> None:
     _ask(urls[0], delete)
 
 
-def download(url: str, path: Path, update: Callable[[bytes], None] = lambda _: None) -> None:
-    """Copy an object to a local file, block by block, going on at the block where a connection breaks.
-
-    update: is given every block, in order. FileNotFoundError where there is none.
-    """
-    with path.open("wb") as file:
-        for block in blocks(url):
-            update(block)
-            file.write(block)
-
-
 def blocks(url: str) -> Iterator[bytes]:
     """The bytes of an object, all of one version, in blocks of at most BLOCK_BYTES; only one is held."""
     stored = look(url)

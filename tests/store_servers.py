@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from tests.http_servers import serving
+
 KEY, SECRET = "key-of-tests", "secret-of-tests"
 START_SECONDS = 60.0
 
@@ -210,7 +212,7 @@ def seaweed(directory: Path, *buckets: str) -> Iterator[Front]:
     command += ["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=60", "-s3.port.iceberg=0"]
     command += ["-s3.port.lance=0", f"-s3.localSocket={directory}/s3.sock"]
     try:
-        with _running(command, directory / "weed.log"), _front(s3, is_google=False) as front:
+        with _running(command, directory / "weed.log"), serving(Front(s3, is_google=False)) as front:
             for bucket in buckets:
                 _until(f"s3://{bucket}", lambda bucket=bucket: _make_s3_bucket(front.url, filer, bucket))
             yield front
@@ -228,7 +230,7 @@ def fake_gcs(directory: Path, *buckets: str) -> Iterator[Front]:
     assert binary is not None
     (port,) = free_ports(1)
     directory.mkdir(parents=True)
-    with _front(port, is_google=True) as front:
+    with serving(Front(port, is_google=True)) as front:
         command = [binary, "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
         with _running([*command, "-public-host", f"127.0.0.1:{front.server_port}"], directory / "gcs.log"):
             for bucket in buckets:
@@ -246,19 +248,6 @@ def _running(command: list[str], log: Path) -> Iterator[None]:
         # Nothing of it is needed again, and an orderly end takes it seconds.
         server.kill()
         server.wait()
-
-
-@contextmanager
-def _front(port: int, *, is_google: bool) -> Iterator[Front]:
-    front = Front(port, is_google=is_google)
-    thread = threading.Thread(target=front.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield front
-    finally:
-        front.shutdown()
-        front.server_close()
-        thread.join()
 
 
 def _until(what: str, done: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,10 +49,7 @@ def chunk_pairs(colliding: pd.DataFrame, seed: int) -> Pairs:
     left: list[bytes] = []
     right: list[bytes] = []
     weights: list[float] = []
-    for _, bucket in itertools.groupby(
-        zip(colliding["code"], colliding["chunk"], colliding["count"], strict=True), lambda row: row[0]
-    ):
-        rows = list(bucket)
+    for rows in _cases(colliding):
         n = len(rows)
         if n * (n - 1) // 2 <= PAIRS_PER_CODE:
             chosen = list(itertools.combinations(range(n), 2))
@@ -60,10 +57,17 @@ def chunk_pairs(colliding: pd.DataFrame, seed: int) -> Pairs:
             drawn = random.choice(n * (n - 1) // 2, PAIRS_PER_CODE, replace=False)
             chosen = [_pair(number) for number in np.sort(drawn).tolist()]
         for a, b in chosen:
-            left.append(rows[a][1])
-            right.append(rows[b][1])
-            weights.append(float(rows[a][2]) * float(rows[b][2]))
+            left.append(rows[a][0])
+            right.append(rows[b][0])
+            weights.append(float(rows[a][1]) * float(rows[b][1]))
     return Pairs(left=left, right=right, weights=np.array(weights))
+
+
+def _cases(colliding: pd.DataFrame) -> Iterator[list[tuple[bytes, int]]]:
+    """The chunks of each code with their counts, of columns code, chunk and count that are sorted by code."""
+    rows = zip(colliding["code"], colliding["chunk"], colliding["count"], strict=True)
+    for _, case in itertools.groupby(rows, lambda row: row[0]):
+        yield [(chunk, count) for _, chunk, count in case]
 
 
 def _pair(number: int) -> tuple[int, int]:
@@ -110,16 +114,13 @@ def case_shares(colliding: pd.DataFrame) -> tuple[PrefixShares, PrefixShares, Pr
     """
     shares: list[tuple[float, float, float]] = []
     weights: list[float] = []
-    for _, bucket in itertools.groupby(
-        zip(colliding["code"], colliding["chunk"], colliding["count"], strict=True), lambda row: row[0]
-    ):
-        rows = list(bucket)
-        chunks = [chunk for _, chunk, _ in rows]
+    for rows in _cases(colliding):
+        chunks = [chunk for chunk, _ in rows]
         lengths = [len(chunk) for chunk in chunks]
         # What the first and the last in order have in common, all between them have too.
         prefix = common_prefix_bytes(min(chunks), max(chunks))
         shares.append((prefix / max(lengths), prefix * len(lengths) / sum(lengths), prefix / min(lengths)))
-        weights.append(float(sum(count for *_, count in rows)))
+        weights.append(float(sum(count for _, count in rows)))
     columns = np.array(shares, np.float64).reshape(-1, 3)
     longest, mean, shortest = (_shares(columns[:, column], np.array(weights)) for column in range(3))
     return longest, mean, shortest

@@ -123,8 +123,8 @@ def identity(settings: PreprocessSettings, units: Sequence[WorkUnit]) -> str:
     """
     artifacts = artifacts_digest(files.join(settings.output, COMPRESSORS_DIRECTORY))
     parts = {"artifacts": artifacts, "format": FORMAT_VERSION, "settings": content(settings), "units": []}
-    begin, end = canonical_json(parts).split(b"[]\n}")[0], b"\n}\n"
-    digest = hashlib.sha256(begin + b"[")
+    end = b"\n}\n"
+    digest = hashlib.sha256(canonical_json(parts).removesuffix(b"]" + end))
     for number, unit in enumerate(units):
         pieces = canonical_json([(p.source, p.format, p.start, p.end, p.size_bytes) for p in unit.pieces])
         # As deep as it lies in the whole: JSON's strings hold no line ends.

@@ -95,9 +95,7 @@ def _finalize_all(commits: Sequence[Commit], entries: Sequence[ShardEntry], job:
 def _remove_others(directory: str, pattern: str, ours: set[str]) -> Mapping[str, StoredObject]:
     """Remove what a run with other settings had put there when it was killed; what a listing of the directory says."""
     found = files.list_stored(directory)
-    for name in found:
-        if fnmatch(name, pattern) and name not in ours:
-            files.remove(files.join(directory, name))
+    files.remove_all(directory, [name for name in found if fnmatch(name, pattern) and name not in ours])
     return found
 
 

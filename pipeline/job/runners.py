@@ -123,7 +123,7 @@ def user_error(error: BaseException) -> UserError | None:
     if "StartWorker" in str(error) and "StatusCode.UNAVAILABLE" in str(error):
         return SettingsError("the job service reaches no worker pool; start one, or mend --environment_config")
     if type(error).__name__ == "DataflowJobAlreadyExistsError":
-        return SettingsError(f"another run is writing to this --output; {' '.join(str(error).split())}")
+        return SettingsError(f"another run is writing to this --output; {errors.one_line(error)}")
     return None
 
 
@@ -133,7 +133,7 @@ def _create(runner: str) -> PipelineRunner:
     try:
         found = create_runner(LONG_NAMES.get(runner, runner))
     except (ValueError, ImportError, AttributeError, TypeError) as error:
-        raise SettingsError(f"--runner {runner} cannot be had: {' '.join(str(error).split())}") from error
+        raise SettingsError(f"--runner {runner} cannot be had: {errors.one_line(error)}") from error
     if not isinstance(found, PipelineRunner):
         raise SettingsError(f"--runner {runner} cannot be had: it is no runner of Beam's; see --help")
     return found

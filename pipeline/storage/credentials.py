@@ -6,7 +6,7 @@ import importlib
 import os
 from types import ModuleType
 
-from schemas.errors import SettingsError
+from schemas.errors import SettingsError, one_line
 
 
 def check_google(what: str) -> None:
@@ -20,7 +20,7 @@ def check_google(what: str) -> None:
         auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
     except failures.GoogleAuthError as error:
         raise SettingsError(
-            f"{what} need Google credentials: {' '.join(str(error).split())} "
+            f"{what} need Google credentials: {one_line(error)} "
             "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"
         ) from error
 

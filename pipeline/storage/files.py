@@ -20,6 +20,7 @@ from schemas import stores
 from schemas.errors import SettingsError, UserError
 from schemas.files import is_remote, replace_file
 from schemas.patience import NO_ROOM
+from schemas.remote import copy_file
 from schemas.stores import StoredObject
 
 
@@ -142,6 +143,16 @@ def remove(path: str) -> None:
         os.remove(path)
 
 
+def remove_all(directory: str, names: Collection[str]) -> None:
+    """Delete files that lie directly in a directory; of a store many by one request."""
+    paths = [join(directory, name) for name in names]
+    if not is_local(directory):
+        stores.remove(paths)
+        return
+    for path in paths:
+        remove(path)
+
+
 class LocalCopy:
     """A local directory with the files below another: itself if that is local, else a copy.
 
@@ -161,7 +172,7 @@ class LocalCopy:
             if names is None or name in names:
                 path = Path(self.directory, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                stores.download(stores.join(directory, name), path)
+                copy_file(stores.join(directory, name), path)
         self._had = self._files()
 
     def upload(self) -> None:

@@ -115,7 +115,7 @@ class _Lock:
         """Remove our lock. A failure is only logged: the run is over, and who comes next takes over what lies still."""
         try:
             if _owner(self._path) == self._owner:
-                files.remove(self._path)
+                stores.remove([self._path])
         except Exception as error:
             logger.warning("cannot remove the lock %s: %s", self._path, one_line(error))
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.http_servers import serving
+
 STALL_SECONDS = 3.0
 
 
@@ -121,12 +123,8 @@ def serve(site: Site) -> Iterator[str]:
             except OSError:
                 pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
             stop.set()
-            server.shutdown()
-            thread.join()

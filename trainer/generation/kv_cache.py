@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from kernels.eva import summarise
 from schemas.errors import SettingsError
 from trainer.model.evabyte import EvaByte, rotation
+from trainer.model.memory import memory_bytes
 
 
 class KVCache:
@@ -33,7 +33,7 @@ class KVCache:
         self.far = capacity // self.attention_window * (self.attention_window // self.chunk)
         slots = self.far + min(self.attention_window, capacity) + 1
         shape = (config.layers, 2, rows, config.heads, slots, config.head_dim)
-        needed, there = math.prod(shape) * weight.element_size(), _memory_bytes(self.device)
+        needed, there = math.prod(shape) * weight.element_size(), memory_bytes(self.device)
         if needed > there:
             raise SettingsError(
                 f"{rows} texts of up to {capacity} ids at once need a cache of {needed / 1e9:.1f} GB, this device has "
@@ -131,10 +131,3 @@ class KVCache:
             for cached, summary in zip(layer, summaries, strict=True):
                 cached[full.unsqueeze(1), :, slots] = summary.transpose(1, 2)
         self.closed[full] += self.attention_window
-
-
-def _memory_bytes(device: torch.device) -> int:
-    """All memory of a device."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -20,7 +20,10 @@ The factors are those of blocks that are not compiled, on the CPU's operators; c
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+
+import torch
 
 from schemas.errors import SettingsError
 from trainer.model.config import EvaByteConfig
@@ -135,6 +138,13 @@ def _block_bytes(config: EvaByteConfig, load: Load) -> tuple[float, float]:
     if load.compute_bytes < 4:
         return 8 * ffn + 39 * dim, 10 * ffn + 48 * dim
     return 16 * ffn + 66 * dim, 24 * ffn + 69 * dim
+
+
+def memory_bytes(device: torch.device) -> int:
+    """All memory of a device; for the CPU that of the machine."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def blocks_to_recompute(config: EvaByteConfig, load: Load, *, device_bytes: float) -> int:

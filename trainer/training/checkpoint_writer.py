@@ -24,7 +24,7 @@ import torch.distributed as torch_dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, one_line
 from trainer.training import checkpoint
 from trainer.training.parallel import Distributed, ranks_per_node
 
@@ -88,7 +88,7 @@ class CheckpointWriter:
             return
         if isinstance(error, OSError):
             raise error
-        reason = "another rank could not write" if error is None else " ".join(str(error).split())[:200]
+        reason = "another rank could not write" if error is None else one_line(error)[:200]
         raise ArtifactError(f"the checkpoint was not written ({reason}); look at the disk of {self._run}, and go on")
 
     def _write(self, named: dict[str, Tensor], state: dict[str, Any], begin: float) -> None:

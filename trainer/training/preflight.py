@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import replace
-
-import torch
 
 from trainer.data.blend import Blend
 from trainer.data.dataset import Dataset
 from trainer.model.config import EvaByteConfig
-from trainer.model.memory import Load, blocks_to_recompute, check_fits, describe
+from trainer.model.memory import Load, blocks_to_recompute, check_fits, describe, memory_bytes
 from trainer.training.parallel import Distributed, ranks_per_node
 from trainer.training.settings import TrainSettings
 
@@ -61,9 +58,8 @@ def check(settings: TrainSettings, config: EvaByteConfig, blend: Blend, dist: Di
 def _memory(dist: Distributed) -> tuple[int, str]:
     """Bytes that one rank may use, and of what."""
     if dist.device.type == "cuda":
-        return torch.cuda.get_device_properties(dist.device).total_memory, "this GPU"
-    ranks_here = ranks_per_node(dist.size)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // ranks_here, "this machine"
+        return memory_bytes(dist.device), "this GPU"
+    return memory_bytes(dist.device) // ranks_per_node(dist.size), "this machine"
 
 
 def _warn_of_cut_pairs(settings: TrainSettings, dataset: Dataset) -> None:

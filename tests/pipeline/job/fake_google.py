@@ -9,15 +9,15 @@ import base64
 import importlib
 import json
 import re
-import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.http_servers import serving
 
 JOB_ID = "2026-11-24_00_00_00-1"
 MOMENT = "2026-11-24T00:00:00.000Z"
@@ -244,18 +244,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._missing()
 
 
-@contextmanager
-def fake_google() -> Iterator[FakeGoogle]:
+def fake_google() -> AbstractContextManager[FakeGoogle]:
     """The server, up while the body runs."""
-    server = FakeGoogle()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(FakeGoogle())
 
 
 def write_credentials(path: Path, server: FakeGoogle) -> str:
