@@ -3,7 +3,8 @@
     FakeTensorMode ─ tensors with shapes alone; the fake process group ─ collectives that do not wait for anyone
     MemTracker     ─ bytes of all storages that live at once, as the real TrainStep makes them and lets them go
 
-The device is the CPU, whose attention is SDPA by windows, in the compute dtype asked for. Compilers do not run.
+The device is the CPU, whose attention is SDPA by windows, in the compute dtype asked for; products with fp32 sums are
+those of a GPU. Compilers do not run.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def peak_bytes(
             return False
 
         tracker.track_external(model, optimizer)
-        with tracker:
+        with tracker, mock.patch("trainer.model.products._has_fp32_sums", lambda factor: True):
             batch = _batch(micro_batches * micro_batch_size, sequence_length)
             assert steps._accumulate(batch, forget) is not None
     (snapshot,) = tracker.get_tracker_snapshot("peak").values()

@@ -24,9 +24,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from schemas.vocabulary import COMP_BASE, PAD, RAW_BASE
+from trainer.model.products import add_product, product
 
 LOGITS_AT_ONCE = 1 << 26
 """Logits that exist at one time, at about 12 bytes each."""
+TILE_ROWS = 128
+"""Rows that a GPU's product computes together; what a last tile lacks is computed for nothing."""
 
 
 class HeadLosses(NamedTuple):
@@ -127,22 +130,21 @@ def _cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Σ weight · nats; and nats fp32 [batch, T, heads] of labels [batch, T, heads] under weight [heads · ids, dim]."""
     device = hidden.device.type
-    if torch.is_autocast_enabled(device):
-        hidden, weight = (z.to(torch.get_autocast_dtype(device)) for z in (hidden, weight))
-    positions_at_once = max(1, logits_at_once // weight.shape[0])
-    flat = (hidden.flatten(0, 1), weight, labels.flatten(0, 1), label_weights.flatten(0, 1))
+    factors = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    at_once = rows_at_once(logits_at_once, weight.shape[0])
+    flat = (hidden.to(factors).flatten(0, 1), weight, labels.flatten(0, 1), label_weights.flatten(0, 1))
     with torch.autocast(device, enabled=False):
-        loss_sum, nats = _ChunkedCrossEntropy.apply(*flat, positions_at_once, torch.is_grad_enabled())
+        loss_sum, nats = _ChunkedCrossEntropy.apply(*flat, at_once, torch.is_grad_enabled())
     return loss_sum, nats.unflatten(0, labels.shape[:2])
 
 
-def _logits(hidden: Tensor, weight: Tensor, heads: int) -> Tensor:
-    """fp32 [positions, heads, ids]; a bf16 product keeps its fp32 sums where the device can give them."""
-    if hidden.is_cuda and hidden.dtype != torch.float32:
-        product = torch.mm(hidden, weight.t(), out_dtype=torch.float32)
-    else:
-        product = (hidden @ weight.t()).float()
-    return product.unflatten(-1, (heads, -1))
+def rows_at_once(logits_at_once: int, ids: int) -> int:
+    """Positions whose logits over so many ids exist together: whole tiles of a GPU's products, from one tile on.
+
+    About `logits_at_once` logits, at most a sixteenth more: 1,019 positions of 65,856 ids become 1,024.
+    """
+    rows = max(1, logits_at_once // ids)
+    return rows if rows < TILE_ROWS else (rows + rows // 16) // TILE_ROWS * TILE_ROWS
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -150,7 +152,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     The loss is a sum, so what comes back in backward is one number that scales gradients already made: no logits are
     computed twice. Not torch.utils.checkpoint, which computes them twice and adds the weight's gradient up over the
-    chunks in bf16; here it is added in fp32. Saved for backward: the two gradients, the weight's in fp32.
+    chunks in bf16; here the products themselves add it up in fp32 (`products.py`), and what leaves is rounded once, if
+    at all: an fp32 weight that is multiplied in bf16 gets fp32. Saved for backward: the two gradients, in fp32.
     """
 
     @staticmethod
@@ -164,13 +167,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_enabled: bool,
     ) -> tuple[Tensor, Tensor]:
         learn = grad_enabled and any(ctx.needs_input_grad)
+        ctx.weight_dtype, weight = weight.dtype, weight.to(hidden.dtype)
         nats = torch.empty(labels.shape, dtype=torch.float32, device=hidden.device)
-        grad_hidden = torch.empty_like(hidden) if learn else None
+        grad_hidden = torch.empty(hidden.shape, dtype=torch.float32, device=hidden.device) if learn else None
         grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if learn else None
         for first in range(0, len(hidden), positions_at_once):
             part = slice(first, first + positions_at_once)
             wanted = labels[part].unsqueeze(-1)
-            logits = _logits(hidden[part], weight, labels.shape[1])
+            logits = product(hidden[part], weight.t()).unflatten(-1, (labels.shape[1], -1))
             share = logits.softmax(-1)
             # The largest logit and its share give the normaliser exactly, at less than a second pass of exponentials.
             normaliser = logits.amax(-1) - share.amax(-1).log()
@@ -179,7 +183,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 _add_gradients(share, wanted, label_weights[part], hidden[part], weight, grad_hidden[part], grad_weight)
         if grad_hidden is not None and grad_weight is not None:
             ctx.save_for_backward(grad_hidden, grad_weight)
-            ctx.weight_dtype = weight.dtype
+            ctx.hidden_dtype = hidden.dtype
         ctx.mark_non_differentiable(nats)
         return (nats * label_weights).sum(), nats
 
@@ -187,8 +191,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         grad_hidden, grad_weight = ctx.saved_tensors
-        grad_hidden = (grad_hidden.float() * grad).to(grad_hidden.dtype)
-        return grad_hidden, grad_weight.mul_(grad).to(ctx.weight_dtype), None, None, None, None
+        for gradient in (grad_hidden, grad_weight):
+            gradient.mul_(grad)
+        return grad_hidden.to(ctx.hidden_dtype), grad_weight.to(ctx.weight_dtype), None, None, None, None
 
 
 def _add_gradients(
@@ -198,8 +203,5 @@ def _add_gradients(
     share.mul_(label_weights.unsqueeze(-1))
     share.scatter_add_(-1, wanted, -label_weights.unsqueeze(-1))
     flat = share.flatten(1).to(hidden.dtype)
-    torch.mm(flat, weight, out=into)
-    if hidden.dtype == torch.float32:
-        total.addmm_(flat.t(), hidden)
-    else:
-        total += flat.t() @ hidden
+    product(flat, weight, out=into)
+    add_product(total, flat.t(), hidden)

@@ -4,7 +4,7 @@ State: AdamW over fp32 weights keeps weight and two moments, 12 bytes a paramete
 FSDP2 leaves each rank 1/n of it, n the ranks of a node; nodes hold copies. Beside it a step is largest at one of three
 moments, for S symbols on a rank, N parameters, b of a block, E of the embedding, H of the heads, in bf16:
 
-    heads        saved + 12 S d + 6 H + 12 logits + weights in bf16: DDP 2 (N − E), FSDP2 2 (E + H + b)
+    heads        saved + 14 S d + 4 H + 12 logits + weights in bf16: DDP 2 (N − E), FSDP2 2 (E + H + b)
     last block   saved + one block's backward, gradients of the heads
     first block  one block's backward, gradients of all but the embedding
 
@@ -125,7 +125,7 @@ def estimate_memory(config: EvaByteConfig, load: Load) -> MemoryEstimate:
     gradients = 4 / n
     missing = 0 if load.gradients_stay else gradients
     moments = (
-        saved + 12 * stream + (6 if low else 4) * heads + 12 * logits + at_heads - missing * whole,
+        saved + (14 if low else 12) * stream + 4 * heads + 12 * logits + at_heads - missing * whole,
         saved + one_more + at_last - missing * (whole - heads),
         in_backward + at_first - missing * (embedding + block),
     )
