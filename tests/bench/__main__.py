@@ -14,7 +14,7 @@ import sys
 
 NAMES = (
     *("coder", "speed", "throughput", "theta", "codebook", "growth", "inference", "generated", "scaling", "loader"),
-    *("kills", "plan", "serving"),
+    *("kills", "plan", "serving", "launches"),
 )
 
 
@@ -31,7 +31,7 @@ def main() -> int:
     status = 0
     for name in options.names or NAMES:
         print(f"\n## {name}", flush=True)
-        places = [] if name == "serving" else [options.dataset, options.corpus]
+        places = [] if name in ("serving", "launches") else [options.dataset, options.corpus]
         command = [sys.executable, "-m", f"tests.bench.{name}", *places]
         status |= subprocess.run(command, check=False).returncode
     return status

@@ -178,7 +178,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             share = logits.softmax(-1)
             # The largest logit and its share give the normaliser exactly, at less than a second pass of exponentials.
             normaliser = logits.amax(-1) - share.amax(-1).log()
-            nats[part] = normaliser - logits.gather(-1, wanted).squeeze(-1)
+            torch.sub(normaliser, logits.gather(-1, wanted).squeeze(-1), out=nats[part])
             if grad_hidden is not None and grad_weight is not None:
                 _add_gradients(share, wanted, label_weights[part], hidden[part], weight, grad_hidden[part], grad_weight)
         if grad_hidden is not None and grad_weight is not None:
@@ -200,8 +200,8 @@ def _add_gradients(
     share: Tensor, wanted: Tensor, label_weights: Tensor, hidden: Tensor, weight: Tensor, into: Tensor, total: Tensor
 ) -> None:
     """Write the gradient of a chunk's hidden states, add the weight's; `share` [positions, heads, ids] is lost."""
-    share.mul_(label_weights.unsqueeze(-1))
-    share.scatter_add_(-1, wanted, -label_weights.unsqueeze(-1))
-    flat = share.flatten(1).to(hidden.dtype)
+    share.scatter_(-1, wanted, -1.0, reduce="add")
+    scaled = share if hidden.dtype == torch.float32 else torch.empty_like(share, dtype=hidden.dtype)
+    flat = torch.mul(share, label_weights.unsqueeze(-1), out=scaled).flatten(1)
     product(flat, weight, out=into)
     add_product(total, flat.t(), hidden)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from schemas.errors import TrainingError
+from tests.bench.launches import step_launches
 from tests.trainer.models import random_ids, small_config, small_model
 from trainer.data.loader import PackedBatch
 from trainer.model.evabyte import EvaByte
@@ -167,6 +168,21 @@ def test_a_step_on_a_gpu_waits_for_nothing() -> None:
     with mock.patch.object(Tensor, "cpu", lambda tensor: fetched.append(tensor) or tensor.clone()):
         real.read()
     assert len(fetched) == 1
+
+
+def test_launches_outside_of_blocks_are_few_and_not_of_the_layers() -> None:
+    """But for one a parameter and further micro-batch, which adds its gradient to that of the ones before."""
+    one, three = (small_config(raw_heads=1, layers=layers) for layers in (1, 3))
+    alone = [step_launches(config, positions=32, micro_batches=1) for config in (one, three)]
+    assert {name: alone[0][name] for name in alone[0] if name != "blocks"} == {
+        name: alone[1][name] for name in alone[1] if name != "blocks"
+    }
+    most = {"ids, weights, sums": 22, "mask and rotation": 84, "embedding and last norm": 11, "heads": 62, "AdamW": 3}
+    most |= {"backward outside of heads and blocks": 29, "clip": 8, "finite or not": 14, "blocks": 100}
+    assert all(own.total() <= most[name] for name, own in alone[0].items()), alone[0]
+    parameters = len(list(EvaByte(three).parameters()))
+    two = step_launches(three, positions=32, micro_batches=2)["backward outside of heads and blocks"]
+    assert two["add_"] == parameters
 
 
 def test_arrays_go_to_a_gpu_from_pinned_memory() -> None:
