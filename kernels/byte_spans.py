@@ -104,3 +104,18 @@ def span_indices(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Indices int64 of the concatenated ranges [starts[i], starts[i] + lengths[i]); both int64 [n]."""
     shift = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
     return shift + np.arange(int(lengths.sum()))
+
+
+def merged_codes(groups: Sequence[tuple[np.ndarray, Codes]]) -> Codes:
+    """The codes of n strings from those of groups of them: the numbers int64 [m] of a group's strings, and their codes.
+
+    Every number in [0, n) is in exactly one group.
+    """
+    order = np.argsort(np.concatenate([numbers for numbers, _ in groups]), kind="stable")
+    counts = np.concatenate([np.diff(codes.ends, prepend=0) for _, codes in groups])
+    chosen = span_indices((np.cumsum(counts) - counts)[order], counts[order])
+    return Codes(
+        np.concatenate([codes.symbols for _, codes in groups])[chosen],
+        np.concatenate([codes.window_bytes for _, codes in groups])[chosen],
+        np.cumsum(counts[order]),
+    )

@@ -6,6 +6,7 @@
                            family ──► model (the byte LM on a device), score, codebook
                                         │
     text ── compressor: score ──► segments ── coder, for what the codebook lacks ──► symbols
+                  └── collected, a file for each unit ── coder, once ──► learned: a table that compressors ask first
     symbols ── decoder: the codebook turned round, or the byte LM alone ──► text
 
 `device` says where the byte LM can run.

@@ -21,7 +21,6 @@ from kernels.codebook import Codebook
 from kernels.string_table import distinct
 from pipeline.compressors.neural.description import CODE_FORMAT, NeuralDescription
 from schemas.byte_lm_files import ByteLMFiles
-from schemas.encodings import list_parts
 from schemas.errors import ArtifactError, refusing
 from schemas.files import canonical_json, file_sha256, replace_file, sha256_hex
 from schemas.json_files import parse_object, record, said, typed
@@ -57,17 +56,8 @@ def read_score_table(directory: str) -> tuple[list[bytes], np.ndarray]:
 
 def write_codebook(directory: str, book: Codebook, counts: np.ndarray) -> None:
     """Write a codebook with the occurrences of each segment, uint64 [len(book)]."""
-    segments, codes = book.segments.strings(), book.codes()
-    offsets = pa.array(np.concatenate(([0], codes.ends)).astype(np.int32))
-    starts = np.concatenate(([0], segments.ends)).astype(np.int32)
-    columns = [
-        pa.Array.from_buffers(
-            pa.binary(), len(book), [None, pa.py_buffer(starts), pa.py_buffer(np.ascontiguousarray(segments.data))]
-        ),
-        pa.array(counts.astype(np.uint64)),
-        pa.ListArray.from_arrays(offsets, pa.array(codes.symbols)),
-        pa.ListArray.from_arrays(offsets, pa.array(codes.window_bytes)),
-    ]
+    segments, symbols, window_bytes = coded_columns(book.segments.strings(), book.codes())
+    columns = [segments, pa.array(counts.astype(np.uint64)), symbols, window_bytes]
     _write_table(os.path.join(directory, CODEBOOK_NAME), pa.table(columns, schema=CODEBOOK_SCHEMA))
 
 
@@ -77,22 +67,57 @@ def read_codebook(directory: str) -> Codebook:
     book = Codebook()
     if not table.num_rows:
         return book
-    segments, symbols, windows = (table[name].chunk(0) for name in ("segment", "symbols", "window_bytes"))
     path = os.path.join(directory, CODEBOOK_NAME)
-    offsets = np.frombuffer(segments.buffers()[1], np.int32, len(segments) + 1, 4 * segments.offset).astype(np.int64)
-    strings = ByteSpans.from_offsets(np.frombuffer(segments.buffers()[2], np.uint8), offsets)
-    symbol_values, symbol_offsets = list_parts(symbols, "symbols")
-    window_bytes, window_offsets = list_parts(windows, "window_bytes")
-    bytes_before = np.concatenate((np.zeros(1, np.int64), np.cumsum(window_bytes, dtype=np.int64)))
-    for fits, law in (
-        (np.array_equal(symbol_offsets, window_offsets), "symbols and windows differ in number"),
-        (np.array_equal(np.diff(bytes_before[window_offsets]), strings.lengths), "windows do not fill their segments"),
-        (distinct(strings)[0].size == len(strings), "a segment is in it twice"),
-    ):
-        if not fits:
-            raise ArtifactError(f"{path} is damaged ({law}); make the compressor again")
-    book.insert(strings, Codes(symbol_values, window_bytes, symbol_offsets[1:]))
+    with refusing(path, ArtifactError, "make the compressor again"):
+        segments, codes = coded_strings(*(table[name].chunk(0) for name in ("segment", "symbols", "window_bytes")))
+        strings = ByteSpans(segments.data, segments.starts.astype(np.int64), segments.ends.astype(np.int64))
+        if distinct(strings)[0].size < len(strings):
+            raise ValueError("a segment is in it twice")
+    book.insert(strings, Codes(codes.symbols, codes.window_bytes, codes.ends.astype(np.int64)))
     return book
+
+
+def coded_columns(segments: ByteSpans, codes: Codes) -> tuple[pa.BinaryArray, pa.ListArray, pa.ListArray]:
+    """n segments that follow each other from 0 on, and their codes, as columns: segment, symbols, window_bytes."""
+    starts = np.concatenate(([0], segments.ends)).astype(np.int32)
+    offsets = pa.array(np.concatenate(([0], codes.ends)).astype(np.int32))
+    data = pa.py_buffer(np.ascontiguousarray(segments.data))
+    return (
+        pa.Array.from_buffers(pa.binary(), len(segments), [None, pa.py_buffer(starts), data]),
+        pa.ListArray.from_arrays(offsets, pa.array(codes.symbols.astype(np.uint16))),
+        pa.ListArray.from_arrays(offsets, pa.array(codes.window_bytes.astype(np.uint8))),
+    )
+
+
+def coded_strings(
+    segments: pa.BinaryArray, symbols: pa.ListArray, window_bytes: pa.ListArray
+) -> tuple[ByteSpans, Codes]:
+    """The inverse of `coded_columns`, for columns that Arrow has validated; ValueError where they contradict.
+
+    All arrays lie in Arrow's memory, which may be a mapped file: starts and ends of both are int32 here.
+    """
+    buffers = segments.buffers()
+    offsets = np.zeros(1, np.int32)
+    if len(segments):
+        offsets = np.frombuffer(buffers[1], np.int32, len(segments) + 1, 4 * segments.offset)
+    data = np.frombuffer(buffers[2], np.uint8) if buffers[2] else np.empty(0, np.uint8)
+    strings = ByteSpans.from_offsets(data, offsets)
+    values, value_offsets = _lists(symbols)
+    windows, window_offsets = _lists(window_bytes)
+    if not np.array_equal(value_offsets, window_offsets):
+        raise ValueError("symbols and windows differ in number")
+    bytes_before = np.concatenate((np.zeros(1, np.int64), np.cumsum(windows, dtype=np.int64)))
+    if not np.array_equal(np.diff(bytes_before[window_offsets]), strings.lengths):
+        raise ValueError("windows do not fill their segments")
+    return strings, Codes(values, windows, value_offsets[1:])
+
+
+def _lists(array: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+    """Values and offsets int32, over the array's memory."""
+    offsets = np.asarray(array.offsets) if len(array) else np.zeros(1, np.int32)
+    if array.null_count or array.values.null_count or offsets[0] or offsets[-1] != len(array.values):
+        raise ValueError("lists with nulls or gaps")
+    return array.values.to_numpy(zero_copy_only=True), offsets
 
 
 def byte_lm_config(files: ByteLMFiles) -> ByteLMConfig:

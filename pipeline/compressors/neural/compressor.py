@@ -9,6 +9,8 @@ cache on top of the artifact's codebook; when it is full it starts again from th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +24,7 @@ from kernels.segmentation import ends_within, segment
 from pipeline.compressors.codebook_cache import DEFAULT_CACHE_BYTES, CodebookCache
 from pipeline.compressors.neural.coder import BYTE_LM, SegmentCoder
 from pipeline.compressors.neural.decoder import NeuralDecoder
+from pipeline.compressors.neural.learned import LEARNED, LearnedCodes, TablePart
 from pipeline.compressors.neural.settings import NeuralSettings
 from schemas.batches import Documents, Encoding
 from schemas.encodings import EncodingLayout
@@ -75,6 +78,17 @@ class NeuralCompressor:
             book=book,
             threads=self.coder.threads,
         )
+
+    def unknown_segments(self, documents: Documents) -> ByteSpans:
+        """The segments of documents that the artifact's codebook lacks, repeats included; none is coded or learned."""
+        segments = ByteSpans.from_ends(documents.raw, self.segments(documents)[0], start=int(documents.offsets[0]))
+        return segments.take(self.codes.base.find(segments)[0] < 0)
+
+    def with_table(self, parts: Sequence[TablePart]) -> NeuralCompressor:
+        """This compressor, which asks a table before the byte LM; both share all but what is learned at run time."""
+        other = copy(self)
+        other.codes = CodebookCache(self.codes.base, LearnedCodes(parts, self.coder.codes).codes, stage=LEARNED)
+        return other
 
     def scores(self, documents: Documents) -> np.ndarray:
         """What decides boundaries, float32 [n_bytes], in bits, of every byte."""
