@@ -2,11 +2,12 @@
 
     settings ──► preprocess: units of the corpus ── artifacts: models, made or found ──► job: the run, described once
     units ── plan_file ──► what each unit reads, in a file: only numbers travel through the engine
+    units ── learn_steps, where --learn-once asks: learning ──► learned_table, codes that every unit looks up
     job, plan ── graph, on what runners allows ──► compress_unit ──► shard, then its commit record
     all commit records ── publish ──► final names, report.json, and manifest.json last ── summary ──► the screen
 
-`finished` finds what an earlier run has done; `progress` counts commit records while the graph runs; `traces` keeps
-back what Beam's workers print of an error that ends as one line.
+`worker` is what one process holds of all that; `finished` finds what an earlier run has done; `progress` counts files
+while the graph runs; `traces` keeps back what Beam's workers print of an error that ends as one line.
 
 OUTPUT/manifest.json     a directory without it is no dataset
 OUTPUT/settings.json     every setting but Beam's options; `--config` reads it back

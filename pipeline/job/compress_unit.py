@@ -20,6 +20,7 @@ import numpy as np
 from pipeline.compressors.base import Compressor, SupportsScores, compress_in_order, encode
 from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
+from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.units import WorkUnit
 from pipeline.dataset.shard_writer import ShardWriter
 from pipeline.job.job import Job
@@ -115,6 +116,23 @@ def finished_commit(job: Job, unit: WorkUnit) -> Commit | None:
     return commit if is_there else None
 
 
+def batches_of(unit: WorkUnit, settings: ReadSettings, rejects: list[Reject]) -> Iterator[list[Record]]:
+    """The documents of a unit in runs of about BATCH_BYTES; what is rejected goes to the list."""
+    batch: list[Record] = []
+    size_bytes = 0
+    for item in read_documents(unit.pieces, settings):
+        if isinstance(item, Reject):
+            rejects.append(item)
+            continue
+        batch.append(item)
+        size_bytes += len(item.text)
+        if size_bytes >= BATCH_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+    if batch:
+        yield batch
+
+
 class UnitCompressor:
     """Compresses units with compressors that are already loaded. Safe to share between threads."""
 
@@ -164,7 +182,7 @@ class UnitCompressor:
         path = self.job.staged_path(staged) if staged else self.job.path(name)
         compression = self.job.settings.compression
         with files.create(path) as created, ShardWriter(created.file, self.schema, compression) as writer:
-            for batch in clock.each("read", self._batches(unit, rejects)):
+            for batch in clock.each("read", batches_of(unit, self.job.settings.corpus.read, rejects)):
                 read += len(batch)
                 self._write_batch(writer, batch, clock)
             with clock.stage("write"):
@@ -198,22 +216,6 @@ class UnitCompressor:
         path = self.job.staged_path(staged) if staged else self.job.rejects_path(name)
         files.write_bytes(path, "".join(reject.to_line() for reject in rejects).encode())
         return staged
-
-    def _batches(self, unit: WorkUnit, rejects: list[Reject]) -> Iterator[list[Record]]:
-        """Runs of documents of about BATCH_BYTES; what is rejected goes to the list."""
-        batch: list[Record] = []
-        size_bytes = 0
-        for item in read_documents(unit.pieces, self.job.settings.corpus.read):
-            if isinstance(item, Reject):
-                rejects.append(item)
-                continue
-            batch.append(item)
-            size_bytes += len(item.text)
-            if size_bytes >= BATCH_BYTES:
-                yield batch
-                batch, size_bytes = [], 0
-        if batch:
-            yield batch
 
     def _write_batch(self, writer: ShardWriter, batch: list[Record], clock: Clock) -> None:
         documents = Documents.from_bytes([record.text for record in batch])

@@ -29,6 +29,7 @@ WORK_DIRECTORY = "_work"
 """What a run needs until its dataset is finished."""
 REJECTS_DIRECTORY = "rejects"
 NOT_CONTENT = {"output", "shards", "unit_bytes", "max_reject_fraction", "workers", "device", "runner", "beam_options"}
+NOT_CONTENT |= {"learn_once"}
 """Settings that the shards' bytes depend on by the units alone, or not at all. All others are part of the identity."""
 
 
@@ -73,6 +74,10 @@ class Job:
     def staged_path(self, name: str) -> str:
         """A file that waits for its final name."""
         return self.path(WORK_DIRECTORY, "staged", name)
+
+    def learned_path(self, *names: str) -> str:
+        """A path below the directory of what is learned before any shard; each run has one of its own."""
+        return self.path(WORK_DIRECTORY, f"learned-{self.identity[:16]}", *names)
 
     def rejects_path(self, shard: str) -> str:
         """The rejects of a shard."""

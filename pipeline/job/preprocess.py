@@ -21,6 +21,7 @@ from pipeline.corpus.units import WorkUnit
 from pipeline.job.artifacts import artifacts_of, ensure
 from pipeline.job.finished import finished_commits
 from pipeline.job.job import WORK_DIRECTORY, Job, identity, plan_job
+from pipeline.job.learned_table import parts_to_make
 from pipeline.job.plan_file import PLAN_NAME, write_plan
 from pipeline.job.publish import REFUSED_NAME, add_to_report, publish
 from pipeline.job.settings import LOCAL_RUNNER, SETTINGS_NAME, PreprocessSettings
@@ -117,8 +118,9 @@ def _compress(job: Job, units: list[WorkUnit], settings: PreprocessSettings) -> 
         logger.info("%d units, %d of them done before", len(units), sum(commit is not None for commit in commits))
         beam_options = runners.pipeline_options(settings)
         plan = write_plan(job.path(WORK_DIRECTORY, PLAN_NAME), units)
-        with shown_progress(job, units):
-            graph.run(job, plan, beam_options)
+        parts = parts_to_make(job, units)
+        with shown_progress(job, units, parts):
+            graph.run(job, plan, beam_options, parts=parts)
     _raise_if_refused(job)
     if not files.exists(job.path(MANIFEST_NAME)):
         raise DatasetError(

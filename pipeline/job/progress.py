@@ -1,13 +1,15 @@
-"""Progress of the shards on every runner: it counts commit records in the output directory."""
+"""Progress of a run on every runner: it counts files in the output directory."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from pipeline.corpus.units import WorkUnit
 from pipeline.job.job import WORK_DIRECTORY, Job, commit_name
+from pipeline.job.learned_table import part_name, segments_name
 from pipeline.storage import files
 from schemas.progress import Progress
 
@@ -15,25 +17,56 @@ LOCAL_POLL_SECONDS = 0.5
 REMOTE_POLL_SECONDS = 10.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stage:
+    """Files that appear one by one."""
+
+    what: str
+    directory: str
+    sizes: Mapping[str, int]
+    """File name to what it counts when it is there."""
+    unit: str
+
+    @property
+    def total(self) -> int:
+        """What all of them count."""
+        return sum(self.sizes.values())
+
+    def done(self) -> int:
+        """What those that are there count."""
+        return sum(self.sizes.get(name, 0) for name in files.list_files(self.directory))
+
+
 @contextmanager
-def shown_progress(job: Job, units: Sequence[WorkUnit]) -> Iterator[None]:
-    """Show input bytes done over all input bytes while the body runs."""
-    sizes = {commit_name(unit.index): unit.size_bytes for unit in units}
-    done = job.path(WORK_DIRECTORY, "done")
+def shown_progress(job: Job, units: Sequence[WorkUnit], parts: int = 0) -> Iterator[None]:
+    """Show input bytes done over all input bytes while the body runs; of a table of `parts`, first how it is made."""
+    done, segments, codes = job.path(WORK_DIRECTORY, "done"), job.learned_path("segments"), job.learned_path("codes")
+    stages = [
+        _Stage(what="shards", directory=done, sizes={commit_name(u.index): u.size_bytes for u in units}, unit="B")
+    ]
+    if parts:
+        sizes = {segments_name(unit.index): unit.size_bytes for unit in units}
+        stages.insert(0, _Stage(what="segments", directory=segments, sizes=sizes, unit="B"))
+        sizes = {part_name(part): 1 for part in range(parts)}
+        stages.insert(1, _Stage(what="codes", directory=codes, sizes=sizes, unit="parts"))
     stop = threading.Event()
+    thread = threading.Thread(target=_show, args=(stages, files.is_local(job.output), stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
-    def poll(progress: Progress) -> None:
-        period = LOCAL_POLL_SECONDS if files.is_local(job.output) else REMOTE_POLL_SECONDS
-        while not stop.wait(period):
-            progress.to(sum(sizes.get(name, 0) for name in files.list_files(done)))
 
-    with Progress("shards", total=sum(sizes.values()), unit="B") as progress:
-        progress.to(sum(sizes.get(name, 0) for name in files.list_files(done)))
-        thread = threading.Thread(target=poll, args=(progress,), daemon=True)
-        thread.start()
-        try:
-            yield
-            progress.to(sum(sizes.values()))
-        finally:
-            stop.set()
-            thread.join()
+def _show(stages: Sequence[_Stage], is_local: bool, stop: threading.Event) -> None:
+    """Show one stage after the other, each until its files are there, the last until the run has ended."""
+    period = LOCAL_POLL_SECONDS if is_local else REMOTE_POLL_SECONDS
+    for stage in stages:
+        with Progress(stage.what, total=stage.total, unit=stage.unit) as progress:
+            found = stage.done()
+            progress.to(found)
+            while (stage is stages[-1] or found < stage.total) and not stop.wait(period):
+                found = stage.done()
+                progress.to(found)
+            progress.to(stage.done())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from pipeline.job.compress_unit import Commit
 from pipeline.job.finished import holds_shard
 from pipeline.job.job import REJECTS_DIRECTORY, WORK_DIRECTORY, Job
+from pipeline.job.learned_table import learning_seconds
 from pipeline.storage import files
 from schemas.errors import DatasetError
 from schemas.files import canonical_json
@@ -40,7 +40,7 @@ def publish(commits: Sequence[Commit], job: Job) -> None:
             _refuse(commits, totals, job)
             return
         _finalize_all(commits, entries, job)
-        files.write_bytes(job.path(REPORT_NAME), canonical_json(_report(commits)))
+        files.write_bytes(job.path(REPORT_NAME), canonical_json(_report(commits, job)))
         manifest = Manifest(
             shards=entries,
             compressors=job.compressors,
@@ -106,9 +106,9 @@ def _finalize(staged: str, final: str) -> None:
     assert files.exists(final), f"{staged} and {final} are both missing"
 
 
-def _report(commits: Sequence[Commit]) -> dict[str, Any]:
-    """Seconds per stage over all units; not part of the dataset's content."""
-    seconds: Counter[str] = Counter()
+def _report(commits: Sequence[Commit], job: Job) -> dict[str, Any]:
+    """Seconds per stage over all units, and over what was learned before them; not part of the dataset's content."""
+    seconds = learning_seconds(job)
     for commit in commits:
         seconds.update(commit.seconds)
     return {"stage_seconds": {stage: round(value, 3) for stage, value in sorted(seconds.items())}}

@@ -67,6 +67,9 @@ class PreprocessSettings:
     """Of the shards' record batches: `zstd`, or `none` for memory mapping without decompression."""
     write_entropy: bool = False
     """Also write the boundary score of every byte, in bits (4 bytes each)."""
+    learn_once: bool = False
+    """Before any shard, read the corpus, and code what the codebook lacks once, in a table that all units look up: the
+    same shards with less work of the byte LM, for LMs above tiny or many processes."""
     max_reject_fraction: float = field(default=0.05, metadata=option(metavar="SHARE"))
     """More rejects than this share of the documents read stop the run, exit 1."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -87,6 +90,10 @@ class PreprocessSettings:
             )
         if self.write_entropy and "neural" not in self.compressors:
             raise SettingsError("--write-entropy writes the neural compressor's scores; add `neural` to --compressors")
+        if self.learn_once and "neural" not in self.compressors:
+            raise SettingsError("--learn-once codes the neural compressor's segments; add `neural` to --compressors")
+        if self.learn_once and self.models.neural.context != "segment":
+            raise SettingsError("--learn-once codes segments, of which --context document has none; leave one out")
         if self.compression not in ("zstd", "none"):
             raise SettingsError(f"compression is {self.compression!r}; give zstd or none")
         if not 0 <= self.max_reject_fraction <= 1:

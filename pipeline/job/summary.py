@@ -14,8 +14,10 @@ from schemas.json_files import parse_object
 from schemas.manifest import MANIFEST_NAME, Manifest
 
 STAGES_IN_ORDER = (
+    "collect",
     "read",
     "neural",
+    "learned",
     "byte_lm",
     "tokenizer",
     "sentencepiece",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from pipeline.compressors.base import Loading
+from pipeline.compressors.neural.settings import NeuralSettings
 from pipeline.compressors.registry import load_compressors
-from pipeline.job import graph, runners
+from pipeline.job import graph, runners, worker
 from pipeline.job.compress_unit import Commit
 from pipeline.job.job import Job
 from pipeline.job.plan_file import PLAN_NAME, PlanFile, write_plan
+from pipeline.job.worker import Holder
 from schemas.errors import SettingsError
 from schemas.manifest import read_manifest
 from tests.pipeline.corpora import jsonl, plan_units, texts
@@ -34,10 +37,15 @@ def parts(directory: Path, shards: int = 3, **settings: Any) -> tuple[Job, PlanF
     return job, write_plan(job.path("_work", PLAN_NAME), units)
 
 
+def compress_unit(job: Job, plan: PlanFile) -> graph.CompressUnit:
+    """The step that compresses, as the graph has it."""
+    return graph.CompressUnit(Holder(job=job, plan=plan, names=job.settings.compressors, device="cpu"))
+
+
 @pytest.mark.parametrize("way", ["beam", "cloudpickle"])
 def test_the_step_works_after_pickling(way: str, tmp_path: Path) -> None:
     job, plan = parts(tmp_path)
-    step = graph.CompressUnit(job, plan)
+    step = compress_unit(job, plan)
     if way == "beam":
         travelled = pickler.loads(pickler.dumps(step))
     else:
@@ -51,12 +59,12 @@ def test_the_step_works_after_pickling(way: str, tmp_path: Path) -> None:
 
 def test_a_pickled_step_is_small_and_names_no_model(tmp_path: Path) -> None:
     job, plan = parts(tmp_path)
-    assert len(pickler.dumps(graph.CompressUnit(job, plan))) < 4096
+    assert len(pickler.dumps(compress_unit(job, plan))) < 4096
 
 
 def test_commit_records_hold_no_text(tmp_path: Path) -> None:
     job, plan = parts(tmp_path)
-    step = graph.CompressUnit(job, plan)
+    step = compress_unit(job, plan)
     step.setup()
     for unit in range(plan.units):
         (commit,) = step.process(unit)
@@ -72,7 +80,7 @@ def test_models_are_loaded_once_in_a_process(workers: int, tmp_path: Path, monke
         loads.append(loading.directory)
         return load_compressors(names, loading)
 
-    monkeypatch.setattr(graph, "load_compressors", spy)
+    monkeypatch.setattr(worker, "load_compressors", spy)
     job, plan = parts(tmp_path, shards=8)
     graph.run(job, plan, runners.options("FnApiRunner", workers, ()))
     assert len(loads) == 1
@@ -110,23 +118,39 @@ def test_options_that_cannot_be(runner: str, extra: list[str], message: str) -> 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_only_the_compress_step_asks_for_a_gpu(device: str, tmp_path: Path) -> None:
-    job, plan = parts(tmp_path, device=device)
+@pytest.mark.parametrize(
+    ("settings", "table_parts", "asking"),
+    [
+        ({"device": "cpu"}, 0, set()),
+        ({"device": "cuda"}, 0, {"CompressUnit"}),
+        ({"device": "cuda", "learn_once": True}, 2, {"LearnOnce/Code"}),
+        ({"device": "cuda", "learn_once": True}, 0, set()),
+        ({"device": "cuda", "learn_once": True, "score": "document_entropy"}, 2, {"CompressUnit", "LearnOnce/Code"}),
+        ({"device": "cpu", "learn_once": True}, 2, set()),
+    ],
+)
+def test_only_the_step_where_the_byte_lm_works_asks_for_a_gpu(
+    settings: dict[str, Any], table_parts: int, asking: set[str], tmp_path: Path
+) -> None:
+    job, plan = parts(tmp_path)
+    models = replace(job.settings.models, neural=NeuralSettings(boundary_score=settings.pop("score", "pair_surprisal")))
+    compressors = ("neural",) if "learn_once" in settings else ("gzip",)
+    job = replace(job, settings=replace(job.settings, compressors=compressors, models=models, **settings))
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    graph.build(pipeline, job, plan)
+    graph.build(pipeline, job, plan, parts=table_parts)
     proto = pipeline.to_runner_api()
-    asking = set()
+    found = set()
     for transform in proto.components.transforms.values():
         hints = proto.components.environments[transform.environment_id].resource_hints
         if any("accelerator" in urn for urn in hints):
-            asking.add(transform.unique_name.split("/")[0])
-    assert asking == ({"CompressUnit"} if device == "cuda" else set())
+            found.add(transform.unique_name.partition("/ParDo")[0])
+    assert found == asking
 
 
 def test_steps_have_their_own_names(tmp_path: Path) -> None:
     job, plan = parts(tmp_path)
-    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    graph.build(pipeline, job, plan)
-    steps = [part.full_label for part in pipeline._root_transform().parts]
-    assert steps == ["Units", "Spread", "CompressUnit", "Collect", "Publish"]
+    for table_parts, learning in ((0, []), (2, ["LearnOnce"])):
+        pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
+        graph.build(pipeline, job, plan, parts=table_parts)
+        steps = [part.full_label for part in pipeline._root_transform().parts]
+        assert steps == ["Units", "Spread", *learning, "CompressUnit", "Collect", "Publish"]
