@@ -84,10 +84,14 @@ def test_schemas_need_neither_torch_nor_beam(name: str) -> None:
     assert modules & {"torch", "apache_beam", "numba", "sentencepiece"} == set()
 
 
+GRAPH = {"pipeline.job.graph", "pipeline.job.learn_steps", "pipeline.job.worker"}
+"""The steps, and what a process holds for them."""
+
+
 @pytest.mark.parametrize("name", [name for name in MODULES if name.partition(".")[0] in ("pipeline", "kernels")])
 def test_only_the_graph_and_the_file_systems_know_beam(name: str) -> None:
     knows = any(module.startswith("apache_beam") for module, _ in imported(MODULES[name]))
-    assert knows == (name in ("pipeline.job.graph", "pipeline.job.runners", "pipeline.storage.beam"))
+    assert knows == (name in GRAPH | {"pipeline.job.runners", "pipeline.storage.beam"})
 
 
 RENAMES = {
