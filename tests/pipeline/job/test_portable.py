@@ -24,6 +24,7 @@ from pipeline.job import graph, runners
 from pipeline.job.job import Job
 from pipeline.job.plan_file import PLAN_NAME, PlanFile, write_plan
 from pipeline.job.settings import PreprocessSettings
+from pipeline.job.worker import Holder
 from pipeline.storage import files, lock
 from schemas.errors import ArtifactError, SettingsError, UserError
 from schemas.store_clients import check_credentials
@@ -314,7 +315,7 @@ def test_a_worker_that_does_not_see_the_output(tmp_path: Path) -> None:
     job, plan = parts(tmp_path, "cpu")
     files.remove(job.path("_work"))
     with pytest.raises(SettingsError, match="there is no .*out on .*give an --output that all workers share"):
-        graph.CompressUnit(job, plan).setup()
+        graph.CompressUnit(Holder(job=job, plan=plan, names=("gzip",), device="cpu")).setup()
 
 
 @pytest.mark.parametrize(
