@@ -47,7 +47,7 @@ def write_dataset(
     """A dataset with a manifest; record batches of about `batch_bytes`."""
     directory.mkdir(parents=True, exist_ok=True)
     schema = shard_schema({COMPRESSOR: EncodingLayout(symbols=np.dtype(dtype).name)}, entropy=False)  # type: ignore[arg-type]
-    shards = max(text.shard for text in texts) + 1
+    shards = max((text.shard for text in texts), default=0) + 1
     entries = []
     for shard in range(shards):
         own = [text for text in texts if text.shard == shard]

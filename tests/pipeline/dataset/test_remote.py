@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from schemas import patience, stores
+from schemas import open_dataset, patience, stores
 from schemas.manifest import read_manifest
 from schemas.patience import Patience
 from schemas.shard_files import open_shards
@@ -52,6 +52,7 @@ def test_commands_say_what_they_say_of_a_local_one(
 ) -> None:
     local = str(finished / "out")
     assert said(capsys, "verify", url) == said(capsys, "verify", local)
+    assert open_dataset(url).table().equals(open_dataset(local).table())
     for view in ("raw", "paired"):
         shown = said(capsys, "show", local, "--view", view)
         assert said(capsys, "show", url, "--view", view) == shown
