@@ -3,12 +3,14 @@
     local    the file itself, its bytes held against the manifest's sha256
     at URL   a copy in the temporary directory (TMPDIR), held against it on the way, and gone when its rows are read
 
-So of a remote dataset one shard at a time is on the disk, whatever its size.
+So of a remote dataset one shard at a time is on the disk, whatever its size. Who reads a dataset twice keeps copies
+(`KeptShards`), as far as there is room.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, nullcontext
@@ -78,16 +80,46 @@ def fetch_shard(url: str, entry: ShardEntry, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+class KeptShards:
+    """Copies of remote shards in at most half of what is free in the temporary directory; gone after the body."""
+
+    def __enter__(self) -> KeptShards:
+        self._directory = tempfile.TemporaryDirectory(prefix="shards-")
+        self._room_bytes = shutil.disk_usage(self._directory.name).free // 2
+        self._paths: dict[str, Path] = {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._directory.cleanup()
+
+    def path(self, url: str, entry: ShardEntry) -> Path | None:
+        """The copy of a shard, fetched when it is first asked for; None where it has no room.
+
+        Errors as `fetch_shard`.
+        """
+        if url not in self._paths and entry.file_bytes <= self._room_bytes:
+            path = Path(self._directory.name, f"{len(self._paths)}.arrow")
+            fetch_shard(url, entry, path)
+            self._room_bytes -= entry.file_bytes
+            self._paths[url] = path
+        return self._paths.get(url)
+
+
 @contextmanager
-def shard_file(directory: str | Path, entry: ShardEntry) -> Iterator[Path]:
+def shard_file(directory: str | Path, entry: ShardEntry, kept: KeptShards | None = None) -> Iterator[Path]:
     """A shard of a dataset as a file of this machine, checked as `check_shard` does; a copy is gone after the body.
 
-    What was memory-mapped stays readable. Errors as `check_shard` and `fetch_shard`.
+    kept: copies that stay, for who reads the dataset again. What was memory-mapped stays readable. Errors as
+    `check_shard` and `fetch_shard`.
     """
     location = file_of(directory, entry.name)
     if not is_remote(location):
         check_shard(location, entry)
         yield Path(location)
+        return
+    copy = kept.path(location, entry) if kept else None
+    if copy is not None:
+        yield copy
         return
     with tempfile.TemporaryDirectory(prefix="shard-") as temporary:
         path = Path(temporary, entry.name)
@@ -95,8 +127,8 @@ def shard_file(directory: str | Path, entry: ShardEntry) -> Iterator[Path]:
         yield path
 
 
-def open_shards(directory: str | Path) -> Iterator[pa.RecordBatch]:
-    """The record batches of a finished dataset, shard by shard, memory-mapped.
+def open_shards(directory: str | Path, kept: KeptShards | None = None) -> Iterator[pa.RecordBatch]:
+    """The record batches of a finished dataset, shard by shard, memory-mapped; `kept` as in `shard_file`.
 
     The sizes of all shards are checked before the first batch, the sha256 of each before its own; DatasetError names
     the one that is damaged.
@@ -105,7 +137,7 @@ def open_shards(directory: str | Path) -> Iterator[pa.RecordBatch]:
     _check_sizes(directory, manifest)
     for shard in manifest.shards:
         rows, location = 0, file_of(directory, shard.name)
-        with shard_file(directory, shard) as path:
+        with shard_file(directory, shard, kept) as path:
             for batch in record_batches(open_shard(path), location):
                 rows += batch.num_rows
                 yield batch
@@ -113,15 +145,18 @@ def open_shards(directory: str | Path) -> Iterator[pa.RecordBatch]:
             raise DatasetError(f"shard {location} has {rows} rows, {MANIFEST_NAME} says {shard.rows}: write it again")
 
 
-def read_batches(directory: str | Path, numbers: Container[int]) -> Iterator[pa.RecordBatch]:
+def read_batches(
+    directory: str | Path, numbers: Container[int], kept: KeptShards | None = None
+) -> Iterator[pa.RecordBatch]:
     """The record batches of a finished dataset that have these numbers, counted from 0 over all shards.
 
-    The others are not decoded. DatasetError as `open_shards`, but for shards whose rows are not counted.
+    `kept` as in `shard_file`. The others are not decoded. DatasetError as `open_shards`, but for shards whose rows are
+    not counted.
     """
     first = 0
     for shard in read_manifest(directory).shards:
         location = file_of(directory, shard.name)
-        with shard_file(directory, shard) if is_remote(location) else nullcontext(Path(location)) as path:
+        with shard_file(directory, shard, kept) if is_remote(location) else nullcontext(Path(location)) as path:
             reader = open_shard(path)
             for index in range(reader.num_record_batches):
                 if first + index in numbers:

@@ -28,6 +28,7 @@ from schemas.errors import SettingsError
 from schemas.files import replace_file, sha256_hex
 from schemas.manifest import MANIFEST_NAME, Manifest, read_manifest
 from schemas.remote import file_of, read_file
+from schemas.shard_files import KeptShards
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +65,13 @@ def measure(settings: AnalyzeSettings) -> Findings:
     collisions = [CollisionCounter("neural", level, seed=seed) for level in LEVELS] if neural else []
     held_out = HeldOutTexts(limit=settings.documents, max_bytes=MAX_TEXT_BYTES)
     logger.info("reading %s documents", f"{manifest.totals.written:,}")
-    collect(dataset, [statistics, samples, *collisions, held_out])
+    with KeptShards() as kept:
+        collect(dataset, [statistics, samples, *collisions, held_out], kept)
+        segmenting = segmenting_compressor(manifest)
+        excerpts = read_excerpts(dataset, samples.result(), segmenting, scored, kept) if segmenting else []
 
     counted = statistics.result()
     texts, texts_note = held_out.result(settings.texts)
-    segmenting = segmenting_compressor(manifest)
-    excerpts = read_excerpts(dataset, samples.result(), segmenting, scored) if segmenting else []
     logger.info("comparing chunks with the same code")
     collision_tables = [counter.result() for counter in collisions]
     logger.info("measuring distances on %d texts", len(texts))

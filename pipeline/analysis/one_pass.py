@@ -21,7 +21,7 @@ import pyarrow as pa
 from schemas.batches import Documents, Encoding, lengths_within
 from schemas.encodings import encoding_of
 from schemas.errors import naming
-from schemas.shard_files import open_shards
+from schemas.shard_files import KeptShards, open_shards
 from schemas.shards import DOC_ID, LANGUAGE, RAW, documents_from_array
 
 
@@ -81,9 +81,9 @@ class Collector(Protocol):
         ...
 
 
-def collect(dataset: str, collectors: Sequence[Collector]) -> None:
-    """Add every record batch of a finished dataset to every collector; DatasetError as `open_shards`."""
-    for rows in open_shards(dataset):
+def collect(dataset: str, collectors: Sequence[Collector], kept: KeptShards | None = None) -> None:
+    """Add every record batch of a finished dataset to every collector; `kept` and DatasetError as in `open_shards`."""
+    for rows in open_shards(dataset, kept):
         batch = DecodedBatch(rows)
         with naming(dataset):
             for collector in collectors:

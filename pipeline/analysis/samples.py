@@ -24,7 +24,7 @@ from pipeline.analysis.statistics import ScoredBytes
 from schemas.batches import Documents
 from schemas.encodings import encoding_of, symbols_of
 from schemas.manifest import Manifest
-from schemas.shard_files import read_batches
+from schemas.shard_files import KeptShards, read_batches
 from schemas.shards import (
     DOC_ID,
     ENTROPY,
@@ -131,11 +131,13 @@ def segmenting_compressor(manifest: Manifest) -> str | None:
     return name if name is not None and segments[name] > manifest.totals.written else None
 
 
-def read_excerpts(dataset: str, places: Sequence[Place], compressor: str, scored: ScoredBytes | None) -> list[Excerpt]:
-    """The excerpts of some documents of a dataset, in their order."""
+def read_excerpts(
+    dataset: str, places: Sequence[Place], compressor: str, scored: ScoredBytes | None, kept: KeptShards | None = None
+) -> list[Excerpt]:
+    """The excerpts of some documents of a dataset, in their order; `kept` as in `read_batches`."""
     excerpts: dict[Place, Excerpt] = {}
     numbers = sorted({place.batch for place in places})
-    for number, rows in zip(numbers, read_batches(dataset, numbers), strict=True):
+    for number, rows in zip(numbers, read_batches(dataset, numbers, kept), strict=True):
         for place in places:
             if place.batch == number:
                 excerpts[place] = _excerpt(rows.slice(place.row, 1), compressor, scored)

@@ -19,7 +19,7 @@ from schemas.errors import DatasetError, VerificationError
 from schemas.files import sha256_hex
 from schemas.manifest import Manifest, read_manifest
 from schemas.remote import file_of
-from schemas.shard_files import shard_file
+from schemas.shard_files import KeptShards, shard_file
 from schemas.shards import DOC_ID, LANGUAGE, SOURCE, open_shard, record_batches
 
 
@@ -37,15 +37,16 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
         raise DatasetError(f"{directory} has no compressor {name!r}; it has {', '.join(compressors)}")
     if os.path.isfile(out) or (os.path.isdir(out) and os.listdir(out)):
         raise DatasetError(f"{out} is not an empty directory; give another --out")
-    names = _record_files(_sources(directory, manifest))
     documents = 0
-    for shard in manifest.shards:
-        location = file_of(directory, shard.name)
-        with shard_file(directory, shard) as path:
-            for batch in record_batches(open_shard(path), location):
-                decoded, _ = decode_batch(location, batch, name, compressors[name].decode)
-                _write(out, batch, decoded, names)
-                documents += batch.num_rows
+    with KeptShards() as kept:
+        names = _record_files(_sources(directory, manifest, kept))
+        for shard in manifest.shards:
+            location = file_of(directory, shard.name)
+            with shard_file(directory, shard, kept) as path:
+                for batch in record_batches(open_shard(path), location):
+                    decoded, _ = decode_batch(location, batch, name, compressors[name].decode)
+                    _write(out, batch, decoded, names)
+                    documents += batch.num_rows
     return documents
 
 
@@ -80,11 +81,11 @@ def _utf8(text: bytes, doc_id: str) -> str:
         ) from error
 
 
-def _sources(directory: str, manifest: Manifest) -> set[str]:
+def _sources(directory: str, manifest: Manifest, kept: KeptShards) -> set[str]:
     """Every source of a dataset, whose shards are all checked before anything is written."""
     found: set[str] = set()
     for shard in manifest.shards:
-        with shard_file(directory, shard) as path:
+        with shard_file(directory, shard, kept) as path:
             for batch in record_batches(open_shard(path, [SOURCE]), file_of(directory, shard.name)):
                 found.update(batch[SOURCE].unique().to_pylist())
     return found

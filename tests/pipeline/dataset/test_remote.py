@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pipeline.__main__ import main
 from schemas import open_dataset, patience, stores
 from schemas.manifest import read_manifest
 from schemas.patience import Patience
-from schemas.shard_files import open_shards
+from schemas.shard_files import KeptShards, open_shards, read_batches
 from tests.pipeline.runs import tree
 from tests.store_servers import Front
 
@@ -76,6 +77,31 @@ def test_one_shard_at_a_time(url: str, front: Front, finished: Path, tmp_path: P
         assert len(found) == 1 and sum(found) <= most
     # The manifest, a listing, and of each shard a look and a block.
     assert front.seen.requests == 2 + 2 * 4
+
+
+@pytest.mark.parametrize("free_bytes", [1 << 40, 0])
+def test_what_is_read_twice_is_copied_once_where_there_is_room(
+    free_bytes: int,
+    url: str,
+    front: Front,
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free_bytes, 0, free_bytes))  # type: ignore[attr-defined]
+    said(capsys, "decode", url, "--out", str(tmp_path / "out"), "--compressor", "gzip")
+    said(capsys, "decode", str(finished / "out"), "--out", str(tmp_path / "local"), "--compressor", "gzip")
+    assert tree(tmp_path / "out") == tree(tmp_path / "local") != {}
+    copies = [path for path in front.seen.paths if path.startswith("GET") and "shard-0" in path]
+    assert len(copies) == (4 if free_bytes else 8)
+    front.reset()
+    with KeptShards() as kept:
+        whole = list(open_shards(url, kept))
+        assert list(read_batches(url, {0, len(whole) - 1}, kept)) == [whole[0], whole[-1]]
+    copies = [path for path in front.seen.paths if path.startswith("GET") and "shard-0" in path]
+    assert len(copies) == (4 if free_bytes else 8), "analyze reads so"
+    assert not [path for path in (tmp_path / "temporary").iterdir() if path.name.startswith("shard")]
 
 
 def test_a_store_that_fails_now_and_then(url: str, front: Front, capsys: pytest.CaptureFixture[str]) -> None:
