@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 from schemas.errors import DatasetError, FormatVersionError, one_line, refusing
 from schemas.files import canonical_json, is_remote, replace_file
 from schemas.json_files import Count, parse_object, record, said, typed
-from schemas.remote import file_of, read_file
+from schemas.remote import join, read_bytes
 from schemas.shards import FORMAT_VERSION, shard_name
 
 MANIFEST_NAME = "manifest.json"
@@ -145,9 +145,9 @@ def read_manifest(directory: str | Path) -> Manifest:
 
     UnreachableError where a store does not answer.
     """
-    origin = file_of(directory, MANIFEST_NAME)
+    origin = join(directory, MANIFEST_NAME)
     try:
-        data = read_file(origin)
+        data = read_bytes(origin)
     except FileNotFoundError as error:
         raise _unfinished(directory) from error
     except OSError as error:

@@ -6,7 +6,6 @@ s3:// gs:// file://  ── stores, with patience      any other URL (https://) 
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from schemas.files import is_remote
 COPY_BYTES = 8 << 20
 
 
-def file_of(directory: str | Path, name: str) -> str:
-    """The path or URL of a file in a directory."""
+def join(directory: str | Path, *names: str) -> str:
+    """The path or URL of what lies below a directory."""
     directory = str(directory)
-    return posixpath.join(directory, name) if is_remote(directory) else os.path.join(directory, name)
+    return stores.join(directory, *names) if is_remote(directory) else os.path.join(directory, *names)
 
 
-def read_file(location: str) -> bytes:
+def read_bytes(location: str) -> bytes:
     """A whole file; OSError where it cannot be read, UnreachableError where its store does not answer."""
     if not is_remote(location):
         return Path(location).read_bytes()
@@ -32,7 +31,7 @@ def read_file(location: str) -> bytes:
 
 
 def copy_file(url: str, path: Path, update: Callable[[bytes], None] = lambda _: None) -> None:
-    """Copy a file from a URL, block by block; `update` is given each block in order. Errors as `read_file`."""
+    """Copy a file from a URL, block by block; `update` is given each block in order. Errors as `read_bytes`."""
     with path.open("wb") as file:
         for block in stores.blocks(url) if stores.is_store(url) else _blocks(url):
             update(block)

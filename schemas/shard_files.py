@@ -23,7 +23,7 @@ from schemas.errors import DatasetError, SettingsError, one_line
 from schemas.files import file_sha256, is_remote
 from schemas.manifest import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
 from schemas.patience import NO_ROOM
-from schemas.remote import copy_file, file_of
+from schemas.remote import copy_file, join
 from schemas.shards import open_shard, read_batch, record_batches
 
 PART_SUFFIX = ".part"
@@ -112,7 +112,7 @@ def shard_file(directory: str | Path, entry: ShardEntry, kept: KeptShards | None
     kept: copies that stay, for who reads the dataset again. What was memory-mapped stays readable. Errors as
     `check_shard` and `fetch_shard`.
     """
-    location = file_of(directory, entry.name)
+    location = join(directory, entry.name)
     if not is_remote(location):
         check_shard(location, entry)
         yield Path(location)
@@ -136,7 +136,7 @@ def open_shards(directory: str | Path, kept: KeptShards | None = None) -> Iterat
     manifest = read_manifest(directory)
     _check_sizes(directory, manifest)
     for shard in manifest.shards:
-        rows, location = 0, file_of(directory, shard.name)
+        rows, location = 0, join(directory, shard.name)
         with shard_file(directory, shard, kept) as path:
             for batch in record_batches(open_shard(path), location):
                 rows += batch.num_rows
@@ -155,7 +155,7 @@ def read_batches(
     """
     first = 0
     for shard in read_manifest(directory).shards:
-        location = file_of(directory, shard.name)
+        location = join(directory, shard.name)
         with shard_file(directory, shard, kept) if is_remote(location) else nullcontext(Path(location)) as path:
             reader = open_shard(path)
             for index in range(reader.num_record_batches):
@@ -168,7 +168,7 @@ def _check_sizes(directory: str | Path, manifest: Manifest) -> None:
     """DatasetError for the first shard that is missing or has another size; of a store, a listing tells."""
     listed = stores.within(str(directory)) if stores.is_store(str(directory)) else {}
     for shard in manifest.shards:
-        location = file_of(directory, shard.name)
+        location = join(directory, shard.name)
         if stores.is_store(location):
             size = listed[shard.name].size_bytes if shard.name in listed else None
         elif is_remote(location):

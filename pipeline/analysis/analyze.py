@@ -27,7 +27,7 @@ from pipeline.compressors.registry import dataset_compressors, manifest_descript
 from schemas.errors import SettingsError
 from schemas.files import replace_file, sha256_hex
 from schemas.manifest import MANIFEST_NAME, Manifest, read_manifest
-from schemas.remote import file_of, read_file
+from schemas.remote import join, read_bytes
 from schemas.shard_files import KeptShards
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def measure(settings: AnalyzeSettings) -> Findings:
         dataset=settings.name,
         command=settings.command,
         manifest=manifest,
-        manifest_digest=sha256_hex(read_file(file_of(dataset, MANIFEST_NAME))),
+        manifest_digest=sha256_hex(read_bytes(join(dataset, MANIFEST_NAME))),
         score=scored.quantity if scored else "entropy",
         theta_bits=scored.theta_bits if scored else None,
         compressor_details=compressor_details(manifest, dataset),

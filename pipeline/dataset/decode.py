@@ -18,7 +18,7 @@ from schemas.batches import Documents
 from schemas.errors import DatasetError, VerificationError
 from schemas.files import sha256_hex
 from schemas.manifest import Manifest, read_manifest
-from schemas.remote import file_of
+from schemas.remote import join
 from schemas.shard_files import KeptShards, shard_file
 from schemas.shards import DOC_ID, LANGUAGE, SOURCE, open_shard, record_batches
 
@@ -41,7 +41,7 @@ def decode_to(directory: str, out: str, compressor: str | None = None) -> int:
     with KeptShards() as kept:
         names = _record_files(_sources(directory, manifest, kept))
         for shard in manifest.shards:
-            location = file_of(directory, shard.name)
+            location = join(directory, shard.name)
             with shard_file(directory, shard, kept) as path:
                 for batch in record_batches(open_shard(path), location):
                     decoded, _ = decode_batch(location, batch, name, compressors[name].decode)
@@ -86,7 +86,7 @@ def _sources(directory: str, manifest: Manifest, kept: KeptShards) -> set[str]:
     found: set[str] = set()
     for shard in manifest.shards:
         with shard_file(directory, shard, kept) as path:
-            for batch in record_batches(open_shard(path, [SOURCE]), file_of(directory, shard.name)):
+            for batch in record_batches(open_shard(path, [SOURCE]), join(directory, shard.name)):
                 found.update(batch[SOURCE].unique().to_pylist())
     return found
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from schemas.errors import DatasetError, SettingsError, naming
 from schemas.files import is_remote
 from schemas.manifest import MANIFEST_NAME, read_manifest
-from schemas.remote import file_of
+from schemas.remote import join
 from schemas.shard_files import check_shard, shard_file
 from schemas.shards import SHARD_PATTERN, compressor_names, open_shard, record_batches
 from schemas.views import comp_view, paired_view, raw_view, window_view, windowed_names
@@ -72,7 +72,7 @@ def _open(location: str) -> tuple[str, pa.ipc.RecordBatchFileReader]:
     if entry is None:
         raise DatasetError(f"{directory} has no shard {name or 'at all'}: name one of its manifest, or another dataset")
     with shard_file(directory, entry) as copy:
-        return file_of(directory, entry.name), open_shard(copy)
+        return join(directory, entry.name), open_shard(copy)
 
 
 def _first_shard(path: Path) -> Path:

@@ -16,7 +16,7 @@ from schemas.batches import Documents, Encoding
 from schemas.encodings import encoding_of
 from schemas.errors import DatasetError, VerificationError
 from schemas.manifest import ShardEntry, read_manifest
-from schemas.remote import file_of
+from schemas.remote import join
 from schemas.shard_files import shard_file
 from schemas.shards import (
     DOC_ID,
@@ -52,7 +52,7 @@ def verify(directory: str, *, device: str = "cpu", by_model: bool = False) -> It
     names = tuple(compressors)
     documents = raw_bytes = 0
     for number, shard in enumerate(manifest.shards, 1):
-        location = file_of(directory, shard.name)
+        location = join(directory, shard.name)
         with ExitStack() as stack:
             try:
                 path = stack.enter_context(shard_file(directory, shard))

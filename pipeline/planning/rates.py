@@ -19,7 +19,7 @@ from schemas.byte_lm_files import read_byte_lm
 from schemas.errors import DatasetError, SettingsError, refusing
 from schemas.json_files import parse_object, record
 from schemas.manifest import Manifest, read_manifest
-from schemas.remote import file_of, read_file
+from schemas.remote import join, read_bytes
 
 MODEL, GPU = "model", "gpu"
 """Names of the two rates that are not stages: the byte LM on one worker, and on one GPU."""
@@ -90,11 +90,11 @@ def measured(directory: str) -> Measured:
     manifest = read_manifest(directory)
     if not manifest.totals.raw_bytes:
         raise DatasetError(f"{directory} holds no text; preprocess some first")
-    path = file_of(directory, REPORT_NAME)
+    path = join(directory, REPORT_NAME)
     with refusing(
         path, DatasetError, "it tells how long a run took: preprocess the corpus again into another directory"
     ):
-        report = record(_Report, parse_object(read_file(path)), only=False, whole=False)
+        report = record(_Report, parse_object(read_bytes(path)), only=False, whole=False)
     workers, stage_seconds = report.workers, report.stage_seconds
     described = manifest_descriptions(manifest, directory).get("neural")
     neural, rate = None, math.nan

@@ -21,17 +21,14 @@ from schemas.errors import SettingsError, UserError
 from schemas.files import is_remote, replace_file
 from schemas.patience import NO_ROOM
 from schemas.remote import copy_file
+from schemas.remote import join as join
+from schemas.remote import read_bytes as read_bytes
 from schemas.stores import StoredObject
 
 
 def is_local(path: str) -> bool:
     """Whether the path is on this machine's file system."""
     return not is_remote(path)
-
-
-def join(directory: str, *names: str) -> str:
-    """A path below a directory."""
-    return os.path.join(directory, *names) if is_local(directory) else stores.join(directory, *names)
 
 
 def make_directory(path: str) -> None:
@@ -48,11 +45,6 @@ def make_directory(path: str) -> None:
 def exists(path: str) -> bool:
     """Whether there is a file at the path, or locally a directory."""
     return os.path.exists(path) if is_local(path) else stores.look(path) is not None
-
-
-def read_bytes(path: str) -> bytes:
-    """A whole file."""
-    return Path(path).read_bytes() if is_local(path) else stores.read(path)
 
 
 def write_bytes(path: str, data: bytes) -> None:

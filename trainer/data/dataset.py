@@ -26,7 +26,7 @@ from schemas.errors import DatasetError, SettingsError
 from schemas.files import canonical_json, is_remote, sha256_hex
 from schemas.held_out import is_held_out
 from schemas.manifest import ShardEntry, read_manifest
-from schemas.remote import file_of
+from schemas.remote import join
 from schemas.shard_files import check_shard
 from schemas.shards import DOC_ID, RAW, documents_from_array
 from schemas.vocabulary import vocabulary_size
@@ -173,7 +173,7 @@ class Dataset:
         # A batch of an uncompressed shard would keep its file on the disk after the cache has let it go.
         self._recent = OrderedDict((at, batch) for at, batch in self._recent.items() if at[0] in self._readers)
         in_use = {self.shards[other].name for other in list(self._readers)}
-        return self._cache.fetch(file_of(self.location, entry.name), entry, in_use)
+        return self._cache.fetch(join(self.location, entry.name), entry, in_use)
 
     def _decode(self, reader: Reader, index: int) -> DecodedBatch:
         names = [DOC_ID] + [RAW] * self.raw + ([self.compressor] if self.compressor else [])
