@@ -45,6 +45,8 @@ MAX_SHARDS = 99_999
 def preprocess(settings: PreprocessSettings) -> bool:
     """Bring the output directory to a finished dataset; False if it was one already."""
     begin = time.monotonic()
+    if settings.learn_once and settings.models.neural.context != "segment":
+        raise SettingsError("--learn-once codes segments, of which --context document has none; leave one out")
     if settings.runner != LOCAL_RUNNER or settings.beam_options:
         from pipeline.job import runners
 

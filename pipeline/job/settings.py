@@ -92,8 +92,6 @@ class PreprocessSettings:
             raise SettingsError("--write-entropy writes the neural compressor's scores; add `neural` to --compressors")
         if self.learn_once and "neural" not in self.compressors:
             raise SettingsError("--learn-once codes the neural compressor's segments; add `neural` to --compressors")
-        if self.learn_once and self.models.neural.context != "segment":
-            raise SettingsError("--learn-once codes segments, of which --context document has none; leave one out")
         if self.compression not in ("zstd", "none"):
             raise SettingsError(f"compression is {self.compression!r}; give zstd or none")
         if not 0 <= self.max_reject_fraction <= 1:

@@ -49,7 +49,7 @@ def test_every_column_is_decoded_once(finished: Path, monkeypatch: pytest.Monkey
 def test_the_whole_analysis_passes_over_the_dataset_once(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[str] = []
     real = one_pass.open_shards
-    monkeypatch.setattr(one_pass, "open_shards", lambda dataset: passes.append(dataset) or real(dataset))
+    monkeypatch.setattr(one_pass, "open_shards", lambda dataset, kept: passes.append(dataset) or real(dataset, kept))
     for module in ("statistics", "collisions", "texts"):
         assert not hasattr(__import__(f"pipeline.analysis.{module}", fromlist=[""]), "open_shards")
     monkeypatch.setattr("pipeline.analysis.frontier.CONTEXTS", ())

@@ -55,6 +55,7 @@ NO_DEFAULTS = PreprocessSettings(
     unit_bytes=1 << 16,
     compression="none",
     write_entropy=True,
+    learn_once=True,
     max_reject_fraction=0.5,
     workers=97,
     device="cuda",
