@@ -12,7 +12,8 @@ only trains.
                           └─ … ─ normalise ─ HEAD ─ outputs: log2 of the next byte's weights in 1/256 bit, int32
 
 What is computed does not depend on how: products run on any unit (`exact_products.py`), and the steps between them by
-the definition in torch (`exact_steps.TorchRows`) or, on a CPU, in fused loops (`exact_fused.FusedRows`).
+the definition in torch (`exact_steps.TorchRows`), on a CPU in fused loops (`exact_fused.FusedRows`), on a GPU in
+Triton's kernels (`exact_triton.TritonRows`) where these prove themselves (`exact_choice.py`).
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from torch import Tensor
 
 from kernels import exact_rows
 from kernels.byte_lm_config import ByteLMConfig
-from kernels.exact_fused import FusedRows
+from kernels.exact_choice import WINDOW_BITS, WINDOW_BYTES, fast_rows
 from kernels.exact_products import PRODUCTS, Product, fast_product
 from kernels.exact_quantise import check_arrays
-from kernels.exact_steps import KvCache, Rows, Seen, TorchRows
+from kernels.exact_steps import KvCache, Rows, Seen
 
 ROWS_AT_ONCE = {"cpu": 512, "cuda": 16_384}
 """Positions that windows are read by, by device type."""
@@ -62,7 +63,6 @@ class ExactByteLM:
         check_arrays(config, arrays)
         self.config, self.arrays, self.device = config, arrays, torch.device(device)
         self._tables = exact_rows.Tables.load(arrays, self.device)
-        self._rows: Rows = rows or self._fast_rows(arrays)
         self._matrices = {
             name.removesuffix(".weight"): _Matrix(
                 weight=torch.from_numpy(array).to(self.device),
@@ -73,10 +73,16 @@ class ExactByteLM:
         }
         self.product_name = product or fast_product((config.dim, config.ffn_dim), self.device)
         self._product: Product = PRODUCTS[self.product_name]
+        self.slower_because = ""
+        """One line that says why the steps between products are slower than they should be here; mostly empty."""
+        if rows is None:
+            rows, self.slower_because = fast_rows(config, arrays, self.device, self._trace)
+        self._rows: Rows = rows
 
-    def _fast_rows(self, arrays: dict[str, np.ndarray]) -> Rows:
-        on_cpu = self.device.type == "cpu"
-        return FusedRows(self.config, arrays) if on_cpu else TorchRows(self.config, arrays, self.device)
+    @property
+    def steps_name(self) -> str:
+        """What computes the steps between products: FusedRows, TritonRows or TorchRows."""
+        return type(self._rows).__name__
 
     @property
     def batch_invariant(self) -> bool:
@@ -135,6 +141,19 @@ class ExactByteLM:
             )
             parts.append(self._outputs(flat, position[:n], places[:n], seen, cache))
         return torch.cat(parts).view(rows, width, 256)
+
+    @torch.inference_mode()
+    def _trace(self, steps: Rows, inputs: Tensor) -> list[Tensor]:
+        """What `steps` make of bytes int64 [rows, positions]: read one by one, in windows, and with bytes forbidden."""
+        self._rows = steps
+        rows, positions = inputs.shape
+        places = torch.arange(rows * positions, device=self.device).view(positions, rows).T.contiguous()
+        cache = self.new_kv_cache(rows * positions)
+        found = [self.forward_step(inputs[:, t], places[:, : t + 1], cache) for t in range(positions)]
+        masked = self.mask(found[-1], found[-1] % 3 == 0)
+        found += [self.cumulative_frequencies(each, bits) for each in (found[-1], masked) for bits in WINDOW_BITS]
+        windows = self.forward(inputs.reshape(-1, WINDOW_BYTES))
+        return [*found, windows, cache.keys, cache.key_scales, cache.values, cache.value_scales]
 
     def _check_positions(self, positions: int) -> None:
         if positions > len(self._tables.cos):

@@ -27,6 +27,7 @@ from kernels.byte_lm_config import PRESETS, ByteLMConfig
 from kernels.exact_lm import ExactByteLM
 from kernels.exact_quantise import quantise_byte_lm
 from kernels.exact_steps import Rows, TorchRows
+from kernels.exact_triton import TritonRows
 from trainer.data.loader import PackedBatch
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import Block, EvaByte
@@ -144,20 +145,23 @@ def _batch(rows: int, positions: int, number: int) -> PackedBatch:
     )
 
 
-def read_launches(config: ByteLMConfig, *, rows: Rows | None = None, depth: int = 15) -> Counter[str]:
-    """Operators of one read of prefixes of `depth` bytes, frequencies included, in the steps that GPUs take."""
+def read_launches(config: ByteLMConfig, *, triton: bool, depth: int = 15) -> int:
+    """Launches of one read of prefixes of `depth` bytes, frequencies included: by plain torch, or Triton's kernels."""
     model = ByteLM(config)
     model.initialise(0)
     arrays = quantise_byte_lm(config, {name: weight.detach().numpy() for name, weight in model.named_parameters()})
-    exact = ExactByteLM(config, arrays, product="int8", rows=rows or TorchRows(config, arrays, torch.device("cpu")))
-    cache = exact.new_kv_cache(READ_ROWS * (depth + 1))
-    for part in (cache.keys, cache.key_scales, cache.values, cache.value_scales):
-        part.zero_()
-    places = torch.arange(READ_ROWS * (depth + 1)).view(depth + 1, READ_ROWS).T.contiguous()
-    launches = Launches()
-    with torch.no_grad(), launches:  # inference mode shows conversions as views
-        exact.cumulative_frequencies(exact.forward_step(torch.arange(READ_ROWS), places, cache), 16)
-    return launches.counts["other"]
+    cpu, kernels = torch.device("cpu"), mock.Mock()
+    with mock.patch("kernels.exact_triton.kernels"), mock.patch.object(TritonRows, "_run", kernels):
+        steps: Rows = TritonRows(config, arrays, cpu) if triton else TorchRows(config, arrays, cpu)
+        exact = ExactByteLM(config, arrays, product="int8", rows=steps)
+        cache = exact.new_kv_cache(READ_ROWS * (depth + 1))
+        for part in (cache.keys, cache.key_scales, cache.values, cache.value_scales):
+            part.zero_()
+        places = torch.arange(READ_ROWS * (depth + 1)).view(depth + 1, READ_ROWS).T.contiguous()
+        launches = Launches()
+        with torch.no_grad(), launches:  # inference mode shows conversions as views
+            exact.cumulative_frequencies(exact.forward_step(torch.arange(READ_ROWS), places, cache), 16)
+    return launches.counts["other"].total() + kernels.call_count
 
 
 def main() -> None:
@@ -170,8 +174,10 @@ def main() -> None:
         whole = sum(own.total() for own in counts.values())
         print(f"{size}, {micro_batches} micro-batches of 16,384: {whole:,} outside of blocks: {parts}")
     for name, shape in PRESETS.items():
-        whole, one = (read_launches(each).total() for each in (shape, replace(shape, layers=1)))
-        print(f"{name}: a read {whole:,}, a layer {(whole - one) // (shape.layers - 1)}")
+        for triton in (False, True):
+            whole, one = (read_launches(each, triton=triton) for each in (shape, replace(shape, layers=1)))
+            by = "Triton's kernels" if triton else "plain torch"
+            print(f"{name}, {by}: a read {whole:,}, a layer {(whole - one) // (shape.layers - 1)}")
 
 
 if __name__ == "__main__":

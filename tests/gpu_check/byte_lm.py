@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from kernels.byte_windows import sliding_windows
 from kernels.exact_lm import ExactByteLM
 from kernels.exact_products import PRODUCTS
 from kernels.exact_quantise import quantise_byte_lm
+from kernels.exact_steps import TorchRows
 from kernels.prefix_coding import PrefixCoder
 from kernels.segmentation import segment
 from kernels.string_table import distinct
@@ -35,25 +36,41 @@ MAX_SEGMENT_BYTES = 32
 
 
 def codes(scale: Scale, scratch: Path) -> Iterator[Figure]:
-    """Symbols, windows, intervals and scores of the committed LM, by each kind of product."""
+    """Symbols, windows, intervals and scores of the committed LM, by each kind of product and of steps between them."""
     expected, files, other = json.loads(CODES.read_text("utf-8")), read_byte_lm(str(LM)), []
+    config = ByteLMConfig(**files.config)
     for product in PRODUCTS:
-        model = ExactByteLM(ByteLMConfig(**files.config), files.arrays, device=scale.device, product=product)
-        found = golden_codes(model)
-        wrong = [name for name in expected if found[name] != expected[name]]
-        other += [f"{name} by {product}" for name in wrong]
-        yield f"as committed, {product} products", f"{len(expected) - len(wrong)} of {len(expected)}"
+        model = ExactByteLM(config, files.arrays, device=scale.device, product=product)
+        other += yield from _as_committed(model, expected, f"{product} products")
+    yield "steps between products", model.slower_because or model.steps_name
+    if model.steps_name != "TorchRows":
+        other += yield from _as_committed(_by_definition(model), expected, "plain torch steps")
     if other:
         raise CheckError(f"other integers than everywhere: {', '.join(other)}")
 
 
-def encode(scale: Scale, scratch: Path) -> Iterator[Figure]:
-    """Intervals of as many unknown segments as a batch of documents has."""
+def _as_committed(model: ExactByteLM, expected: dict[str, object], by: str) -> Generator[Figure, None, list[str]]:
+    """How many of the committed codes a model gives; returns the names of the others."""
+    found = golden_codes(model)
+    wrong = [name for name in expected if found[name] != expected[name]]
+    yield f"as committed, {by}", f"{len(expected) - len(wrong)} of {len(expected)}"
+    return [f"{name} by {by}" for name in wrong]
+
+
+def _by_definition(model: ExactByteLM) -> ExactByteLM:
+    """The same model by plain torch operators between its products."""
+    steps = TorchRows(model.config, model.arrays, model.device)
+    return ExactByteLM(model.config, model.arrays, device=str(model.device), product=model.product_name, rows=steps)
+
+
+def encode(scale: Scale, scratch: Path, steps: str = "") -> Iterator[Figure]:
+    """Intervals of as many unknown segments as a batch of documents has. steps: `torch` takes plain operators."""
     model = _random_model(scale)
+    model = _by_definition(model) if steps else model
     rate = matrix_rate(scale.device, scale.matrix, torch.int8)
-    yield "byte LM, products", f"{scale.byte_lm}, {model.product_name}"
+    yield "byte LM, products, steps", f"{scale.byte_lm}, {model.product_name}, {model.steps_name}"
     segments = _segments(scale)
-    for count in scale.segments:
+    for count in scale.segments[:1] if steps else scale.segments:
         strings = segments.take(np.arange(len(segments)) % max(1, len(segments) // count) == 0).take(slice(count))
         coder = PrefixCoder(model)
         seconds = seconds_of(partial(coder.intervals, strings), scale.device, repeats=3)
@@ -67,6 +84,7 @@ def entropies(scale: Scale, scratch: Path) -> Iterator[Figure]:
     """Entropies of whole documents, whose bytes are read in windows that overlap by half."""
     model = _random_model(scale)
     rate = matrix_rate(scale.device, scale.matrix, torch.int8)
+    yield "steps between products", model.steps_name
     documents = Documents.from_bytes(stdlib_texts(scale.scored_bytes))
     score = DocumentEntropy(model)
     seconds = seconds_of(lambda: score.scores(documents.raw, documents.offsets), scale.device, repeats=2)

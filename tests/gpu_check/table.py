@@ -41,6 +41,7 @@ ROWS = (
     _row("run", "a whole run: loss curve, wait for data, checkpoints", "whole_run:run", 150),
     _row("generate", "bytes per second, plain and speculative", "generation:generate_bytes", 60),
     _row("preprocess", "MB/s of a whole command", "preprocessing:preprocess", 90),
+    _row("encode-torch", "`encode` by plain torch operators", "byte_lm:encode", 40, "torch"),
     _row("kept-0.5b", "0.5b without recomputation", "training:step", 90, "0.5b", "kept"),
 )
 """In the order of their worth, since the time may be over before the last."""

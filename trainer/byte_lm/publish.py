@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 
 import numpy as np
@@ -17,6 +18,8 @@ from schemas.byte_lm_files import write_byte_lm
 from schemas.sample import Sample
 from trainer.byte_lm.settings import ByteLMTraining
 
+logger = logging.getLogger(__name__)
+
 COMPARED_BYTES = 1 << 14
 """Held-out text on which the exact model is compared with the one that was trained: the latter is the slower one."""
 
@@ -26,6 +29,8 @@ def publish(model: ByteLM, sample: Sample, training: ByteLMTraining, out: str) -
     weights = {name: weight.detach().float().cpu().numpy() for name, weight in model.state_dict().items()}
     arrays = quantise_byte_lm(model.config, weights)
     exact = ExactByteLM(model.config, arrays, device=str(model.device))
+    if exact.slower_because:
+        logger.warning("%s", exact.slower_because)
     scored = min(training.held_out_bytes, sample.held_out.raw.size)
     compared = min(scored, COMPARED_BYTES)
 

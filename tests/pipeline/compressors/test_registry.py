@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kernels.exact_fused import FusedRows
 from pipeline.__main__ import main
 from pipeline.compressors.base import (
     CompressorDescription,
@@ -182,3 +183,17 @@ def test_a_fifth_compressor_is_one_module_and_one_line(
     assert main(["decode", str(tmp_path / "out"), "--compressor", "inverted", "--out", str(tmp_path / "back")]) == 0
     assert main(["analyze", str(tmp_path / "out"), "--documents", "3"]) == 0
     assert (tmp_path / "out/analysis/report.html").exists()
+
+
+def test_a_byte_lm_that_is_slower_than_its_device_says_so(
+    loading: Loading, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_compressors(["neural"], loading)
+    assert caplog.messages == []
+
+    def chosen(config: Any, arrays: Any, *how: Any) -> tuple[FusedRows, str]:
+        return FusedRows(config, arrays), "no Triton"
+
+    monkeypatch.setattr("kernels.exact_lm.fast_rows", chosen)
+    load_compressors(["neural"], loading)
+    assert caplog.messages == ["no Triton"]
