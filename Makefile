@@ -71,8 +71,9 @@ RUN ?= runs/$(addsuffix -,$(filter-out proxy,$(ARM)))$(NAME)
 NPROC ?= 1
 # On SIGTERM torchrun kills its processes after this time, so it must suffice for a micro-batch and a checkpoint.
 SHUTDOWN_SECONDS ?= 900
-LAUNCH = $(if $(filter-out 1,$(NPROC))$(TORCHRUN),$(BIN)/torchrun --nproc-per-node $(NPROC) \
-	--shutdown-timeout $(SHUTDOWN_SECONDS) $(TORCHRUN),$(BIN)/python)
+# A store for each attempt: torchrun's one for all would be looked for on the first node of an attempt of before.
+LAUNCH = $(if $(filter-out 1,$(NPROC))$(TORCHRUN),TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 \
+	$(BIN)/torchrun --nproc-per-node $(NPROC) --shutdown-timeout $(SHUTDOWN_SECONDS) $(TORCHRUN),$(BIN)/python)
 train: $(VENV)/.runtime  ## train EvaByte (SIZE=pico|nano|micro|tiny|0.5b|1.5b|4b|7b|14b, ARM=proxy|bytes|tokens|gzip) on DATA into RUN
 	$(if $(DEMO),$(BIN)/python -m pipeline preprocess --output $(TRAIN_DATA) --config docs/examples/demo/preprocess.json $(DEMO_LM))
 	$(LAUNCH) -m trainer train --data $(TRAIN_DATA) --out $(RUN) $(TRAIN_CONFIG) $(if $(SIZE),--size $(SIZE)) \

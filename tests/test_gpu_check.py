@@ -78,7 +78,7 @@ def test_every_other_row_is_measured(checked: tuple[int, list[str], dict[str, An
         if row["status"] in ("ok", "missing"):
             assert "torch" in row["packages"] and row["cpu_seconds"] > 0
     assert rows["codes"]["figures"]["as committed, int8 products"] == "8 of 8"
-    assert rows["codes"]["figures"]["as committed, plain torch steps"] == "8 of 8"
+    assert rows["codes"]["figures"]["steps between products"] == "FusedRows"
     assert rows["train-0.5b"]["figures"]["graph breaks"] == 0
     assert "numba" not in rows["attention"]["packages"], "torch alone is enough for it"
 

@@ -117,7 +117,7 @@ def test_files_are_replaced_by_one_helper() -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("kernels.")])
 def test_only_compiled_functions_have_no_types(name: str) -> None:
-    """pyproject lets mypy pass functions without types in kernels/; those are the ones that numba and Triton compile."""
+    """pyproject lets mypy pass functions without types in kernels/; those are what numba and Triton compile."""
     tree = ast.parse(MODULES[name].read_text("utf-8"))
     compiled = {
         node.name

@@ -5,6 +5,7 @@
     loop: loader ─► step: micro-batches ─► gradients ─► finite? ─► optim, muon, schedule ─► metrics
            ├─ held_out: now and then, bits per byte of a few documents that are never trained on
            └─ checkpoint_writer: writes beside training ─► checkpoint: weights, moments, loader state
+    attempts: ranks that torchrun starts again agree on names that no attempt of before had
     upgrade: checkpoints of version 1
     load_model: a run, a checkpoint or an export ──► a model to evaluate
 

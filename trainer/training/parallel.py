@@ -24,6 +24,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.model.evabyte import EvaByte, initialise
+from trainer.training.attempts import store_of_attempt
 from trainer.training.device import device_line, training_device
 
 logger = logging.getLogger(__name__)
@@ -90,9 +91,9 @@ def init_distributed(device: str) -> Iterator[Distributed]:
         return
     backends, bound = ("cpu:gloo,cuda:nccl", place) if kind == "cuda" else ("gloo", None)
     store, rank, size = next(torch_dist.rendezvous("env://", timeout=TIMEOUT))
-    # torchrun keeps one store for all its attempts, and gloo would connect to the addresses of ranks that are gone.
-    attempt = torch_dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
-    torch_dist.init_process_group(backends, store=attempt, rank=rank, world_size=size, device_id=bound, timeout=TIMEOUT)
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        store = store_of_attempt(store, rank, size, timeout=TIMEOUT)
+    torch_dist.init_process_group(backends, store=store, rank=rank, world_size=size, device_id=bound, timeout=TIMEOUT)
     try:
         yield Distributed(
             rank=torch_dist.get_rank(), size=torch_dist.get_world_size(), device=place, compute_dtype=compute_dtype
