@@ -69,7 +69,7 @@ class PreprocessSettings:
     """Also write the boundary score of every byte, in bits (4 bytes each)."""
     learn_once: bool = False
     """Before any shard, read the corpus, and code what the codebook lacks once, in a table that all units look up: the
-    same shards with less work of the byte LM, for LMs above tiny or many processes."""
+    same shards; pays where the summary's byte_lm takes twice as long as read and neural, so for LMs above tiny."""
     max_reject_fraction: float = field(default=0.05, metadata=option(metavar="SHARE"))
     """More rejects than this share of the documents read stop the run, exit 1."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)

@@ -56,10 +56,7 @@ def run(directory: str, location: str, workers: int, learn_once: bool) -> dict[s
     PrefixCoder._count = spy  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as place:
         output = Path(place, "out")
-        shutil.copytree(Path(directory, COMPRESSORS_DIRECTORY), output / COMPRESSORS_DIRECTORY)
-        options = ["preprocess", "--config", str(Path(directory, SETTINGS_NAME)), "--input", location]
-        options += ["--output", str(output), "--compressors", "neural"]
-        options += ["--workers", str(workers), *(["--learn-once"] if learn_once else [])]
+        options = [*_arguments(directory, location, output, learn_once), "--workers", str(workers)]
         begin = resource.getrusage(resource.RUSAGE_SELF)
         assert command(options) == 0
         end = resource.getrusage(resource.RUSAGE_SELF)
@@ -72,6 +69,14 @@ def run(directory: str, location: str, workers: int, learn_once: bool) -> dict[s
         "peak": end.ru_maxrss / 1e6,
         "shards": hashlib.sha256(shards).hexdigest(),
     }
+
+
+def _arguments(directory: str, location: str, output: Path, learn_once: bool) -> list[str]:
+    """A command whose models are a dataset's, which lie in the output when this returns."""
+    shutil.copytree(Path(directory, COMPRESSORS_DIRECTORY), output / COMPRESSORS_DIRECTORY)
+    options = ["preprocess", "--config", str(Path(directory, SETTINGS_NAME).resolve())]
+    options += ["--input", str(Path(location).resolve()), "--output", str(output), "--compressors", "neural"]
+    return [*options, "--learn-once"] if learn_once else options
 
 
 def whole_runs(directory: str, location: str) -> None:

@@ -38,7 +38,7 @@ class Moment:
 
 
 class Subjects:
-    """Runs that train a tokenizer, with one and two workers, and that build a codebook; made when asked for."""
+    """Runs that train a tokenizer, with one and two workers, and that build codebook and table; made when asked for."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch, self._made = scratch, dict[str, Subject]()
@@ -51,6 +51,7 @@ class Subjects:
             options = ["--compressors", "gzip,tokenizer", "--tokenizer-vocabulary", "330"]
             if name.startswith("neural"):
                 options = ["--compressors", "neural,gzip", *self._models.neural_options]
+                options += ["--sample-bytes", "2000", "--learn-once"]
             options += ["--workers", name[-1]]
             self._made[name] = make_subject(name, self._corpus, self._scratch, options)
         return self._made[name]
