@@ -9,7 +9,8 @@
                               byte_lm: the network that is trained ── exact_quantise ──► exact_lm: what codes
     the same on any machine   exact_lm: exact_products, exact_steps (exact_rows, exact_tables), and by exact_choice
                               in loops for a CPU: exact_fused, exact_loops
-                              in Triton for a GPU: exact_triton, exact_triton_kernels, exact_triton_attention
+                              in Triton for a GPU: exact_triton (exact_triton_kernels, exact_triton_attention,
+                              exact_triton_windows)
     training rows             packing: documents and their symbols ──► sequences of ids
     attention of EvaByte      eva
     draws and intervals       counter_rng: a draw is a hash of what it decides   bootstrap: how sure a median is

@@ -118,7 +118,8 @@ class ExactByteLM:
         count = min(width, self.config.attention_bytes)
         ends = torch.arange(1, rows + 1, device=self.device) * width
         seen = Seen(places=ancestors.flatten(), first=ends - count, count=torch.full_like(ends, count), most=count)
-        return self._outputs(inputs, torch.full_like(ends, width - 1), ancestors[:, -1], seen, kv_cache)
+        own = ancestors[:, -1].contiguous()
+        return self._outputs(inputs, torch.full_like(ends, width - 1), own, seen, kv_cache)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs int32 [rows, positions, 256] for inputs int64 [rows, positions], each row a window."""
@@ -138,6 +139,7 @@ class ExactByteLM:
                 first=(places + 1 - count)[:n],
                 count=count[:n],
                 most=min(width, self.config.attention_bytes),
+                window=width,
             )
             parts.append(self._outputs(flat, position[:n], places[:n], seen, cache))
         return torch.cat(parts).view(rows, width, 256)

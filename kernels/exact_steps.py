@@ -50,6 +50,9 @@ class Seen:
     """int64 [rows], at least 1."""
     most: int
     """No count is larger."""
+    window: int = 0
+    """Where not 0, rows are whole windows of so many, their places are 0, 1, … in this order, and row i of a window
+    sees up to `most` of its window's places, the i-th the last."""
 
 
 class Rows(Protocol):

@@ -19,6 +19,10 @@ GATHERED = 1 << 13
 """Key or value elements that one program has at a time."""
 MOST_POSITIONS = 64
 """Positions that one program has at a time; a fixed number, so that kernels are compiled once."""
+WINDOW_ROWS = 64
+"""Rows, and keys at a time, of one program where rows are windows."""
+LEAST_PRODUCT = 32
+"""Columns of the smallest product of int8 that tensor cores have."""
 
 
 class TritonRows:
@@ -47,7 +51,7 @@ class TritonRows:
         queries = torch.empty((rows, self._heads, self._size), dtype=torch.int8, device=sums.device)
         query_scales = torch.empty((rows, self._heads), dtype=torch.float32, device=sums.device)
         self._run(
-            *("project", rows, sums.contiguous(), scale, row_scale, positions, own, own.stride(0)),
+            *("project", rows, sums.contiguous(), scale, row_scale, positions.contiguous(), own.contiguous()),
             *(self._tables.cos, self._tables.sin, queries, query_scales),
             *(cache.keys, cache.key_scales, cache.values, cache.value_scales),
             HEADS=self._heads,
@@ -59,17 +63,39 @@ class TritonRows:
 
     def attend(self, queries: tuple[Tensor, Tensor], cache: KvCache, seen: Seen) -> tuple[Tensor, Tensor]:
         """See `exact_steps.Rows`."""
+        if seen.window:
+            return self._attend_windows(queries, cache, seen)
         levels, scales = _quantised(queries[0], self._heads * self._size)
         heads, size = _block(self._heads), _block(self._size)
         self._run(
             *("attend", len(levels), *queries, cache.keys, cache.key_scales, cache.values, cache.value_scales),
-            *(seen.places, seen.first, seen.count, self._tables.exp2, levels, scales),
+            *(seen.places.contiguous(), seen.first.contiguous(), seen.count.contiguous()),
+            *(self._tables.exp2, levels, scales),
             HEADS=self._heads,
             SIZE=self._size,
             HEAD_BLOCK=heads,
             SIZE_BLOCK=size,
             BLOCK=max(1, min(MOST_POSITIONS, GATHERED // (heads * size))),
         )
+        return levels, scales
+
+    def _attend_windows(self, queries: tuple[Tensor, Tensor], cache: KvCache, seen: Seen) -> tuple[Tensor, Tensor]:
+        """`attend` where rows are whole windows, whose places are in their order from 0 on."""
+        rows, dim = len(queries[0]), self._heads * self._size
+        attended = torch.empty((rows, dim), dtype=torch.float32, device=queries[0].device)
+        levels, scales = _quantised(attended, dim)
+        grid = (-(-seen.window // WINDOW_ROWS), self._heads, rows // seen.window)
+        arrays = (*queries, cache.keys, cache.key_scales, cache.values, cache.value_scales, self._tables.exp2, attended)
+        self._run(
+            *("windows", grid, *arrays),
+            WIDTH=seen.window,
+            FAR=seen.most,
+            HEADS=self._heads,
+            SIZE=self._size,
+            SIZE_BLOCK=max(LEAST_PRODUCT, _block(self._size)),
+            BLOCK=WINDOW_ROWS,
+        )
+        self._run("quantise", rows, attended, levels, scales, **_columns(dim))
         return levels, scales
 
     def add(self, x: Tensor, sums: Tensor, scale: Tensor, row_scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,17 +126,18 @@ class TritonRows:
         self._run("cumulative", rows, outputs.contiguous(), self._tables.exp2, out, LEAST=least, BYTES=symbols)
         return out
 
-    def _run(self, name: str, rows: int, *arrays: object, **constants: int) -> None:
-        """One program for each row."""
-        if rows:
-            self._kernels[name][(rows,)](*arrays, **constants, **OPTIONS)
+    def _run(self, name: str, programs: int | tuple[int, ...], *arrays: object, **constants: int) -> None:
+        """So many programs: one for each row, or a grid of them."""
+        grid = (programs,) if isinstance(programs, int) else programs
+        if all(grid):
+            self._kernels[name][grid](*arrays, **constants, **OPTIONS)
 
 
 def kernels() -> dict[str, Any]:
     """The kernels by their names; ImportError without Triton."""
-    from kernels import exact_triton_attention, exact_triton_kernels
+    from kernels import exact_triton_attention, exact_triton_kernels, exact_triton_windows
 
-    modules = (exact_triton_kernels, exact_triton_attention)
+    modules = (exact_triton_kernels, exact_triton_attention, exact_triton_windows)
     names = {name: part for part in modules for name in vars(part) if name.endswith("_kernel")}
     return {name.removesuffix("_kernel"): getattr(part, name) for name, part in names.items()}
 

@@ -47,7 +47,6 @@ def project_kernel(
     row_scale,
     positions,
     own,
-    own_stride,
     cos,
     sin,
     queries,
@@ -61,12 +60,12 @@ def project_kernel(
     HEAD_BLOCK: tl.constexpr,
     HALF_BLOCK: tl.constexpr,
 ):
-    """Queries, rotated, of each row; keys, rotated, and values at the places `own`, int64 [rows] of a stride."""
+    """Queries, rotated, of each row; keys, rotated, and values at the places `own`, int64 [rows]."""
     row = tl.program_id(0).to(tl.int64)
     head, half = tl.arange(0, HEAD_BLOCK), tl.arange(0, HALF_BLOCK)
     inside = (head < HEADS)[:, None] & (half < HALF)[None, :]
     columns = head[:, None] * 2 * HALF + half[None, :]
-    factor, place = tl.load(row_scale + row), tl.load(own + row * own_stride)
+    factor, place = tl.load(row_scale + row), tl.load(own + row)
     angle = tl.load(positions + row) * HALF + half
     c = tl.load(cos + angle, mask=half < HALF, other=0.0)[None, :]
     s = tl.load(sin + angle, mask=half < HALF, other=0.0)[None, :]
@@ -103,9 +102,8 @@ def _scores(query, query_scale, keys, key_scales, place, seen, at, inside, head,
 
 
 @triton.jit
-def _weights(scores, largest, exp2):
-    """Weights int32 [positions, heads] of scores."""
-    below = largest[None, :] - scores
+def weights_of(below, exp2):
+    """Weights int32 of scores that are so much below the largest one."""
     return tl.load(exp2 + (below & _STEP_MASK)) >> tl.minimum((below >> _STEP_BITS) + _SCORE_SHIFT, 31)
 
 
@@ -150,7 +148,7 @@ def attend_kernel(
     for j in range(0, n, BLOCK):
         place, seen, at, inside = _seen(places, begin, n, j, flat, whole, HEADS, SIZE, BLOCK)
         scores = _scores(query, query_scale, keys, key_scales, place, seen, at, inside, head, HEADS)
-        total += tl.sum(_weights(scores, largest, exp2), 0)
+        total += tl.sum(weights_of(largest[None, :] - scores, exp2), 0)
     unit = tl.div_rn(_SHARES, total.to(tl.float32))
     sums = tl.zeros([HEAD_BLOCK, SIZE_BLOCK], tl.int32)
     for j in range(0, n, BLOCK):
@@ -158,7 +156,7 @@ def attend_kernel(
         scores = _scores(query, query_scale, keys, key_scales, place, seen, at, inside, head, HEADS)
         heads = seen[:, None] & (head < HEADS)[None, :]
         scale = tl.load(value_scales + place[:, None] * HEADS + head[None, :], mask=heads, other=0.0)
-        share = _weights(scores, largest, exp2).to(tl.float32) * scale * unit[None, :]
+        share = weights_of(largest[None, :] - scores, exp2).to(tl.float32) * scale * unit[None, :]
         shares = ((share + _SHARES) - _SHARES).to(tl.int32)
         sums += tl.sum(shares[:, :, None] * tl.load(values + at, mask=inside, other=0).to(tl.int32), 0)
     attended = tl.where(whole, sums, 0).to(tl.float32)

@@ -52,7 +52,7 @@ def quantised(y, absmax):
 
 
 @triton.jit
-def _store_quantised(y, levels, scales, row, columns, inside, COLUMNS: tl.constexpr):
+def store_quantised(y, levels, scales, row, columns, inside, COLUMNS: tl.constexpr):
     """Store a row's levels and its scale."""
     absmax = tl.maximum(tl.max(tl.abs(y), 0), _SMALLEST_ABSMAX)
     tl.store(levels + row * COLUMNS + columns, quantised(y, absmax), mask=inside)
@@ -112,7 +112,7 @@ def gate_kernel(sums, scale, row_scale, sigmoid, levels, scales, COLUMNS: tl.con
     argument = tl.minimum(tl.maximum(gate * _SIGMOID_STEPS, -_SIGMOID_ENTRIES), _SIGMOID_ENTRIES)
     entries = (rint(argument) + _SIGMOID_ENTRIES).to(tl.int32)
     y = gate * tl.load(sigmoid + entries) * up
-    _store_quantised(y, levels, scales, row, columns, inside, COLUMNS)
+    store_quantised(y, levels, scales, row, columns, inside, COLUMNS)
 
 
 @triton.jit
