@@ -1,8 +1,11 @@
-"""Where segments end: a score above a threshold, and a maximum length.
+"""Where segments end: a score above a threshold, perhaps a rise of it above another, and a maximum length.
 
-A boundary stands before byte t of a document where its score, in bits, is above θ; a segment that would grow past
+A boundary stands before byte t of a document where its score S_t, in bits, is above θ; a segment that would grow past
 `max_segment_bytes` ends there. Where the score is a pure function of few bytes, an edit moves boundaries only near
 itself.
+
+With a jump δ a boundary needs S_t > θ and S_t − S_{t−1} > δ, and none directly after the beginning of a segment: the
+rule of Byte Latent Transformer (arXiv 2412.09871, facebookresearch/blt, "global and monotonicity").
 """
 
 from __future__ import annotations
@@ -12,15 +15,20 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def _segment(scores, offsets, theta_bits, max_segment_bytes, cut_every, ends, segment_offsets):
-    """Write the ends into int64 [n bytes] and the offsets [documents + 1]; returns the number of segments."""
+def _segment(scores, offsets, theta_bits, jump_bits, jumps, max_segment_bytes, cut_every, ends, segment_offsets):
+    """Write the ends into int64 [n bytes] and the offsets [documents + 1]; returns the number of segments.
+
+    jumps: whether jump_bits counts.
+    """
     n = 0
     for document in range(offsets.size - 1):
         start, end = offsets[document], offsets[document + 1]
         begin = start
         for t in range(start + 1, end):
-            cut = scores[t] > theta_bits or t - begin >= max_segment_bytes
-            if cut or (cut_every > 0 and (t - start) % cut_every == 0):
+            cut = scores[t] > theta_bits
+            if jumps:
+                cut = cut and scores[t] - scores[t - 1] > jump_bits and t - begin > 1
+            if cut or t - begin >= max_segment_bytes or (cut_every > 0 and (t - start) % cut_every == 0):
                 ends[n] = t
                 n += 1
                 begin = t
@@ -32,17 +40,25 @@ def _segment(scores, offsets, theta_bits, max_segment_bytes, cut_every, ends, se
 
 
 def segment(
-    scores: np.ndarray, offsets: np.ndarray, *, theta_bits: float, max_segment_bytes: int, cut_every_bytes: int = 0
+    scores: np.ndarray,
+    offsets: np.ndarray,
+    *,
+    theta_bits: float,
+    max_segment_bytes: int,
+    jump_bits: float | None = None,
+    cut_every_bytes: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Segment ends int64 [m] (over the whole run of bytes) and segment_offsets int64 [documents + 1].
 
     scores: float32 [n], in bits, of `kernels.boundary_score`; offsets: int64 [documents + 1].
-    `cut_every_bytes` > 0 also cuts at every multiple of it from the document's head, which whole-document coding needs
+    jump_bits: δ, or None where the score alone decides. `cut_every_bytes` > 0 also cuts at every multiple of it from the document's head, which whole-document coding needs
     at its blocks.
     """
     ends = np.empty(scores.size, np.int64)
     segment_offsets = np.zeros(offsets.size, np.int64)
-    n = _segment(scores, offsets, np.float32(theta_bits), max_segment_bytes, cut_every_bytes, ends, segment_offsets)
+    theta, jump = np.float32(theta_bits), np.float32(jump_bits or 0.0)
+    jumps = jump_bits is not None
+    n = _segment(scores, offsets, theta, jump, jumps, max_segment_bytes, cut_every_bytes, ends, segment_offsets)
     return ends[:n].copy(), segment_offsets
 
 

@@ -157,7 +157,7 @@ def _settings(settings: NeuralSettings, context: str) -> NeuralSettings:
         changes = {"boundary_score": "context_entropy", "score_context_bytes": int(context)}
     default_bytes = NeuralSettings().score_context_bytes
     changes = {"score_context_bytes": default_bytes, **changes}
-    return replace(settings, **changes, context="document" if context == DOCUMENT_CODES else "segment")
+    return replace(settings, **changes, jump=None, context="document" if context == DOCUMENT_CODES else "segment")
 
 
 def _thetas(bits: np.ndarray) -> list[float]:

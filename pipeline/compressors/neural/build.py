@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.boundary_score import CachedScores
+from kernels.boundary_score import BoundaryScore, CachedScores
 from kernels.byte_spans import ByteSpans
 from kernels.codebook import Codebook
 from kernels.prefix_trie import sort_strings
@@ -67,9 +67,11 @@ def build_neural(
     model = load_model(files, device)
     score = score_of_sample(settings, model, documents, threads=threads)
     write_score_table(directory, *score.table())
-    theta_bits = calibrate(NeuralCompressor(model, score, settings, 0.0, threads=threads), documents)
+    jump_bits = calibrate_jump(score, settings, documents)
+    uncut = NeuralCompressor(model, score, settings, 0.0, jump_bits=jump_bits, threads=threads)
+    theta_bits = calibrate(uncut, documents)
     logger.info("theta is %.4f bits (%s)", theta_bits, settings.theta)
-    compressor = NeuralCompressor(model, score, settings, theta_bits, threads=threads)
+    compressor = NeuralCompressor(model, score, settings, theta_bits, jump_bits=jump_bits, threads=threads)
     book, counts = Codebook(), np.empty(0)
     if settings.context == "segment":
         book, counts = _codebook(compressor, documents)
@@ -80,6 +82,7 @@ def build_neural(
         symbol_dtype=compressor.layout.symbols,
         settings=settings,
         theta_bits=theta_bits,
+        jump_bits=jump_bits,
         boundaries=settings.boundary_rule,
         request=request,
         lm_digest=files.digest,
@@ -119,6 +122,18 @@ def calibrate(compressor: NeuralCompressor, documents: Documents) -> float:
 
     measure = mean_segment_bytes if target.kind == "mean_bytes" else bytes_per_symbol
     return _bisect(measure, target.value, float(score.bits.max(initial=8.0)))
+
+
+def calibrate_jump(score: BoundaryScore, settings: NeuralSettings, documents: Documents) -> float | None:
+    """δ in bits as `settings.jump` asks, from the rises S_t − S_{t−1} within the first of these documents; or None."""
+    if settings.jump is None or settings.jump.kind == "bits":
+        return settings.jump and settings.jump.value
+    documents = _head(documents, CALIBRATION_BYTES)
+    bits = score.scores(documents.raw, documents.offsets)
+    is_first = np.zeros(bits.size + 1, bool)
+    is_first[documents.offsets] = True
+    rises = np.diff(bits)[~is_first[1:-1]]
+    return float(np.quantile(rises, settings.jump.value, method="lower")) if rises.size else 0.0
 
 
 def _bisect(measure: Callable[[float], float], goal: float, high: float) -> float:

@@ -43,20 +43,24 @@ class NeuralCompressor:
         settings: NeuralSettings,
         theta_bits: float,
         *,
+        jump_bits: float | None = None,
         book: Codebook | None = None,
         digest: str = "",
         threads: int = 1,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
-        """score: what boundaries are cut at, above theta_bits; `settings.theta` says how θ was found and is not read.
+        """score: what boundaries are cut at, above theta_bits and, where there is one, at a rise above jump_bits;
+        `settings.theta` and `settings.jump` say how these were found and are not read.
 
         book: codes that need no model; None is an empty book. digest: names all that codes depend on. threads: that
         read with the model at a time, for one call. cache_bytes: memory for codes learned at run time.
         """
-        self.model, self.score, self.settings, self.theta_bits = model, score, settings, theta_bits
+        self.model, self.score, self.settings = model, score, settings
+        self.theta_bits, self.jump_bits = theta_bits, jump_bits
         self.alphabet_size = 1 << settings.window_bits
         self.digest = digest
-        inside = score.forbidden_pairs(theta_bits) if settings.context == "segment" else None
+        pairs_decide = settings.context == "segment" and jump_bits is None
+        inside = score.forbidden_pairs(theta_bits) if pairs_decide else None
         self.coder = SegmentCoder(model, forbidden=inside, window_bits=settings.window_bits, threads=threads)
         self.codes = CodebookCache(book or Codebook(), self.coder.codes, stage=BYTE_LM, cache_bytes=cache_bytes)
         self._decoder = NeuralDecoder(settings, self.codes.base, self.coder)
@@ -75,6 +79,7 @@ class NeuralCompressor:
             self.score if score is None else score,
             replace(self.settings, **settings),
             self.theta_bits if theta_bits is None else theta_bits,
+            jump_bits=self.jump_bits,
             book=book,
             threads=self.coder.threads,
         )
@@ -101,6 +106,7 @@ class NeuralCompressor:
             documents.offsets,
             theta_bits=self.theta_bits,
             max_segment_bytes=self.settings.max_segment_bytes,
+            jump_bits=self.jump_bits,
             cut_every_bytes=self.coder.block_bytes if self.settings.context == "document" else 0,
         )
 

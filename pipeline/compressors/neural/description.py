@@ -37,6 +37,8 @@ class NeuralDescription(CompressorDescription):
     """What was asked for."""
     theta_bits: float
     """θ, calibrated as `settings.theta` asks."""
+    jump_bits: float | None = None
+    """The rise that a boundary needs too, calibrated as `settings.jump` asks; None where it asks for none."""
     boundaries: str
     """Where segments end, in words."""
     request: dict[str, Any]
@@ -55,6 +57,8 @@ class NeuralDescription(CompressorDescription):
     def __post_init__(self) -> None:
         if not 0 <= self.theta_bits < float("inf"):
             raise ValueError(f"theta is {self.theta_bits} bits")
+        if (self.jump_bits is None) != (self.settings.jump is None):
+            raise ValueError(f"jump is {self.jump_bits} bits where {self.settings.jump} was asked for")
         typed(str, self.request.get("lm"), "lm of request")
         check_training(self.lm_training)
 
@@ -80,6 +84,8 @@ class NeuralDescription(CompressorDescription):
         if quality:
             text += f": {quality:.3f} bits per byte on {self.lm_training['held_out_scored_bytes']:,} held-out bytes"
         text += f"; theta {self.theta_bits:.3f} bits ({self.settings.theta})"
+        if self.jump_bits is not None:
+            text += f"; jump {self.jump_bits:.3f} bits ({self.settings.jump})"
         if self.codebook.entries:
             share = self.codebook.prefixes_read / max(1, self.codebook.sample_bytes)
             text += f"; codebook {self.codebook.entries:,} segments, the model read {share:.1%} of the sample's bytes"
@@ -89,6 +95,8 @@ class NeuralDescription(CompressorDescription):
         """Every setting, θ, the codebook and the byte LM."""
         rows = [(name.replace("_", " "), str(value)) for name, value in sorted(self.settings.to_json().items())]
         rows += [("theta bits", f"{self.theta_bits:.3f}"), ("boundaries", self.boundaries)]
+        if self.jump_bits is not None:
+            rows += [("jump bits", f"{self.jump_bits:.3f}")]
         rows += [("codebook segments", f"{self.codebook.entries:,}")]
         rows += [("byte LM", f"{self._lm_name}, {self.lm_digest[:12]}")]
         quality = self.lm_training.get("held_out_bits_per_byte")
@@ -104,4 +112,14 @@ class NeuralDescription(CompressorDescription):
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> NeuralDescription:
         """The inverse of `to_json`; ValueError where the entry is another's, or theta_bits is no number of bits."""
-        return record(cls, entry)
+        whole = {"jump_bits": None, **entry}
+        if isinstance(whole.get("settings"), dict):
+            whole["settings"] = {"jump": None, **whole["settings"]}
+        return record(cls, whole)
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest's entry; it names a jump only where there is one, as releases that had none wrote it."""
+        values = {**CompressorDescription.to_json(self), "settings": self.settings.to_json()}
+        if self.jump_bits is None:
+            del values["jump_bits"]
+        return values

@@ -66,6 +66,7 @@ def load_neural(directory: str, *, device: str = "cpu") -> NeuralCompressor:
         score,
         description.settings,
         description.theta_bits,
+        jump_bits=description.jump_bits,
         book=read_codebook(directory),
         digest=description.digest,
     )

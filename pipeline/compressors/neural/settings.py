@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from kernels.code_format import MAX_SCORE_CONTEXT_BYTES, MAX_SEGMENT_BYTES, MIN_WINDOW_BITS, WINDOW_BITS
 from schemas.errors import SettingsError
+from schemas.json_files import record
 from schemas.options import to_json
 
 BoundaryScoreName = Literal["pair_surprisal", "context_entropy", "document_entropy"]
@@ -58,6 +59,9 @@ class NeuralSettings:
     theta: ThetaTarget = ThetaTarget(kind="quantile", value=0.73)
     """Threshold of boundaries: a segment ends before a byte whose score is above it. In bits, or quantile=Q,
     mean_bytes=B or bytes_per_symbol=R, calibrated once on the sample."""
+    jump: ThetaTarget | None = None
+    """Rise of the score over the byte before that a boundary needs too, in bits or as quantile=Q of the sample's rises;
+    no boundary then follows directly on another."""
     boundary_score: BoundaryScoreName = "pair_surprisal"
     """Score that boundaries are cut at: surprisal of a byte after the byte before it, by the sample's counts of pairs;
     or entropy of a byte under the byte LM, given a few bytes before it or all of its document before it."""
@@ -88,6 +92,8 @@ class NeuralSettings:
                 f"score context is {self.score_context_bytes} bytes, but {self.boundary_score} has none; "
                 "add --boundary-score context_entropy"
             )
+        if self.jump is not None and self.jump.kind not in ("bits", "quantile"):
+            raise SettingsError(f"jump is {self.jump}; give bits, or quantile=")
         if not 1 <= self.max_segment_bytes <= MAX_SEGMENT_BYTES:
             raise SettingsError(f"max segment is {self.max_segment_bytes} bytes; give 1 to {MAX_SEGMENT_BYTES}")
         if not MIN_WINDOW_BITS <= self.window_bits <= WINDOW_BITS:
@@ -95,12 +101,13 @@ class NeuralSettings:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> NeuralSettings:
-        """The inverse of `to_json`; TypeError, KeyError or SettingsError where the values are of other settings."""
-        return cls(**{**values, "theta": ThetaTarget.parse(values["theta"])})
+        """The inverse of `to_json`; ValueError where the values are of other settings."""
+        return record(cls, {"jump": None, **values})
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as JSON values."""
-        return to_json(self)
+        """All fields as JSON values; no `jump` where there is none, as releases that had no jump wrote them."""
+        values = to_json(self)
+        return values if self.jump else {name: value for name, value in values.items() if name != "jump"}
 
     @property
     def score_quantity(self) -> Literal["surprisal", "entropy"]:
@@ -115,4 +122,5 @@ class NeuralSettings:
             "context_entropy": f"entropy of a byte under the LM, given the {self.score_context_bytes} bytes before it,",
             "document_entropy": "entropy of a byte under the LM, given its document before it,",
         }
-        return f"{scores[self.boundary_score]} above theta"
+        rise = ", its rise over the byte before above the jump, and no boundary directly before" if self.jump else ""
+        return f"{scores[self.boundary_score]} above theta{rise}"
