@@ -4,8 +4,8 @@ A boundary stands before byte t of a document where its score S_t, in bits, is a
 `max_segment_bytes` ends there. Where the score is a pure function of few bytes, an edit moves boundaries only near
 itself.
 
-With a jump δ a boundary needs S_t > θ and S_t − S_{t−1} > δ, and none directly after the beginning of a segment: the
-rule of Byte Latent Transformer (arXiv 2412.09871, facebookresearch/blt, "global and monotonicity").
+With a jump δ a boundary needs S_t > θ and S_t − S_{t−1} > δ, and none stands after a document's first byte: what the
+code of Byte Latent Transformer does (arXiv 2412.09871, facebookresearch/blt, "global and monotonicity").
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _segment(scores, offsets, theta_bits, jump_bits, jumps, max_segment_bytes, c
         for t in range(start + 1, end):
             cut = scores[t] > theta_bits
             if jumps:
-                cut = cut and scores[t] - scores[t - 1] > jump_bits and t - begin > 1
+                cut = cut and scores[t] - scores[t - 1] > jump_bits and t - start > 1
             if cut or t - begin >= max_segment_bytes or (cut_every > 0 and (t - start) % cut_every == 0):
                 ends[n] = t
                 n += 1

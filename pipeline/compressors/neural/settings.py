@@ -60,8 +60,8 @@ class NeuralSettings:
     """Threshold of boundaries: a segment ends before a byte whose score is above it. In bits, or quantile=Q,
     mean_bytes=B or bytes_per_symbol=R, calibrated once on the sample."""
     jump: ThetaTarget | None = None
-    """Rise of the score over the byte before that a boundary needs too, in bits or as quantile=Q of the sample's rises;
-    no boundary then follows directly on another."""
+    """Rise of the score over the byte before that a boundary needs too, in bits or as quantile=Q of the sample's
+    rises."""
     boundary_score: BoundaryScoreName = "pair_surprisal"
     """Score that boundaries are cut at: surprisal of a byte after the byte before it, by the sample's counts of pairs;
     or entropy of a byte under the byte LM, given a few bytes before it or all of its document before it."""
@@ -122,5 +122,5 @@ class NeuralSettings:
             "context_entropy": f"entropy of a byte under the LM, given the {self.score_context_bytes} bytes before it,",
             "document_entropy": "entropy of a byte under the LM, given its document before it,",
         }
-        rise = ", its rise over the byte before above the jump, and no boundary directly before" if self.jump else ""
+        rise = ", and its rise over the byte before above the jump" if self.jump else ""
         return f"{scores[self.boundary_score]} above theta{rise}"

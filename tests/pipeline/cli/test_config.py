@@ -43,6 +43,7 @@ NO_DEFAULTS = PreprocessSettings(
         sample_bytes=1000,
         neural=NeuralSettings(
             theta=ThetaTarget(kind="bits", value=3.5),
+            jump=ThetaTarget(kind="quantile", value=0.8),
             boundary_score="context_entropy",
             score_context_bytes=4,
             context="document",

@@ -20,7 +20,7 @@ from kernels.context_entropy import ContextEntropy, dense_contexts
 from kernels.prefix_coding import PrefixCoder
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.neural.score import score_of_sample
-from pipeline.compressors.neural.settings import NeuralSettings
+from pipeline.compressors.neural.settings import NeuralSettings, ThetaTarget
 from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError, VerificationError
 from tests.kernels.exact_models import micro_exact
@@ -119,6 +119,22 @@ def test_order_and_splits_change_nothing(kind: int | str, context: str) -> None:
 def test_any_bytes_come_back(texts: list[bytes], mode: tuple[int | str, str]) -> None:
     made = compressor(*mode)
     assert texts_of(made.decode(made.compress(Documents.from_bytes(texts)))) == texts
+
+
+@pytest.mark.parametrize("kind", [PAIRS, DOCUMENT])
+def test_a_jump_cuts_less_and_codes_any_pair_of_bytes(kind: str) -> None:
+    """Pairs above θ may now stand inside a segment, so the coder must not count on their absence."""
+    documents = Documents.from_bytes(TEXTS)
+    plain = NeuralCompressor(MODEL, score(kind), neural_settings(kind), 2.0)
+    jumping = NeuralCompressor(MODEL, score(kind), neural_settings(kind), 2.0, jump_bits=0.5)
+    cuts = [
+        set(np.add(encoding.raw_ends, np.repeat(documents.offsets[:-1], np.diff(encoding.segment_offsets))).tolist())
+        for encoding in (plain.compress(documents), jumping.compress(documents))
+    ]
+    assert len(cuts[1]) < len(cuts[0])
+    encoding = jumping.compress(documents)
+    assert texts_of(jumping.decode(encoding)) == texts_of(jumping.decode_by_model(encoding)) == TEXTS
+    assert jumping.variant(theta_bits=2.0).jump_bits == 0.5
 
 
 @pytest.mark.parametrize("context", ["segment", "document"])
@@ -257,6 +273,7 @@ def test_another_name_of_the_same_window_is_no_encoding(by_model: bool) -> None:
         ({"score_context_bytes": 4}, "4 bytes, but pair_surprisal has none; add --boundary-score context_entropy"),
         ({"max_segment_bytes": 256}, "max segment is 256 bytes; give 1 to 255"),
         ({"max_segment_bytes": 0}, "max segment is 0 bytes"),
+        ({"jump": ThetaTarget.parse("mean_bytes=4")}, "jump is mean_bytes=4; give bits, or quantile="),
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object], message: str) -> None:

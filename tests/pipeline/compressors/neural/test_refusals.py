@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors.numpy import load, save
 from kernels.segmentation import segment
 from pipeline.compressors.neural.artifact import CODEBOOK_NAME, COMPRESSOR_NAME, SCORE_TABLE_NAME, read_described
 from pipeline.compressors.neural.build import BISECTIONS, _head
+from pipeline.compressors.neural.description import NeuralDescription
 from pipeline.compressors.neural.family import load_neural
 from pipeline.compressors.neural.model import device_probe
 from pipeline.compressors.neural.settings import ThetaTarget
@@ -157,6 +159,33 @@ def test_a_quantile_of_the_bytes_is_at_or_below_theta(share: float, lm: str, tmp
     bits, n = compressor.scores(DOCUMENTS), DOCUMENTS.raw.size
     assert (bits <= compressor.theta_bits).mean() >= share - 1 / n
     assert (bits < compressor.theta_bits).mean() <= share
+
+
+@pytest.mark.parametrize("jump", ["quantile=0.9", "quantile=0.5", "0.25"])
+def test_a_jump_is_calibrated_on_rises_within_documents_and_written_down(jump: str, lm: str, tmp_path: Path) -> None:
+    target = ThetaTarget.parse(jump)
+    directory = build(tmp_path, lm, DOCUMENTS, 4, jump=target)
+    compressor, described = load_neural(directory), read_described(directory)
+    bits = compressor.scores(DOCUMENTS)
+    rises = np.concatenate([np.diff(bits[a:b]) for a, b in pairwise(DOCUMENTS.offsets.tolist())])
+    wanted = target.value if target.kind == "bits" else np.quantile(rises, target.value, method="lower")
+    assert compressor.jump_bits == described.jump_bits == wanted
+    assert NeuralDescription.from_json(described.to_json()) == described
+    assert "jump" in described.summary() and "jump" in described.boundaries
+    ends, _ = segment(
+        bits, DOCUMENTS.offsets, theta_bits=described.theta_bits, max_segment_bytes=32, jump_bits=described.jump_bits
+    )
+    assert np.array_equal(compressor.segments(DOCUMENTS)[0], ends)
+
+
+def test_without_a_jump_nothing_is_written_of_one(lm: str, tmp_path: Path) -> None:
+    """Releases that had no jump wrote the same bytes."""
+    described = read_described(build(tmp_path, lm, DOCUMENTS, 1))
+    written = (tmp_path / "compressor.json").read_text("utf-8")
+    assert "jump" not in written and described.jump_bits is None
+    torn = {**described.to_json(), "jump_bits": 0.5}
+    with pytest.raises(ValueError, match="jump is 0.5 bits where None was asked for"):
+        NeuralDescription.from_json(torn)
 
 
 @pytest.mark.parametrize("goal", [1, 2, 3.3, 6])
