@@ -74,7 +74,7 @@ class PackedDocuments(NamedTuple):
     raw_offsets: np.ndarray
     """int64 [n + 1]: document i has raw[raw_offsets[i]:raw_offsets[i + 1]]."""
     symbols: np.ndarray
-    """uint8, uint16 or uint32 [n_symbols]: the compressed encodings of all documents."""
+    """Integers [n_symbols]: the compressed encodings of all documents; a symbol s has the id COMP_BASE + s."""
     symbol_offsets: np.ndarray
     """int64 [n + 1]: document i has symbols[symbol_offsets[i]:symbol_offsets[i + 1]]."""
     draws: np.ndarray

@@ -55,7 +55,13 @@ def _run_bpb(options: argparse.Namespace) -> int:
     mode = mixing_mode(run)
     symbols_of = str(run["compressor"]) if mode == "comp-only" else None
     cache = open_cache(settings.data, settings.shards.cache, settings.shards.cache_bytes)
-    dataset = Dataset(settings.data, compressor=symbols_of, held_out=HeldOut(share=share), cache=cache)
+    dataset = Dataset(
+        settings.data,
+        compressor=symbols_of,
+        literals=bool(run.get("literals")),
+        held_out=HeldOut(share=share),
+        cache=cache,
+    )
     dataset.check_vocabulary(model.config.vocabulary)
     texts = held_out_symbols(dataset) if symbols_of else (texts for _, texts in dataset.held_out_documents())
     result = None
@@ -91,7 +97,13 @@ def _run_translation(options: argparse.Namespace) -> int:
     share = of_run(settings.held_out_share, run, "held_out_share")
     positions = of_run(settings.positions, run, "sequence_length")
     cache = open_cache(settings.data, settings.shards.cache, settings.shards.cache_bytes)
-    dataset = Dataset(settings.data, compressor=compressor, held_out=HeldOut(share=share), cache=cache)
+    dataset = Dataset(
+        settings.data,
+        compressor=compressor,
+        literals=bool(run.get("literals")),
+        held_out=HeldOut(share=share),
+        cache=cache,
+    )
     dataset.check_vocabulary(model.config.vocabulary)
     pairs, left_out = first_pairs(dataset, documents=settings.documents, positions=positions)
     figures = translate(model, pairs)

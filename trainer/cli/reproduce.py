@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from schemas.options import add_options, from_options
 from trainer.reproduction.settings import ReproduceSettings
 
 if TYPE_CHECKING:
-    from trainer.reproduction.arms import Job
+    from trainer.reproduction.arms import StudyScale
     from trainer.reproduction.run import Result
 
 
@@ -24,48 +22,51 @@ def add(options: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from schemas.errors import SettingsError
-    from schemas.files import replace_file
-    from schemas.progress import Progress
     from trainer.reproduction.arms import SCALES, check_arms, jobs
-    from trainer.reproduction.findings import read_findings
-    from trainer.reproduction.report import markdown
-    from trainer.reproduction.run import is_done, raw_per_comp, reproduce
 
     settings = from_options(ReproduceSettings, options)
     if settings.scale not in SCALES:
         raise SettingsError(f"scale {settings.scale!r} is unknown; choose one of {', '.join(SCALES)}")
     scale = SCALES[settings.scale]
     check_arms(scale, settings.arms)
-    ratio = raw_per_comp(settings.data, scale)
-    every, chosen = jobs(scale, ratio), jobs(scale, ratio, only=settings.arms)
     out = settings.out or f"runs/reproduce-{settings.scale}"
-    if settings.gather:
-        chosen = [job for job in chosen if is_done(job, out)]
-    findings = read_findings(settings.corpus or settings.data)
-    report = settings.report or os.path.join(out, "reproduction.md")
     os.makedirs(out, exist_ok=True)
-    processes = settings.processes or os.cpu_count() or 1
-    results = []
-    with Progress("reproduce", total=len(chosen), unit="runs") as progress:
-        progress.to(0)
-        for result in reproduce(chosen, data=settings.data, out=out, processes=processes):
-            results.append(result)
-            progress.to(len(results), f"last {result.arm} {result.size} seed {result.seed}")
-    if settings.formats:
-        by_name = {job.name: job for job in chosen}
-        results = [_with_formats(result, by_name, settings, out) for result in results]
-    page = markdown(results, findings, scale, ratio, name=settings.scale, all_jobs=len(every))
-    replace_file(report, page.encode())
-    print(f"{report}: {len(results)} of {len(every)} runs of scale {settings.scale}")
+    results = _results(settings, scale, out)
+    every = jobs(scale)
+    written = out
+    print(f"{written}: {len(results)} of {len(every)} runs of scale {settings.scale}")
     return 0
 
 
-def _with_formats(result: Result, jobs: Mapping[str, Job], settings: ReproduceSettings, out: str) -> Result:
-    """A result with what other formatting costs its arm."""
-    import torch
+def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[Result]:
+    """What the table holds, and what is trained now and added to it."""
+    from schemas.progress import Progress
+    from trainer.reproduction.arms import jobs
+    from trainer.reproduction.documents import check_datasets
+    from trainer.reproduction.kept_results import of_jobs, read_results, write_results
+    from trainer.reproduction.run import is_done, known_result, reproduce
 
-    from trainer.reproduction.formats import job_format_bits
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    bits = job_format_bits(jobs[result.name], data=settings.data, formats=settings.formats, out=out, device=device)
-    return replace(result, format_bits=bits)
+    table = settings.results or os.path.join(out, "results.jsonl")
+    wanted = jobs(scale, only=settings.arms)
+    check_datasets(wanted, settings.data)
+    kept = of_jobs(read_results(table), jobs(scale), settings.data, table)
+    chosen = [job for job in wanted if job.name not in kept]
+    if settings.gather:
+        finished = [known_result(job, settings.data, out) for job in chosen if is_done(job, out)]
+        return [*kept.values(), *finished]
+    processes = settings.processes or os.cpu_count() or 1
+    with Progress("reproduce", total=len(kept) + len(chosen), unit="runs") as progress:
+        progress.to(len(kept))
+        for result in reproduce(
+            chosen,
+            data=settings.data,
+            out=out,
+            processes=processes,
+            formats=settings.formats,
+            minutes=settings.minutes,
+            bf16=settings.bf16,
+        ):
+            kept[result.name] = result
+            write_results(table, kept.values())
+            progress.to(len(kept), f"last {result.name}")
+    return list(kept.values())

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from kernels.counter_rng import hash_strings
 from schemas.batches import Documents
-from schemas.encodings import symbols_of
+from schemas.encodings import encoding_of, symbols_of
 from schemas.errors import DatasetError, SettingsError
 from schemas.files import canonical_json, is_remote, sha256_hex
 from schemas.held_out import is_held_out
@@ -30,6 +30,7 @@ from schemas.remote import join
 from schemas.shard_files import check_shard
 from schemas.shards import DOC_ID, RAW, documents_from_array
 from schemas.vocabulary import vocabulary_size
+from trainer.data.literals import with_literals
 from trainer.data.shard_cache import ShardCache
 from trainer.data.shard_reader import DecodedBatch, Reader
 
@@ -62,15 +63,17 @@ class Dataset:
         *,
         compressor: str | None,
         raw: bool = True,
+        literals: bool = False,
         held_out: HeldOut | None = None,
         cache: ShardCache | None = None,
     ) -> None:
         """Open it; DatasetError, FormatVersionError or SettingsError where that is impossible.
 
-        `compressor` None: only raw bytes are decoded; `raw` False: only symbols are. A URL needs a `cache`.
+        `compressor` None: only raw bytes are decoded; `raw` False: only symbols are. `literals`: symbols of one byte
+        are shown as that byte. A URL needs a `cache`.
         """
         self.location, self.compressor, self.held_out = location, compressor, held_out or HeldOut()
-        self.raw = raw
+        self.raw, self.literals = raw, literals and compressor is not None
         if is_remote(location) and cache is None:
             raise SettingsError(f"{location} is remote and has no local cache: give a directory for it with --cache")
         self._cache = cache
@@ -96,7 +99,8 @@ class Dataset:
     def digest(self) -> str:
         """Names the documents and their encoding: equal digests give equal batches."""
         encoding = self.manifest.compressors[self.compressor]["digest"] if self.compressor else None
-        return sha256_hex(canonical_json([[shard.sha256 for shard in self.shards], self.compressor, encoding]))
+        names = [[shard.sha256 for shard in self.shards], self.compressor, encoding]
+        return sha256_hex(canonical_json([*names, "literals"] if self.literals else names))
 
     def check_vocabulary(self, size: int) -> None:
         """SettingsError where a model of `size` ids cannot read the dataset's symbols."""
@@ -176,11 +180,11 @@ class Dataset:
         return self._cache.fetch(join(self.location, entry.name), entry, in_use)
 
     def _decode(self, reader: Reader, index: int) -> DecodedBatch:
-        names = [DOC_ID] + [RAW] * self.raw + ([self.compressor] if self.compressor else [])
+        names = [DOC_ID] + [RAW] * (self.raw or self.literals) + ([self.compressor] if self.compressor else [])
         rows = reader.columns(names, index)
         nothing = np.zeros(rows.num_rows + 1, np.int64)
         documents = Documents(raw=np.empty(0, np.uint8), offsets=nothing)
-        if self.raw:
+        if self.raw or self.literals:
             documents = documents_from_array(rows.column(RAW))
         symbols, symbol_offsets = np.empty(0, np.uint16), nothing
         if self.compressor:
@@ -190,6 +194,9 @@ class Dataset:
                     f"shard {reader.path} holds symbol {int(symbols.max())} of {self.compressor!r}, its alphabet has "
                     f"{self.alphabet_size}: the shard is damaged, write it again"
                 )
+        if self.compressor and self.literals:
+            encoding = encoding_of(rows, self.compressor, documents)
+            symbols = with_literals(encoding, documents.raw, documents.offsets, self.compressor)
         doc_ids = rows.column(DOC_ID)
         return DecodedBatch(
             first_row=int(reader.starts[index]),

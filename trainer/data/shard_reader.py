@@ -28,7 +28,7 @@ class DecodedBatch:
     raw_offsets: np.ndarray
     """int64 [n + 1]: text i is raw[raw_offsets[i]:raw_offsets[i + 1]]."""
     symbols: np.ndarray
-    """uint8, uint16 or uint32 [n_symbols]: the compressed encodings, end to end."""
+    """uint8, uint16 or uint32 [n_symbols]: the compressed encodings, end to end; int32 with `trainer.data.literals`."""
     symbol_offsets: np.ndarray
     """int64 [n + 1]: encoding i is symbols[symbol_offsets[i]:symbol_offsets[i + 1]]."""
     hashes: np.ndarray

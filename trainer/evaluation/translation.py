@@ -167,7 +167,9 @@ def raw_answers(model: EvaByte, pairs: Sequence[Pair], rows: int) -> list[tuple[
 def comp_answers(model: EvaByte, pairs: Sequence[Pair], rows: int) -> list[tuple[int, ...]]:
     """The symbols that the model writes after each raw, as ids, up to </comp> or one more than the right number."""
     weight = model.heads.symbol.weight[: model.config.vocabulary]
-    allowed = torch.cat((torch.tensor([COMP_CLOSE]), torch.arange(COMP_BASE, model.config.vocabulary)))
+    has_literals = any(min(pair.comp, default=COMP_BASE) < COMP_BASE for pair in pairs)
+    first = RAW_BASE if has_literals else COMP_BASE
+    allowed = torch.cat((torch.tensor([COMP_CLOSE]), torch.arange(first, model.config.vocabulary)))
     weight = weight[allowed.to(weight.device)].float()
     answers: list[tuple[int, ...]] = []
     for first in range(0, len(pairs), rows):

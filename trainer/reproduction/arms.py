@@ -1,10 +1,12 @@
-"""What is trained: every arm at every size and seed, all under one symbol budget.
+"""What is trained: arms at sizes, budgets and seeds, in parts of which each answers a question.
 
-raw-only        bytes alone, the whole budget
-raw-matched     bytes alone, only as many of them as the neural proxy sees: what its raw share is worth by itself
+raw-only        bytes alone; at smaller budgets too, so that a proxy can be compared with as much raw alone
 tokenizer-only  tokens alone, as language models are trained today
 neural, tokenizer, gzip      proxies: comp at r = 0.9 with raw, pairs in the warm-up (the paper's method)
 neural-none, neural-always   the same with sentinels but no pairs, and with pairs to the end
+neural-level, neural-jump    the paper's boundaries: entropy given the document, quantile 0.9; and its rise, 0.9
+neural-long                  our boundaries, pairs of bytes, with segments as long as neural-level's
+neural-literals              our default, whose symbols of one byte are shown as raw bytes
 """
 
 from __future__ import annotations
@@ -21,60 +23,17 @@ WARMUP_SHARE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StudyScale:
-    """How much is trained and evaluated."""
-
-    sizes: tuple[str, ...]
-    seeds: tuple[int, ...]
-    steps: int
-    batch_symbols: int
-    row_symbols: int
-    rows_per_device: int
-    scored_bytes: int
-    """Held-out raw bytes that bits per byte are taken over, at least."""
-    translated_documents: int
-    compressors: tuple[str, ...] = ("neural", "tokenizer", "gzip")
-
-    @property
-    def symbols(self) -> int:
-        """Symbols that an arm is trained on."""
-        return self.steps * self.batch_symbols
-
-
-SCALES = {
-    "smoke": StudyScale(
-        sizes=("nano",),
-        seeds=(0,),
-        steps=4,
-        batch_symbols=1024,
-        row_symbols=512,
-        rows_per_device=2,
-        scored_bytes=2000,
-        translated_documents=4,
-    ),
-    "cpu": StudyScale(
-        sizes=("pico", "nano", "micro"),
-        seeds=(0, 1, 2),
-        steps=1800,
-        batch_symbols=1024,
-        row_symbols=256,
-        rows_per_device=4,
-        scored_bytes=60_000,
-        translated_documents=64,
-    ),
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Arm:
-    """One way to train: which encodings are shown, and for how long."""
+    """One way to train: which encodings are shown, and how long."""
 
     name: str
     mode: Mode
     compressor: str | None
     """The compressor whose encoding is shown; the vocabulary follows from it."""
-    steps_share: float = 1.0
-    """Share of the scale's steps that this arm is trained for."""
+    boundaries: str = ""
+    """The dataset that it reads: `DATA` itself, or beside it `DATA-level`, where text was cut otherwise."""
+    literals: bool = False
+    """Whether symbols of one byte are shown as raw bytes."""
 
     @property
     def reads_raw(self) -> bool:
@@ -86,68 +45,137 @@ class Arm:
         """Whether the model saw both encodings."""
         return self.mode not in ("raw-only", "comp-only")
 
-
-PROXY_MODES: dict[str, Mode] = {"none": "sentinel", "always": "pair-always"}
-"""Suffix of an arm's name to its mode of pairing; the arm without a suffix pairs in the warm-up only."""
-
-
-def arms(scale: StudyScale, raw_per_comp: float) -> list[Arm]:
-    """The arms of a scale, cheapest first. raw_per_comp: length of a raw encoding over that of its comp, neural's."""
-    proxies = [Arm(name=name, mode="pair-warmup", compressor=name) for name in reversed(scale.compressors)]
-    others = [
-        Arm(name=f"neural-{suffix}", mode=mode, compressor="neural")
-        for suffix, mode in PROXY_MODES.items()
-        if "neural" in scale.compressors
-    ]
-    tokens = [Arm(name="tokenizer-only", mode="comp-only", compressor="tokenizer")]
-    return [
-        Arm(name="raw-matched", mode="raw-only", compressor=None, steps_share=proxy_raw_share(scale, raw_per_comp)),
-        Arm(name="raw-only", mode="raw-only", compressor=None),
-        *(tokens if "tokenizer" in scale.compressors else []),
-        *proxies,
-        *others,
-    ]
+    def dataset(self, data: str) -> str:
+        """Directory of the dataset that this arm reads, of those that begin with `data`."""
+        return f"{data}-{self.boundaries}" if self.boundaries else data
 
 
-def proxy_raw_share(scale: StudyScale, raw_per_comp: float) -> float:
-    """The share of raw among the symbols that a proxy arm is shown, over its whole run.
-
-    Mixing deals out encodings, comp with probability r; a raw one is raw_per_comp times as long.
-    """
-    mixing = Mixing(warmup_steps=warmup_steps(scale))
-    shares = [mixing.phase(step).compressed_fraction for step in range(scale.steps)]
-    return sum((1 - r) * raw_per_comp / ((1 - r) * raw_per_comp + r) for r in shares) / scale.steps
+def _proxy(name: str, compressor: str = "neural", mode: Mode = "pair-warmup", **changes: str | bool) -> Arm:
+    return Arm(name=name, mode=mode, compressor=compressor, **changes)  # type: ignore[arg-type]
 
 
-def warmup_steps(scale: StudyScale) -> int:
-    """Steps of the mixing's warm-up."""
-    return max(1, round(WARMUP_SHARE * scale.steps))
+RAW_ONLY = Arm(name="raw-only", mode="raw-only", compressor=None)
+ARMS = {
+    arm.name: arm
+    for arm in (
+        RAW_ONLY,
+        Arm(name="tokenizer-only", mode="comp-only", compressor="tokenizer"),
+        _proxy("gzip", "gzip"),
+        _proxy("tokenizer", "tokenizer"),
+        _proxy("neural"),
+        _proxy("neural-level", boundaries="level"),
+        _proxy("neural-jump", boundaries="jump"),
+        _proxy("neural-long", boundaries="long"),
+        _proxy("neural-literals", literals=True),
+        _proxy("neural-none", mode="sentinel"),
+        _proxy("neural-always", mode="pair-always"),
+    )
+}
+"""The arms by name."""
+PROXIES = tuple(arm.name for arm in ARMS.values() if arm.is_proxy)
+CORE = ("tokenizer", "neural", "neural-level", "neural-jump")
+"""The arms that size and budget are varied for."""
+RAW_BUDGETS = (0.1, 0.2, 0.4, 1.0)
+"""Budgets of raw-only beside each budget of proxies, as multiples of it: what proxies see as raw lies between."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """Runs that answer one question: all of these arms at all of these sizes and seeds."""
+
+    arms: tuple[str, ...]
+    sizes: tuple[str, ...]
+    budget: float = 1.0
+    """Multiple of the scale's symbols that each arm is trained on."""
+    raw_budgets: tuple[float, ...] = RAW_BUDGETS
+    """Multiples of `budget` that raw-only is trained at."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyScale:
+    """How much is trained and evaluated."""
+
+    parts: tuple[Part, ...]
+    """In the order in which they are run."""
+    steps: int
+    """Steps at budget 1."""
+    batch_symbols: int
+    row_symbols: int
+    rows_per_device: int
+    scored_bytes: int
+    """Held-out raw bytes that bits per byte are taken over, at least."""
+    translated_documents: int
+    translated_bytes: int = 32
+    """Longest held-out document that is translated: longer ones no model of these sizes gets right."""
+    lr_scale: float = 1.0
+    """Multiple of the size's learning rate."""
+    device_seconds: int = 0
+    """Time that a run of the command gives to each job, after which it stops at a checkpoint; 0: without end."""
+
+    @property
+    def symbols(self) -> int:
+        """Symbols that an arm is trained on at budget 1."""
+        return self.steps * self.batch_symbols
+
+
+_CPU_PARTS = (
+    Part(arms=(*PROXIES, "tokenizer-only"), sizes=("micro",)),
+    Part(arms=CORE, sizes=("mini",), raw_budgets=(0.2, 0.4, 1.0)),
+    Part(arms=CORE, sizes=("nano",), raw_budgets=(0.2, 0.4, 1.0)),
+    Part(arms=CORE, sizes=("micro",), budget=4.0, raw_budgets=(0.25, 0.5, 1.0)),
+    Part(arms=CORE, sizes=("small",), raw_budgets=(0.2, 0.4, 1.0)),
+    Part(arms=CORE, sizes=("mini",), budget=4.0, raw_budgets=(0.2, 0.4, 1.0)),
+    Part(arms=CORE, sizes=("small",), budget=8.0, raw_budgets=(0.2, 0.4, 1.0)),
+)
+SCALES = {
+    "smoke": StudyScale(
+        parts=(Part(arms=("neural", "tokenizer", "gzip"), sizes=("nano",), raw_budgets=(0.5, 1.0), seeds=(0,)),),
+        steps=4,
+        batch_symbols=1024,
+        row_symbols=512,
+        rows_per_device=2,
+        scored_bytes=2000,
+        translated_documents=4,
+    ),
+    "cpu": StudyScale(
+        parts=_CPU_PARTS,
+        steps=1800,
+        batch_symbols=1024,
+        row_symbols=256,
+        rows_per_device=4,
+        scored_bytes=60_000,
+        translated_documents=64,
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One arm at one size from one seed."""
+    """One arm at one size and budget from one seed."""
 
     arm: Arm
     size: str
+    budget: float
     seed: int
     scale: StudyScale = field(repr=False)
 
     @property
     def name(self) -> str:
-        """Name of the job's directory: arm, size and seed."""
-        return f"{self.arm.name}-{self.size}-{self.seed}"
+        """Name of the job's directory: arm, size, budget and seed."""
+        return f"{self.arm.name}-{self.size}-x{self.budget:g}-{self.seed}"
 
     def settings(self, data: str, run: str) -> TrainSettings:
-        """The settings that the job is trained with."""
+        """The settings that the job is trained with; `data` is the first of the study's datasets."""
         scale, arm = self.scale, self.arm
-        steps = max(1, round(scale.steps * arm.steps_share))
+        steps = max(1, round(scale.steps * self.budget))
         return TrainSettings.for_size(
             self.size,
-            data=data,
+            data=arm.dataset(data),
             run_dir=run,
             compressor=arm.compressor,
-            mixing=Mixing(mode=arm.mode, warmup_steps=warmup_steps(scale)),
+            literals=arm.literals,
+            mixing=Mixing(mode=arm.mode, warmup_steps=warmup_steps(steps)),
             raw_heads=1 if arm.reads_raw else 0,
             steps=steps,
             batch_symbols=scale.batch_symbols,
@@ -162,22 +190,45 @@ class Job:
         )
 
 
+def warmup_steps(steps: int) -> int:
+    """Steps of the mixing's warm-up, of all steps of a run."""
+    return max(1, round(WARMUP_SHARE * steps))
+
+
+def proxy_raw_share(raw_per_comp: float, steps: int = 1000) -> float:
+    """The share of raw among the symbols that a proxy arm is shown, over its whole run, pairs left aside.
+
+    raw_per_comp: length of a raw encoding over that of its comp. Mixing deals out encodings, comp with probability r;
+    a raw one is raw_per_comp times as long.
+    """
+    mixing = Mixing(warmup_steps=warmup_steps(steps))
+    shares = [mixing.phase(step).compressed_fraction for step in range(steps)]
+    return sum((1 - r) * raw_per_comp / ((1 - r) * raw_per_comp + r) for r in shares) / steps
+
+
 def check_arms(scale: StudyScale, names: Sequence[str]) -> None:
-    """SettingsError for a name that no arm has."""
-    known = [arm.name for arm in arms(scale, 1.0)]
+    """SettingsError for a name that no arm of the scale has."""
+    known = list(dict.fromkeys(job.arm.name for job in jobs(scale)))
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise SettingsError(f"arm {unknown[0]!r} is unknown; choose from {', '.join(known)}")
 
 
-def jobs(scale: StudyScale, raw_per_comp: float, *, only: Sequence[str] = ()) -> list[Job]:
-    """Every job of a scale, seed by seed, so that an interrupted run has whole seeds; `only`: names of arms."""
-    check_arms(scale, only)
-    every = arms(scale, raw_per_comp)
-    return [
-        Job(arm=arm, size=size, seed=seed, scale=scale)
-        for seed in scale.seeds
-        for size in scale.sizes
-        for arm in every
-        if not only or arm.name in only
-    ]
+def jobs(scale: StudyScale, *, only: Sequence[str] = ()) -> list[Job]:
+    """Every job of a scale, each once, part by part and seed by seed; `only`: names of arms."""
+    found: dict[str, Job] = {}
+    for part in scale.parts:
+        for seed in part.seeds:
+            for size in part.sizes:
+                raw = [(RAW_ONLY, round(share * part.budget, 3)) for share in part.raw_budgets]
+                for arm, budget in (*raw, *((ARMS[name], part.budget) for name in part.arms)):
+                    job = Job(arm=arm, size=size, budget=budget, seed=seed, scale=scale)
+                    if not only or arm.name in only:
+                        found.setdefault(job.name, job)
+    return list(found.values())
+
+
+def compressors(jobs: Sequence[Job]) -> list[tuple[str, str]]:
+    """The datasets, by their ending, and the compressors in them that some jobs read; sorted."""
+    arms = {job.arm.name: job.arm for job in jobs}.values()
+    return sorted({(arm.boundaries, arm.compressor) for arm in arms if arm.compressor})

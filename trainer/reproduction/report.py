@@ -62,7 +62,7 @@ def markdown(
         symbols=scale.symbols,
         steps=scale.steps,
         batch=scale.batch_symbols,
-        raw_share=proxy_raw_share(scale, raw_per_comp),
+        raw_share=proxy_raw_share(raw_per_comp),
     )
     parts = [
         head,

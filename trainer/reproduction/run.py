@@ -1,6 +1,7 @@
 """Train and evaluate every job, a process each, and keep its figures: OUT/JOB/result.json, written last.
 
-The same command again runs only what has no result yet; a job that was killed goes on from its last checkpoint.
+The same command again runs only what has no result yet; a job that was killed goes on from its last checkpoint. After
+`minutes` the jobs that run stop at a checkpoint and no other one begins, so a study can be done in slices.
 """
 
 from __future__ import annotations
@@ -8,28 +9,33 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import sys
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, Literal
 
 import torch
 
-from schemas.errors import ArtifactError, DatasetError, refusing
+from schemas.errors import ArtifactError, refusing
 from schemas.files import canonical_json, replace_file, sha256_hex
+from schemas.formats import AS_IS
 from schemas.json_files import parse_json, record
 from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
-from trainer.data.dataset import Dataset, HeldOut
-from trainer.evaluation.translation import Pair, Translation, bits_per_symbol, held_out_pairs, translate
-from trainer.reproduction.arms import Job, StudyScale
+from trainer.data.dataset import Dataset
+from trainer.evaluation.translation import Translation, bits_per_symbol, translate
+from trainer.reproduction.arms import Job
+from trainer.reproduction.documents import raw_per_comp, scored_pairs, short_pairs
+from trainer.reproduction.formats import job_format_bits
 from trainer.training.load_model import load_model
 from trainer.training.loop import train
 from trainer.training.parallel import init_distributed
 
 RESULT_NAME = "result.json"
+Arithmetic = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,31 +44,58 @@ class Result:
 
     arm: str
     size: str
+    budget: float
+    """Multiple of the scale's symbols that the arm was trained on."""
     seed: int
     body_parameters: int
     symbols: int
     """Symbols that the model was trained on."""
+    raw_per_comp: float | None
+    """Raw bytes per symbol of the arm's compressor on the study's documents; None for an arm without comp."""
     raw_bits_per_byte: float | None
     """Bits per byte of raw bytes; None for an arm that never saw any."""
     comp_bits_per_byte: float | None
     """Bits of the same documents encoded as comp, over their raw bytes; None without a compressor."""
     translation: dict[str, Any] | None
     """The fields of `Translation`; None for arms that are no proxies."""
-    train_seconds: float
+    arithmetic: Arithmetic
+    """What products were computed in while training."""
+    cpu_seconds: float
+    """Of training and evaluation, in the run that ended it."""
     identity: str
-    """Digest of the dataset and of the settings: a result counts for no others."""
+    """Digest of the documents and of the settings: a result counts for no others."""
     format_bits: dict[str, float] | None = None
-    """Bits per byte behind a context in each format; beside the result, see `reproduction.formats`."""
+    """Bits per byte behind a context in each format, see `reproduction.formats`; None where it was not asked for."""
+
+    def __post_init__(self) -> None:
+        if self.translation is not None:
+            record(Translation, self.translation)
+        if self.format_bits is not None and (AS_IS not in self.format_bits or len(self.format_bits) < 2):
+            raise ValueError(f"formats {sorted(self.format_bits)}, not {AS_IS} and others")
 
     @property
     def name(self) -> str:
         """Name of the job that gave this result."""
-        return f"{self.arm}-{self.size}-{self.seed}"
+        return f"{self.arm}-{self.size}-x{self.budget:g}-{self.seed}"
 
 
-def reproduce(jobs: Sequence[Job], *, data: str, out: str, processes: int) -> Iterator[Result]:
-    """The results of all jobs, first those that exist already, then as they come. `data`: a dataset of short pieces."""
+def reproduce(
+    jobs: Sequence[Job],
+    *,
+    data: str,
+    out: str,
+    processes: int,
+    formats: str = "",
+    minutes: float = 0,
+    bf16: bool | None = None,
+) -> Iterator[Result]:
+    """The results of all jobs, first those that exist already, then as they come.
+
+    data: a dataset of short pieces; arms that cut text otherwise read those beside it. minutes: after which jobs stop,
+    unfinished; 0 is never. formats, bf16: as in `run_job`.
+    """
     missing = []
+    deadline = time.monotonic() + 60 * minutes if minutes else None
     for job in jobs:
         if is_done(job, out):
             yield known_result(job, data, out)
@@ -70,11 +103,15 @@ def reproduce(jobs: Sequence[Job], *, data: str, out: str, processes: int) -> It
             missing.append(job)
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // processes)
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_quiet, initargs=(threads,)) as pool:
-        running = [pool.submit(run_job, job, data, out) for job in missing]
+    started = (threads, deadline)
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_quiet, initargs=started) as pool:
+        run_one = partial(run_job, data=data, out=out, formats=formats, bf16=bf16, deadline=deadline)
+        running = [pool.submit(run_one, job) for job in missing]
         try:
             for done in as_completed(running):
-                yield done.result()
+                result = done.result()
+                if result is not None:
+                    yield result
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -97,35 +134,68 @@ def known_result(job: Job, data: str, out: str) -> Result:
 
 
 def identity(job: Job, data: str) -> str:
-    """sha256, as hex, of all that decides a job's result: the dataset and the settings."""
-    manifest = Dataset(data, compressor=None).manifest
-    settings = job.settings("", "")
-    own = [manifest.to_bytes().hex(), settings.content(), job.scale.scored_bytes, job.scale.translated_documents]
+    """sha256, as hex, of all that decides a job's result but for chance: the documents, the recipes, the settings.
+
+    The byte LM's weights do not count, nor codes that follow from them: each machine trains its own, by one recipe.
+    """
+    manifest = Dataset(job.arm.dataset(data), compressor=None).manifest
+    compressor = manifest.compressors[job.arm.compressor] if job.arm.compressor else {}
+    own = [
+        manifest.totals.written,
+        manifest.totals.raw_bytes,
+        compressor.get("alphabet_size"),
+        compressor.get("settings"),
+        job.settings("", "").content(),
+        job.scale.scored_bytes,
+        job.scale.translated_documents,
+        job.scale.translated_bytes,
+    ]
     return sha256_hex(canonical_json(own))
 
 
-def _quiet(threads: int) -> None:
+def _quiet(threads: int, deadline: float | None) -> None:
     """Set up a worker process that ends with the process that started it, or a killed run would go on training."""
     logging.getLogger().setLevel(logging.WARNING)
     torch.set_num_threads(threads)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # Training listens to it; what comes after is short and is finished.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(), deadline), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, deadline: float | None) -> None:
+    """End this process with its parent; from the deadline on ask training for a checkpoint and an end."""
     while os.getppid() == parent:
+        if deadline is not None and time.monotonic() > deadline:
+            os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(1)
     os._exit(1)
 
 
-def run_job(job: Job, data: str, out: str) -> Result:
-    """Train one arm and evaluate it; its directory is its run."""
+def has_bf16() -> bool:
+    """Whether this machine multiplies bfloat16 in its own instructions, which is then much faster than fp32."""
+    return torch.cuda.is_available() or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+def run_job(
+    job: Job, data: str, out: str, *, formats: str = "", bf16: bool | None = None, deadline: float | None = None
+) -> Result | None:
+    """Train one arm and evaluate it; its directory is its run. None where it has to wait for another run.
+
+    formats: a dataset of reformatted texts for `Result.format_bits`; empty: not measured.
+    bf16: products of training in bfloat16, weights and all else in fp32; None: where the machine has instructions for
+    it. deadline: of `time.monotonic`, after which nothing is begun.
+    """
+    if deadline is not None and time.monotonic() > deadline:
+        return None
     run = os.path.join(out, job.name)
     settings = job.settings(data, run)
-    begin = time.perf_counter()
+    begin = time.process_time()
+    bf16 = has_bf16() if bf16 is None else bf16
     with init_distributed("cpu" if not torch.cuda.is_available() else "cuda") as dist:
-        train(settings, dist)
+        done = train(settings, replace(dist, compute_dtype=torch.bfloat16 if bf16 else torch.float32))
         device = dist.device
-    seconds = time.perf_counter() - begin
+    if done < settings.steps:
+        return None
     model, _ = load_model(run, device=str(device))
     raw_bits = comp_bits = translation = None
     pairs = scored_pairs(job, data)
@@ -136,60 +206,28 @@ def run_job(job: Job, data: str, out: str) -> Result:
         comp_bits = bits_per_symbol(model, [((BOS, COMP_OPEN), pair.comp) for pair in pairs])
         comp_bits *= sum(len(pair.comp) for pair in pairs) / raw_bytes
     if job.arm.is_proxy:
-        translation = asdict(translate(model, pairs[: job.scale.translated_documents]))
+        translation = asdict(translate(model, short_pairs(job, data)))
     result = Result(
         arm=job.arm.name,
         size=job.size,
+        budget=job.budget,
         seed=job.seed,
         body_parameters=model.config.body_parameters,
         symbols=settings.steps * settings.batch_symbols,
+        raw_per_comp=raw_per_comp(job, data),
         raw_bits_per_byte=raw_bits,
         comp_bits_per_byte=comp_bits,
         translation=translation,
-        train_seconds=round(seconds, 1),
+        arithmetic="bfloat16" if bf16 else "float32",
+        cpu_seconds=round(time.process_time() - begin, 1),
         identity=identity(job, data),
+        format_bits=job_format_bits(job, model, data=data, formats=formats) if formats else None,
     )
     replace_file(os.path.join(run, RESULT_NAME), canonical_json(asdict(result)))
     return result
 
 
-def scored_pairs(job: Job, data: str) -> list[Pair]:
-    """Held-out documents in the order of their hashes, the same ones for every arm, up to `scored_bytes` bytes."""
-    settings = job.settings(data, "")
-    compressor = job.arm.compressor or job.scale.compressors[0]
-    dataset = Dataset(data, compressor=compressor, held_out=HeldOut(share=settings.held_out_share))
-    # No limit on comp, which differs by compressor: the documents must not.
-    every = [
-        pair
-        for pair in held_out_pairs(dataset, positions=sys.maxsize)
-        if pair is not None and len(pair.raw) <= settings.sequence_length
-    ]
-    chosen: list[Pair] = []
-    held_bytes = 0
-    for pair in sorted(every, key=lambda pair: pair.key):
-        if held_bytes >= job.scale.scored_bytes:
-            break
-        chosen.append(pair)
-        held_bytes += len(pair.raw)
-    if len(chosen) < 2:
-        raise DatasetError(f"{data} holds out {len(chosen)} short documents; preprocess it with --split-bytes")
-    return chosen
-
-
 def read_result(path: str) -> Result:
     """Read a result from its file; ArtifactError where the file is damaged."""
     with refusing(path, ArtifactError, "remove it and run again"), open(path, "rb") as file:
-        result = record(Result, parse_json(file.read()), whole=False)
-        if result.translation is not None:
-            record(Translation, result.translation)
-        if result.format_bits is not None:
-            raise ValueError("formats are beside it, not in it")
-        return result
-
-
-def raw_per_comp(data: str, scale: StudyScale) -> float:
-    """Raw bytes per symbol of the first compressor of the scale; DatasetError where the dataset lacks one of them."""
-    for compressor in scale.compressors:
-        Dataset(data, compressor=compressor)
-    totals = Dataset(data, compressor=None).manifest.totals
-    return totals.raw_bytes / max(1, totals.symbols[scale.compressors[0]])
+        return record(Result, parse_json(file.read()), whole=False)

@@ -29,14 +29,22 @@ class ReproduceSettings:
     """Only these arms."""
     report: str = field(default="", metadata=option(metavar="FILE", default="OUT/reproduction.md"))
     """The page that is written."""
+    results: str = field(default="", metadata=option(metavar="FILE", default="OUT/results.jsonl"))
+    """Table of results, JSON lines, that is read and added to: what it holds is not trained again."""
+    minutes: float = 0.0
+    """Stop at checkpoints after so long, for the same command to go on; 0: at the end."""
+    bf16: bool | None = field(default=None, metadata=option(default="where the machine has instructions for it"))
+    """Compute products of training in bfloat16."""
     formats: str = field(default="", metadata=option(metavar="DIR", default="claim (h) is not measured"))
     """Dataset of reformatted texts, from `python -m pipeline reformat`, for claim (h)."""
     gather: bool = False
-    """Train nothing; write the page of the runs that are done."""
+    """Train nothing; write the page of the results that there are."""
 
     def __post_init__(self) -> None:
         if self.processes < 0:
             raise SettingsError(f"--processes is {self.processes}; give 1 or more, or 0 for one per core")
+        if not 0 <= self.minutes < float("inf"):
+            raise SettingsError(f"--minutes is {self.minutes}; give a number above 0, or 0 for no limit")
         for name in ("data", "corpus", "formats"):
             if is_remote(getattr(self, name)):
                 raise SettingsError(

@@ -16,6 +16,7 @@ OF_RUN = {
     "sequence_length": Annotated[int, range(1, 1 << 31)],
     "held_out_share": float,
     "compressor": str | None,
+    "literals": bool,
     "mixing": dict[str, Any],
 }
 """What evaluation takes from the settings of a run."""

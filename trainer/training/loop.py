@@ -109,6 +109,7 @@ def open_blend(settings: TrainSettings, *, rank: int = 0) -> Blend:
             source.location,
             compressor=settings.compressor if settings.mixing.needs_comp else None,
             raw=settings.mixing.needs_raw,
+            literals=settings.literals,
             held_out=HeldOut(share=settings.held_out_share),
             cache=cache,
         )

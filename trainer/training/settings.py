@@ -63,6 +63,8 @@ class TrainSettings(SizedSettings):
     """The method or a baseline, with its mode, compressor, heads and rows: tokens and gzip need those compressors."""
     compressor: str | None = field(default="neural", metadata=option(metavar="NAME"))
     """Compressor whose encoding is mixed with raw bytes."""
+    literals: bool = False
+    """Show symbols that stand for a single byte as that raw byte, within comp."""
     seed: int = 0
     """Decides the first weights, the order of the documents and their encodings."""
     held_out_share: float = 0.05

@@ -11,7 +11,7 @@ MIXING = {"comp_share": "compressed_fraction", "start_share": "initial_compresse
 SETTINGS = {"row_symbols": "sequence_length", "warmup_steps": "lr_warmup_steps"}
 SETTINGS_THEN_FIXED = {"adam_beta1": 0.9, "adam_beta2": 0.95, "adam_eps": 1e-15, "interleave": 4}
 """Settings that version 1 had no name for."""
-ADDED = {"optimizer": "adamw", "matrix_lr": 0.02, "matrix_momentum": 0.95, "look_back": False}
+ADDED = {"optimizer": "adamw", "matrix_lr": 0.02, "matrix_momentum": 0.95, "look_back": False, "literals": False}
 """Settings that came later, as every run was before."""
 LOADER = {"row_symbols": "sequence_length", "batch_rows": "global_batch_size"}
 MODEL = {"window": "attention_window"}

@@ -1,0 +1,79 @@
+"""What a study is judged on: held-out documents, the same for every arm, and the datasets that the arms read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from schemas.errors import DatasetError
+from trainer.data.dataset import Dataset, HeldOut
+from trainer.evaluation.translation import Pair, held_out_pairs
+from trainer.reproduction.arms import Job, StudyScale, compressors, jobs
+
+
+def scored_pairs(job: Job, data: str) -> list[Pair]:
+    """Held-out documents in the order of their hashes, the same ones for every arm, up to `scored_bytes` bytes."""
+    chosen: list[Pair] = []
+    held_bytes = 0
+    for pair in _held_out_pairs(job, data, job.scale.row_symbols):
+        if held_bytes >= job.scale.scored_bytes:
+            break
+        chosen.append(pair)
+        held_bytes += len(pair.raw)
+    return _enough(chosen, data)
+
+
+def short_pairs(job: Job, data: str) -> list[Pair]:
+    """Held-out documents short enough to be translated, the same ones for every arm."""
+    return _enough(_held_out_pairs(job, data, job.scale.translated_bytes)[: job.scale.translated_documents], data)
+
+
+def _held_out_pairs(job: Job, data: str, longest_bytes: int) -> list[Pair]:
+    """Held-out documents of at most so many bytes, in the order of their hashes.
+
+    No limit on comp, which differs by compressor: the documents must not.
+    """
+    settings = job.settings(data, "")
+    compressor = job.arm.compressor or _first_compressor(job.scale)
+    dataset = Dataset(
+        settings.data,
+        compressor=compressor,
+        literals=settings.literals,
+        held_out=HeldOut(share=settings.held_out_share),
+    )
+    pairs = [
+        pair
+        for pair in held_out_pairs(dataset, positions=sys.maxsize)
+        if pair is not None and len(pair.raw) <= longest_bytes
+    ]
+    return sorted(pairs, key=lambda pair: pair.key)
+
+
+def _first_compressor(scale: StudyScale) -> str:
+    """A compressor of the first dataset, for arms that need none, which choose their documents alike."""
+    return next(compressor for boundaries, compressor in compressors(jobs(scale)) if not boundaries)
+
+
+def _enough(pairs: list[Pair], data: str) -> list[Pair]:
+    if len(pairs) < 2:
+        raise DatasetError(f"{data} holds out {len(pairs)} short documents; preprocess it with --split-bytes")
+    return pairs
+
+
+def raw_per_comp(job: Job, data: str) -> float | None:
+    """Raw bytes per symbol of the job's compressor over its dataset; None where it has none."""
+    if job.arm.compressor is None:
+        return None
+    totals = Dataset(job.arm.dataset(data), compressor=None).manifest.totals
+    return totals.raw_bytes / max(1, totals.symbols[job.arm.compressor])
+
+
+def check_datasets(wanted: Sequence[Job], data: str) -> None:
+    """DatasetError where a dataset that some jobs read is missing or lacks a compressor, or has other texts."""
+    texts = set()
+    for boundaries, compressor in compressors(wanted):
+        location = f"{data}-{boundaries}" if boundaries else data
+        totals = Dataset(location, compressor=compressor).manifest.totals
+        texts.add((totals.written, totals.raw_bytes))
+        if len(texts) > 1:
+            raise DatasetError(f"{location} holds other documents than {data}; preprocess both from one --input")
