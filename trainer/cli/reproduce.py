@@ -22,6 +22,7 @@ def add(options: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from schemas.errors import SettingsError
+    from trainer.curves.draw import matplotlib_or_refuse
     from trainer.reproduction.arms import SCALES, check_arms, jobs
 
     settings = from_options(ReproduceSettings, options)
@@ -29,12 +30,13 @@ def _run(options: argparse.Namespace) -> int:
         raise SettingsError(f"scale {settings.scale!r} is unknown; choose one of {', '.join(SCALES)}")
     scale = SCALES[settings.scale]
     check_arms(scale, settings.arms)
+    matplotlib_or_refuse()
     out = settings.out or f"runs/reproduce-{settings.scale}"
     os.makedirs(out, exist_ok=True)
     results = _results(settings, scale, out)
     every = jobs(scale)
-    written = out
-    print(f"{written}: {len(results)} of {len(every)} runs of scale {settings.scale}")
+    report = _write_report(settings, results, out, all_jobs=len(every))
+    print(f"{report}: {len(results)} of {len(every)} runs of scale {settings.scale}")
     return 0
 
 
@@ -70,3 +72,30 @@ def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[R
             write_results(table, kept.values())
             progress.to(len(kept), f"last {result.name}")
     return list(kept.values())
+
+
+def _write_report(settings: ReproduceSettings, results: list[Result], out: str, *, all_jobs: int) -> str:
+    """Write the page and its picture, where matplotlib is installed; the page's file."""
+    from schemas.files import replace_file
+    from trainer.reproduction.arms import SCALES
+    from trainer.reproduction.figures import draw
+    from trainer.reproduction.findings import read_findings
+    from trainer.reproduction.measures import Evidence
+    from trainer.reproduction.report import markdown
+    from trainer.reproduction.result_table import ResultTable
+
+    report = settings.report or os.path.join(out, "reproduction.md")
+    picture = os.path.splitext(report)[0] + ".svg"
+    findings = read_findings(settings.corpus or settings.data)
+    if results:
+        draw(Evidence(table=ResultTable(results), findings=findings), picture)
+    page = markdown(
+        results,
+        findings,
+        SCALES[settings.scale],
+        name=settings.scale,
+        all_jobs=all_jobs,
+        figure=os.path.basename(picture) if results else "",
+    )
+    replace_file(report, page.encode())
+    return report

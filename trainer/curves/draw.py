@@ -25,7 +25,7 @@ def draw(runs: Sequence[Curves], file: str) -> None:
 
     SettingsError where matplotlib is not installed.
     """
-    matplotlib = _matplotlib()
+    matplotlib = matplotlib_or_refuse()
     from matplotlib.figure import Figure
 
     style = {"svg.hashsalt": "curves", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False,
@@ -60,11 +60,14 @@ def smoothed(points: Points) -> Points:
     return means
 
 
-def _matplotlib() -> Any:
+def matplotlib_or_refuse() -> Any:
+    """matplotlib; SettingsError where it is not installed."""
     try:
         import matplotlib
     except ImportError as error:
-        raise SettingsError("plot needs matplotlib, which is not installed; pip install 'matplotlib>=3.10'") from error
+        raise SettingsError(
+            "pictures need matplotlib, which is not installed; pip install 'matplotlib>=3.10'"
+        ) from error
     return matplotlib
 
 

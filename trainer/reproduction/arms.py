@@ -108,10 +108,6 @@ class StudyScale:
     translated_documents: int
     translated_bytes: int = 32
     """Longest held-out document that is translated: longer ones no model of these sizes gets right."""
-    lr_scale: float = 1.0
-    """Multiple of the size's learning rate."""
-    device_seconds: int = 0
-    """Time that a run of the command gives to each job, after which it stops at a checkpoint; 0: without end."""
 
     @property
     def symbols(self) -> int:
@@ -147,7 +143,18 @@ SCALES = {
         scored_bytes=60_000,
         translated_documents=64,
     ),
+    "gpu": StudyScale(
+        parts=(Part(arms=(*PROXIES, "tokenizer-only"), sizes=("medium",), seeds=(0, 1, 2)),),
+        steps=3052,
+        batch_symbols=1 << 16,
+        row_symbols=2048,
+        rows_per_device=32,
+        scored_bytes=2_000_000,
+        translated_documents=256,
+        translated_bytes=96,
+    ),
 }
+"""smoke: a try of a minute; cpu: hours of two cores; gpu: about 30 M parameters and 200 M symbols an arm on one GPU."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

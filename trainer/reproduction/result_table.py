@@ -1,4 +1,9 @@
-"""Results of all runs as a table, numbers that follow from one or two of them, and means over seeds with errors."""
+"""Results of all runs as a table, numbers that follow from one or two of them, and means over seeds with errors.
+
+Bits per raw byte of proxies are compared with raw-only twice: at an equal budget of symbols, and with *as much raw
+alone*, which is raw-only on as many symbols as the proxy saw as raw. That lies between budgets at which raw-only was
+trained, and is read off the line between the two nearest, over the logarithm of the budget, seed by seed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,11 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from schemas.formats import AS_IS
+from trainer.reproduction.arms import RAW_ONLY, proxy_raw_share
 from trainer.reproduction.run import Result
+
+Point = tuple[str, float]
+"""A size and a budget: where arms are compared."""
 
 STANDARD_ERRORS = 2.0
 """A difference counts where it is at least so many standard errors."""
@@ -47,32 +56,69 @@ class Spread:
 
 
 class ResultTable:
-    """Results by arm, size and seed."""
+    """Results by arm, size, budget and seed."""
 
     def __init__(self, results: Sequence[Result]) -> None:
-        self.results = list(results)
-        self._by_key = {(result.arm, result.size, result.seed): result for result in results}
-        order = {result.size: result.body_parameters for result in results}
-        self.sizes = sorted(order, key=lambda size: order[size])
+        self.results = sorted(results, key=lambda result: (result.body_parameters, result.budget, result.name))
+        self._by_key = {(result.arm, (result.size, result.budget), result.seed): result for result in self.results}
+        self.body_parameters = {result.size: result.body_parameters for result in self.results}
+        """Parameters in the blocks of each size, smallest first."""
+        self.sizes = list(self.body_parameters)
         """Names of the sizes, smallest first."""
-        self.arms = list(dict.fromkeys(result.arm for result in results))
-        self.seeds = sorted({result.seed for result in results})
+        self.points: list[Point] = list(dict.fromkeys((result.size, result.budget) for result in self.results))
+        """Smallest size first, then smallest budget."""
+        self.arms = sorted({result.arm for result in self.results})
+        self.seeds = sorted({result.seed for result in self.results})
 
-    @property
-    def largest(self) -> str:
-        """The size that claims are judged at; empty without results."""
-        return self.sizes[-1] if self.sizes else ""
+    def last(self, *arms: str) -> Point | None:
+        """The point of most parameters times symbols where all of some arms have MIN_SEEDS, or else any, seeds."""
+        seeds = {point: len(self._seeds_of(point, *arms)) for point in self.points}
+        for least in (MIN_SEEDS, 1):
+            enough = [point for point in self.points if seeds[point] >= least]
+            if enough:
+                return max(enough, key=lambda point: self.body_parameters[point[0]] * point[1])
+        return None
 
-    def spread(self, value: Callable[..., float | None], size: str, *arms: str) -> Spread | None:
-        """value(result of each arm) over the seeds that all the arms have; None where there is none."""
-        values = []
-        for seed in self.seeds:
-            chosen = [self._by_key.get((arm, size, seed)) for arm in arms]
-            if all(result is not None for result in chosen):
-                one_value = value(*chosen)
-                if one_value is not None:
-                    values.append(one_value)
-        return Spread(values=tuple(values)) if values else None
+    def spread(self, value: Callable[..., float | None], point: Point | None, *arms: str) -> Spread | None:
+        """value(result of each arm) over the seeds that all the arms have there; None where there is none."""
+        if point is None:
+            return None
+        values = (value(*self._results_of(point, seed, *arms)) for seed in self._seeds_of(point, *arms))
+        known = tuple(number for number in values if number is not None)
+        return Spread(values=known) if known else None
+
+    def raw_alone_bits(self, proxy: Result) -> float | None:
+        """Bits per raw byte of as much raw alone as a proxy saw; None where raw-only was not trained around that."""
+        if proxy.raw_per_comp is None:
+            return None
+        wanted = math.log2(proxy.budget * proxy_raw_share(proxy.raw_per_comp))
+        curve = [
+            (math.log2(budget), result.raw_bits_per_byte)
+            for (arm, (size, budget), seed), result in self._by_key.items()
+            if (arm, size, seed) == (RAW_ONLY.name, proxy.size, proxy.seed) and result.raw_bits_per_byte is not None
+        ]
+        below = max(((at, bits) for at, bits in curve if at <= wanted), default=None)
+        above = min(((at, bits) for at, bits in curve if at >= wanted), default=None)
+        if below is None or above is None:
+            return None
+        share = (wanted - below[0]) / (above[0] - below[0]) if above[0] > below[0] else 0.0
+        return below[1] + share * (above[1] - below[1])
+
+    def transfer_gain(self, proxy: Result) -> float | None:
+        """Bits per raw byte that a proxy saves over as much raw alone: what comp is worth."""
+        alone = self.raw_alone_bits(proxy)
+        return None if alone is None or proxy.raw_bits_per_byte is None else alone - proxy.raw_bits_per_byte
+
+    def transfer_difference(self, base: Result, other: Result) -> float | None:
+        """Bits per raw byte by which the transfer gain of `other` is larger than that of `base`."""
+        gains = self.transfer_gain(base), self.transfer_gain(other)
+        return None if gains[0] is None or gains[1] is None else gains[1] - gains[0]
+
+    def _seeds_of(self, point: Point, *arms: str) -> list[int]:
+        return [seed for seed in self.seeds if all((arm, point, seed) in self._by_key for arm in arms)]
+
+    def _results_of(self, point: Point, seed: int, *arms: str) -> list[Result]:
+        return [self._by_key[arm, point, seed] for arm in arms]
 
 
 def raw_bits(result: Result) -> float | None:
@@ -80,10 +126,10 @@ def raw_bits(result: Result) -> float | None:
     return result.raw_bits_per_byte
 
 
-def raw_gain(base: Result, other: Result) -> float:
-    """Bits per raw byte that `other` saves over `base`; both arms must have seen raw bytes."""
-    assert base.raw_bits_per_byte is not None
-    assert other.raw_bits_per_byte is not None
+def raw_gain(base: Result, other: Result) -> float | None:
+    """Bits per raw byte that `other` saves over `base`; None where one of them never saw raw bytes."""
+    if base.raw_bits_per_byte is None or other.raw_bits_per_byte is None:
+        return None
     return base.raw_bits_per_byte - other.raw_bits_per_byte
 
 

@@ -103,7 +103,7 @@ def test_another_suffix_and_a_missing_library_are_one_line(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["plot", run]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.fullmatch("error: plot needs matplotlib, which is not installed; pip install 'matplotlib[^']*'", line)
+    assert re.fullmatch("error: pictures need matplotlib, which is not installed; pip install 'matplotlib[^']*'", line)
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,26 +16,35 @@ from schemas.vocabulary import COMP_BASE, RAW_BASE
 from trainer.__main__ import main
 from trainer.data.loader import Loader
 from trainer.data.mixing import Mixing
-from trainer.reproduction.arms import SCALES, Arm, Job, arms, jobs, proxy_raw_share
+from trainer.reproduction.arms import ARMS, PROXIES, RAW_ONLY, SCALES, Arm, Job, Part, jobs, proxy_raw_share
 from trainer.reproduction.claims import (
     AMBIGUOUS,
+    FALLS,
+    HOLDS,
     NOT_MEASURED,
     NOT_REPRODUCED,
     OUT_OF_REACH,
     REPRODUCED,
     UNDECIDED,
-    Evidence,
     judge_all,
 )
+from trainer.reproduction.documents import raw_per_comp, scored_pairs, short_pairs
+from trainer.reproduction.figures import draw
 from trainer.reproduction.findings import LENGTHS, CompressorFindings, read_findings
-from trainer.reproduction.formats import FORMATS_NAME, job_format_bits
-from trainer.reproduction.report import OURS, WHY, markdown
+from trainer.reproduction.formats import job_format_bits
+from trainer.reproduction.kept_results import read_results, write_results
+from trainer.reproduction.measures import Evidence
+from trainer.reproduction.report import markdown
 from trainer.reproduction.result_table import ResultTable, Spread
-from trainer.reproduction.run import RESULT_NAME, Result, raw_per_comp, read_result, run_job, scored_pairs
+from trainer.reproduction.run import RESULT_NAME, Result, read_result, run_job
+from trainer.reproduction.words import OURS, WHY
+from trainer.training.load_model import load_model
 from trainer.training.loop import loader_settings, open_blend
 
 RATIO = 3.0
-SMOKE = replace(SCALES["smoke"], compressors=("gzip",), steps=2, scored_bytes=300, translated_documents=2)
+GZIP_PART = Part(arms=("gzip",), sizes=("nano",), raw_budgets=(0.5, 1.0), seeds=(0,))
+SMOKE = replace(SCALES["smoke"], parts=(GZIP_PART,), steps=2, scored_bytes=300, translated_documents=2)
+SMOKE = replace(SMOKE, translated_bytes=120)
 
 
 @pytest.fixture(scope="module")
@@ -50,22 +60,39 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(directory / "data")
 
 
-def test_every_arm_has_the_same_budget_but_the_matched_one() -> None:
-    scale = SCALES["cpu"]
-    for job in jobs(scale, RATIO):
+@pytest.mark.parametrize("name", SCALES)
+def test_every_proxy_has_its_budget_and_raw_alone_around_what_it_saw(name: str) -> None:
+    scale = SCALES[name]
+    every = jobs(scale)
+    assert len({job.name for job in every}) == len(every)
+    for job in every:
         settings = job.settings("data", "run")
-        share = settings.steps * settings.batch_symbols / scale.symbols
-        assert share == pytest.approx(proxy_raw_share(scale, RATIO) if job.arm.name == "raw-matched" else 1, abs=0.01)
+        assert settings.steps * settings.batch_symbols == pytest.approx(scale.symbols * job.budget, rel=0.01)
         assert settings.mixing.needs_raw == job.arm.reads_raw
-    assert len(scale.sizes) >= 3
-    assert len(scale.seeds) >= 3
-    assert len({job.name for job in jobs(scale, RATIO)}) == len(jobs(scale, RATIO)) == len(arms(scale, RATIO)) * 9
+        if job.arm.is_proxy and name != "smoke":
+            raw = [other.budget for other in every if (other.arm, other.size) == (RAW_ONLY, job.size)]
+            assert job.budget in raw
+            assert min(raw) <= job.budget * proxy_raw_share(2.5)
+    if name != "smoke":
+        assert {job.arm.name for job in every} == ARMS.keys()
+        assert all({job.seed for job in every if job.size == size} == {0, 1, 2} for size in {job.size for job in every})
 
 
-def test_the_matched_share_is_what_a_proxy_sees_as_raw(data: str) -> None:
+def test_boundaries_that_are_not_the_default_have_a_dataset_of_their_own() -> None:
+    read = {job.arm.name: job.settings("data/pieces", "").data for job in jobs(SCALES["cpu"])}
+    assert read["neural"] == read["raw-only"] == read["neural-literals"] == "data/pieces"
+    assert read["neural-level"] == "data/pieces-level"
+    assert {name for name, location in read.items() if location != "data/pieces"} == {
+        "neural-level",
+        "neural-jump",
+        "neural-long",
+    }
+
+
+def test_the_raw_share_is_what_a_proxy_sees_as_raw(data: str) -> None:
     """Counted in the loader's batches, without pairs, whose seams would count on both sides."""
     scale = replace(SMOKE, steps=40, batch_symbols=8192)
-    job = next(job for job in jobs(scale, RATIO, only=["gzip"]))
+    job = next(job for job in jobs(scale, only=["gzip"]))
     settings = replace(job.settings(data, ""), mixing=Mixing(mode="sentinel", warmup_steps=8))
     raw = total = 0
     with Loader(open_blend(settings), loader_settings(settings)) as loader:
@@ -73,7 +100,9 @@ def test_the_matched_share_is_what_a_proxy_sees_as_raw(data: str) -> None:
             ids = next(loader).ids
             raw += int(((ids >= RAW_BASE) & (ids < COMP_BASE)).sum())
             total += int((ids >= RAW_BASE).sum())
-    assert proxy_raw_share(scale, raw_per_comp(data, scale)) == pytest.approx(raw / total, abs=0.02)
+    ratio = raw_per_comp(job, data)
+    assert ratio is not None
+    assert proxy_raw_share(ratio) == pytest.approx(raw / total, abs=0.02)
 
 
 def test_a_run_leaves_a_result_and_the_next_one_finds_it(
@@ -81,24 +110,55 @@ def test_a_run_leaves_a_result_and_the_next_one_finds_it(
 ) -> None:
     monkeypatch.setitem(SCALES, "smoke", SMOKE)
     words = ["reproduce", "--data", data, "--scale", "smoke", "--out", str(tmp_path), "--processes", "1"]
-    assert main([*words, "--arms", "gzip", "raw-matched"]) == 0
+    assert main([*words, "--arms", "gzip"]) == 0
     page = (tmp_path / "reproduction.md").read_bytes()
-    assert b"2 of 3 runs" in page
-    result = read_result(str(tmp_path / "gzip-nano-0" / RESULT_NAME))
+    assert b"1 of 3 runs" in page
+    picture = (tmp_path / "reproduction.svg").read_bytes()
+    assert b"(reproduction.svg)" in page and b"gzip" in picture
+    result = read_result(str(tmp_path / "gzip-nano-x1-0" / RESULT_NAME))
     assert result.raw_bits_per_byte is not None
     assert result.comp_bits_per_byte is not None
     assert result.translation is not None
     assert result.translation["documents"] == 2
-    before = (tmp_path / "gzip-nano-0" / RESULT_NAME).stat().st_mtime_ns
+    before = (tmp_path / "gzip-nano-x1-0" / RESULT_NAME).stat().st_mtime_ns
     capsys.readouterr()
-    assert main([*words, "--arms", "gzip", "raw-matched"]) == 0
-    assert (tmp_path / "gzip-nano-0" / RESULT_NAME).stat().st_mtime_ns == before
+    assert main([*words, "--arms", "gzip"]) == 0
+    assert (tmp_path / "gzip-nano-x1-0" / RESULT_NAME).stat().st_mtime_ns == before
     assert (tmp_path / "reproduction.md").read_bytes() == page
-    assert main([*words, "--gather"]) == 0
-    assert (tmp_path / "reproduction.md").read_bytes() == page
+    assert (tmp_path / "reproduction.svg").read_bytes() == picture
+    # The table alone is enough: a study goes on where the runs themselves are not.
+    elsewhere = [*words[:5], "--out", str(tmp_path / "elsewhere"), "--results", str(tmp_path / "results.jsonl")]
+    assert main([*elsewhere, "--gather"]) == 0
+    assert (tmp_path / "elsewhere" / "reproduction.md").read_bytes() == page
     monkeypatch.setitem(SCALES, "smoke", replace(SMOKE, scored_bytes=301))
     assert main([*words, "--gather"]) == 2
+    assert "holds gzip-nano-x1-0 of other documents or settings; take the corpus" in capsys.readouterr().err
+    (tmp_path / "results.jsonl").unlink()
+    assert main([*words, "--gather"]) == 2
     assert "belongs to another dataset or other settings; remove" in capsys.readouterr().err
+
+
+def test_a_study_stops_in_time_and_goes_on(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCALES, "smoke", replace(SMOKE, steps=6))
+    words = ["reproduce", "--data", data, "--scale", "smoke", "--out", str(tmp_path), "--processes", "1"]
+    words += ["--arms", "gzip", "--no-bf16"]
+    assert main([*words, "--minutes", "0.0001"]) == 0
+    assert read_results(str(tmp_path / "results.jsonl")) == []
+    assert main(words) == 0
+    (result,) = read_results(str(tmp_path / "results.jsonl"))
+    assert (result.name, result.arithmetic) == ("gzip-nano-x1-0", "float32")
+
+
+def test_a_table_of_results_reads_as_it_was_written(tmp_path: Path) -> None:
+    path = str(tmp_path / "results.jsonl")
+    assert read_results(path) == []
+    found = results(PAPER, noise=0.1, exact={})
+    write_results(path, reversed(found))
+    assert read_results(path) == sorted(found, key=lambda result: result.name)
+    for line in (b'{"arm": "neural"}\n', b"[]\n", b'{"arm'):
+        (tmp_path / "results.jsonl").write_bytes(line)
+        with pytest.raises(ArtifactError, match="repair or remove it"):
+            read_results(path)
 
 
 def test_a_run_of_the_reproduction_can_be_probed_by_hand(
@@ -108,7 +168,7 @@ def test_a_run_of_the_reproduction_can_be_probed_by_hand(
     words = ["--data", data, "--scale", "smoke", "--out", str(tmp_path), "--processes", "1", "--arms", "gzip"]
     assert main(["reproduce", *words]) == 0
     out = tmp_path / "translation.json"
-    run = str(tmp_path / "gzip-nano-0")
+    run = str(tmp_path / "gzip-nano-x1-0")
     assert main(["evaluate", "translation", run, "--data", data, "--documents", "3", "--out", str(out)]) == 0
     assert "gzip to raw: 0.0% exact" in capsys.readouterr().out
     found = json.loads(out.read_text())
@@ -118,9 +178,11 @@ def test_a_run_of_the_reproduction_can_be_probed_by_hand(
 
 
 def test_all_arms_are_scored_on_the_same_documents(data: str) -> None:
-    chosen = [scored_pairs(job, data) for job in jobs(SMOKE, RATIO)]
-    assert all([pair.raw for pair in pairs] == [pair.raw for pair in chosen[0]] for pairs in chosen)
-    assert sum(len(pair.raw) for pair in chosen[0]) >= SMOKE.scored_bytes
+    for choose in (scored_pairs, short_pairs):
+        chosen = [choose(job, data) for job in jobs(SMOKE)]
+        assert all([pair.raw for pair in pairs] == [pair.raw for pair in chosen[0]] for pairs in chosen)
+    assert sum(len(pair.raw) for pair in scored_pairs(jobs(SMOKE)[0], data)) >= SMOKE.scored_bytes
+    assert all(len(pair.raw) <= SMOKE.translated_bytes for pair in short_pairs(jobs(SMOKE)[0], data))
 
 
 @pytest.mark.parametrize(
@@ -130,6 +192,8 @@ def test_all_arms_are_scored_on_the_same_documents(data: str) -> None:
         (["--arms", "zip"], "arm 'zip' is unknown; choose from"),
         (["--processes", "-1"], "give 1 or more"),
         ([], "has no compressor 'neural'"),
+        (["--scale", "cpu", "--arms", "neural-level"], "data-level"),
+        (["--minutes", "-1"], "give a number above 0"),
     ],
 )
 def test_wrong_arguments_are_one_line(
@@ -142,7 +206,7 @@ def test_wrong_arguments_are_one_line(
 
 
 def test_a_dataset_of_long_documents_is_refused(data: str) -> None:
-    job = replace(jobs(SMOKE, RATIO)[0], scale=replace(SMOKE, row_symbols=8))
+    job = replace(jobs(SMOKE)[0], scale=replace(SMOKE, row_symbols=8))
     with pytest.raises(DatasetError, match="--split-bytes"):
         scored_pairs(job, data)
 
@@ -156,8 +220,8 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
 HARM = {"tokenizer-only": 0.5}
 
 
-def test_other_formats_are_scored_from_the_checkpoints_and_kept(
-    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_other_formats_are_scored_with_the_run_they_belong_to(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SCALES, "smoke", SMOKE)
     lines, formats = tmp_path / "parts.jsonl", tmp_path / "formats"
@@ -167,20 +231,10 @@ def test_other_formats_are_scored_from_the_checkpoints_and_kept(
     words = ["reproduce", "--data", data, "--scale", "smoke", "--out", str(tmp_path / "runs"), "--processes", "1"]
     words += ["--arms", "raw-only", "--formats", str(formats)]
     assert main(words) == 0
-    kept = tmp_path / "runs" / "raw-only-nano-0" / FORMATS_NAME
-    bits = json.loads(kept.read_text())["bits_per_byte"]
-    assert {AS_IS, "tabs", "deeper", "blank-lines", "trailing-spaces"} == bits.keys()
-    assert "| nano | raw-only |" in (tmp_path / "runs" / "reproduction.md").read_text().split("## Formatting")[1]
-    before = kept.read_bytes()
-    assert main(words) == 0
-    assert kept.read_bytes() == before
-    kept.write_bytes(before.replace(b'"identity": "', b'"identity": "0'))
-    capsys.readouterr()
-    assert main(words) == 2
-    assert "belongs to other texts or another run; remove it" in capsys.readouterr().err
-    kept.write_text("[]")
-    assert main(words) == 2
-    assert "cannot be read" in capsys.readouterr().err
+    for result in read_results(str(tmp_path / "runs" / "results.jsonl")):
+        assert result.format_bits is not None
+        assert {AS_IS, "tabs", "deeper", "blank-lines", "trailing-spaces"} == result.format_bits.keys()
+    assert "| nano ×1 | raw-only |" in (tmp_path / "runs" / "reproduction.md").read_text().split("## Formatting")[1]
 
 
 def test_an_arm_of_symbols_alone_is_scored_in_its_own_encoding(data: str, tmp_path: Path) -> None:
@@ -189,42 +243,53 @@ def test_an_arm_of_symbols_alone_is_scored_in_its_own_encoding(data: str, tmp_pa
     options = ["--id-field", "id", "--compressors", "gzip", "--shards", "1", "--workers", "1"]
     assert pipeline_main(["preprocess", "--input", str(lines), "--output", str(formats), *options]) == 0
     arm = Arm(name="gzip-only", mode="comp-only", compressor="gzip")
-    job = Job(arm=arm, size="nano", seed=0, scale=SMOKE)
-    run_job(job, data, str(tmp_path / "runs"))
-    where = {"data": data, "out": str(tmp_path / "runs"), "device": "cpu"}
-    bits = job_format_bits(job, formats=str(formats), **where)
+    job = Job(arm=arm, size="nano", budget=1.0, seed=0, scale=SMOKE)
+    result = run_job(job, data, str(tmp_path / "runs"), formats=str(formats))
+    assert result is not None
+    bits = result.format_bits
+    assert bits is not None
     # Members of gzip are longer than these texts, so a byte of text costs several symbols.
     assert 0 < bits[AS_IS] < 40
     manifest = formats / "manifest.json"
     digest = json.loads(manifest.read_text())["compressors"]["gzip"]["digest"]
     manifest.write_text(manifest.read_text().replace(digest, digest[::-1]))
     with pytest.raises(DatasetError, match="was encoded by another gzip than"):
-        job_format_bits(job, formats=str(formats), **where)
+        job_format_bits(job, load_model(str(tmp_path / "runs" / job.name))[0], data=data, formats=str(formats))
+
+
+SIZES_OF_TESTS = {"nano": 1e5, "micro": 1e6, "mini": 1e7}
+STUDY = replace(SCALES["cpu"], parts=(Part(arms=(*PROXIES, "tokenizer-only"), sizes=tuple(SIZES_OF_TESTS)),))
 
 
 def results(bits: dict[str, float], *, noise: float, exact: dict[str, float]) -> list[Result]:
-    """Three seeds at two sizes; `bits` of the larger, 0.5 more at the smaller."""
-    found = []
-    for job in jobs(replace(SCALES["cpu"], sizes=("nano", "micro")), RATIO):
-        found.append(_result(job, bits.get(job.arm.name, 4.0), noise, exact.get(job.arm.name, 0.0)))
-    return found
+    """Three seeds at three sizes; `bits` of the largest, 0.5 more for each tenth of it, of the proxy 0.6."""
+    return [
+        _result(job, bits.get(_key(job), bits.get(job.arm.name, 4.0)), noise, exact.get(job.arm.name, 0.0))
+        for job in jobs(STUDY)
+    ]
+
+
+def _key(job: Job) -> str:
+    return f"{job.arm.name} ×{job.budget:g}"
 
 
 def _result(job: Job, bits: float, noise: float, exact: float) -> Result:
-    small = job.size == "nano"
-    worse = 0.6 if small and job.arm.name == "neural" else 0.5 if small else 0.0
+    worse = (0.6 if job.arm.name == "neural" else 0.5) * (7 - math.log10(SIZES_OF_TESTS[job.size]))
     translation = dict.fromkeys(("raw_similarity", "comp_exact", "comp_similarity", "bits_per_byte"), 0.5)
     translation |= {"raw_exact": exact, "bits_per_byte_given_comp": 3.0, "bits_per_byte_given_other_comp": 3.5}
     return Result(
         arm=job.arm.name,
         size=job.size,
+        budget=job.budget,
         seed=job.seed,
-        body_parameters=1 if small else 2,
+        body_parameters=int(SIZES_OF_TESTS[job.size]),
         symbols=1,
-        raw_bits_per_byte=bits + worse + noise * (job.seed - 1),
+        raw_per_comp=RATIO if job.arm.compressor else None,
+        raw_bits_per_byte=bits + worse + noise * (job.seed - 1) if job.arm.reads_raw else None,
         comp_bits_per_byte=None,
-        translation=translation if job.arm.is_proxy else None,
-        train_seconds=0,
+        translation={**translation, "documents": 2} if job.arm.is_proxy else None,
+        arithmetic="float32",
+        cpu_seconds=0,
         identity="",
         format_bits={AS_IS: bits, "tabs": bits + HARM.get(job.arm.name, 0.1), "deeper": bits + 0.1},
     )
@@ -235,8 +300,10 @@ def verdicts(found: list[Result], findings: CompressorFindings | None = None) ->
     return {judged.claim.letter: judged.verdict for judged in judge_all(evidence)}
 
 
-PAPER = {"raw-matched": 5.0, "raw-only": 4.2, "neural": 4.0, "tokenizer": 4.1, "gzip": 5.1}
-PAPER |= {"neural-none": 4.3, "neural-always": 4.2}
+# Raw alone at a fifth of the budget, which is less than the proxies see as raw, has 5.2 bits, at two fifths 4.8.
+PAPER = {"raw-only ×0.1": 5.6, "raw-only ×0.2": 5.2, "raw-only ×0.4": 4.8, "raw-only": 4.2}
+PAPER |= {"neural": 4.0, "tokenizer": 4.1, "gzip": 5.3, "neural-none": 4.3, "neural-always": 4.2}
+PAPER |= {"neural-level": 4.1, "neural-jump": 4.2}
 
 
 def test_the_papers_own_picture_is_reproduced() -> None:
@@ -247,7 +314,7 @@ def test_the_papers_own_picture_is_reproduced() -> None:
         long_prefix_share={"longest": 0.91, "mean": 0.95, "shortest": 1.0},
     )
     found = results(PAPER, noise=0.0, exact={"neural-none": 0.4, "neural": 0.6, "neural-always": 0.97})
-    assert verdicts(found, findings) == dict.fromkeys("abcdefgh", REPRODUCED)
+    assert verdicts(found, findings) == {**dict.fromkeys("abcdefgh", REPRODUCED), "i": HOLDS}
     for shares, verdict in (((0.9, 0.9, 0.9), NOT_REPRODUCED), ((0.3, 0.8, 1.0), AMBIGUOUS)):
         other = replace(findings, long_prefix_share=dict(zip(LENGTHS, shares, strict=True)))
         assert verdicts(found, other)["b"] == verdict
@@ -260,11 +327,69 @@ def test_the_papers_own_picture_is_reproduced() -> None:
 
 
 def test_what_lies_within_the_spread_is_undecided_and_what_never_appears_out_of_reach() -> None:
-    flat = dict.fromkeys(PAPER, 4.0) | {"raw-matched": 4.001}
+    flat = dict.fromkeys(PAPER, 4.0)
     found = verdicts(_with_noise(results(flat, noise=0.0, exact={}), 0.2))
-    assert (found["d"], found["e"], found["f"]) == (OUT_OF_REACH, UNDECIDED, UNDECIDED)
+    assert {found[letter] for letter in "efgi"} == {UNDECIDED}
+    assert found["d"] == OUT_OF_REACH
     behind = verdicts(results({**PAPER, "raw-only": 3.0}, noise=0.0, exact={}))
     assert behind["g"] == OUT_OF_REACH
+
+
+@pytest.mark.parametrize(
+    ("bits", "letter", "verdict"),
+    [
+        ({"gzip": 5.0}, "f", NOT_REPRODUCED),
+        ({"tokenizer": 5.5}, "f", NOT_REPRODUCED),
+        ({"neural-level": 3.9}, "i", FALLS),
+        ({"neural-jump": 3.9, "neural-level": 3.9}, "i", FALLS),
+        ({"neural-none": 3.9}, "e", NOT_REPRODUCED),
+    ],
+)
+def test_a_claim_fails_where_its_rule_says_so(bits: dict[str, float], letter: str, verdict: str) -> None:
+    assert verdicts(results({**PAPER, **bits}, noise=0.0, exact={}))[letter] == verdict
+
+
+def test_a_gain_that_shrinks_with_size_is_no_growth() -> None:
+    found = results(PAPER, noise=0.0, exact={})
+    shrinking = [
+        replace(result, raw_bits_per_byte=4.0)
+        if result.arm in ("neural", "raw-only") and result.budget == 1
+        else result
+        for result in found
+    ]
+    assert verdicts(shrinking)["g"] == UNDECIDED
+    falling = [
+        replace(result, raw_bits_per_byte=4.0 + math.log10(result.body_parameters))
+        if result.arm == "neural"
+        else result
+        for result in shrinking
+    ]
+    assert verdicts(falling)["g"] == NOT_REPRODUCED
+
+
+def test_as_much_raw_alone_is_read_off_between_two_budgets() -> None:
+    table = ResultTable(results(PAPER, noise=0.25, exact={}))
+    share = proxy_raw_share(RATIO)
+    wanted = 5.2 + (4.8 - 5.2) * math.log2(share / 0.2)
+    spread = table.spread(table.raw_alone_bits, ("mini", 1.0), "neural")
+    assert spread is not None
+    assert spread.values == pytest.approx([wanted - 0.25, wanted, wanted + 0.25])
+    gain = table.spread(table.transfer_gain, ("mini", 1.0), "neural")
+    assert gain is not None
+    assert gain.values == pytest.approx([wanted - 4.0] * 3)
+    few = ResultTable([result for result in table.results if result.arm != "raw-only" or result.budget == 1])
+    assert few.spread(few.transfer_gain, ("mini", 1.0), "neural") is None
+    assert table.spread(table.transfer_gain, ("mini", 1.0), "raw-only") is None
+
+
+def test_claims_are_judged_where_there_is_most_of_them() -> None:
+    found = results(PAPER, noise=0.0, exact={})
+    assert ResultTable(found).last("neural", "gzip") == ("mini", 1.0)
+    one_seed = [result for result in found if result.arm != "gzip" or result.size == "nano" or result.seed == 0]
+    assert ResultTable(one_seed).last("neural", "gzip") == ("nano", 1.0)
+    alone = [result for result in found if result.seed == 0]
+    assert ResultTable(alone).last("neural", "gzip") == ("mini", 1.0)
+    assert ResultTable([]).last("neural") is None
 
 
 def _with_noise(found: list[Result], size: float) -> list[Result]:
@@ -285,17 +410,30 @@ def test_a_single_seed_decides_nothing() -> None:
 
 def test_every_claim_is_judged_and_put_into_words() -> None:
     nothing = verdicts([])
-    assert list(nothing) == list("abcdefgh")
+    assert list(nothing) == list("abcdefghi")
     assert set(nothing.values()) == {NOT_MEASURED}
     assert OURS.keys() == WHY.keys() == nothing.keys()
 
 
-def test_the_page_names_every_claim_and_every_arm() -> None:
+def test_the_page_names_every_claim_every_rule_and_every_arm() -> None:
     found = results(PAPER, noise=0.1, exact={})
-    page = markdown(found, CompressorFindings(), SCALES["cpu"], RATIO, name="cpu", all_jobs=72)
-    assert all(f"| ({letter}) |" in page for letter in "abcdefgh")
-    assert all(f"| {arm.name} |" in page for arm in arms(SCALES["cpu"], RATIO) if arm.reads_raw)
-    assert page == markdown(list(reversed(found)), CompressorFindings(), SCALES["cpu"], RATIO, name="cpu", all_jobs=72)
+    page = markdown(found, CompressorFindings(), STUDY, name="cpu", all_jobs=len(found))
+    assert page.count("| (i) |") == page.count("| (a) |") == 2
+    assert all(f"| {arm} |" in page for arm in ARMS)
+    assert "partial" not in page
+    assert page == markdown(list(reversed(found)), CompressorFindings(), STUDY, name="cpu", all_jobs=len(found))
+    assert "partial" in markdown(found[1:], CompressorFindings(), STUDY, name="cpu", all_jobs=len(found))
+
+
+def test_the_picture_is_drawn_of_any_results_and_the_same_every_time(tmp_path: Path) -> None:
+    found = results(PAPER, noise=0.1, exact={})
+    for some in (found, found[:1], [result for result in found if result.arm == "raw-only"]):
+        pictures = []
+        for number in range(2):
+            file = tmp_path / f"{number}.svg"
+            draw(Evidence(table=ResultTable(some[:: 1 - 2 * number]), findings=CompressorFindings()), str(file))
+            pictures.append(file.read_bytes())
+        assert pictures[0] == pictures[1]
 
 
 def test_findings_are_read_from_what_analyze_writes(data: str, tmp_path: Path) -> None:
