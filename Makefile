@@ -74,7 +74,7 @@ SHUTDOWN_SECONDS ?= 900
 # A store for each attempt: torchrun's one for all would be looked for on the first node of an attempt of before.
 LAUNCH = $(if $(filter-out 1,$(NPROC))$(TORCHRUN),TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 \
 	$(BIN)/torchrun --nproc-per-node $(NPROC) --shutdown-timeout $(SHUTDOWN_SECONDS) $(TORCHRUN),$(BIN)/python)
-train: $(VENV)/.runtime  ## train EvaByte (SIZE=pico|nano|micro|tiny|0.5b|1.5b|4b|7b|14b, ARM=proxy|bytes|tokens|gzip) on DATA into RUN
+train: $(VENV)/.runtime  ## train EvaByte (SIZE=pico|nano|micro|tiny|mini|small|medium|0.5b|1.5b|4b|7b|14b, ARM=proxy|bytes|tokens|gzip) on DATA into RUN
 	$(if $(DEMO),$(BIN)/python -m pipeline preprocess --output $(TRAIN_DATA) --config docs/examples/demo/preprocess.json $(DEMO_LM))
 	$(LAUNCH) -m trainer train --data $(TRAIN_DATA) --out $(RUN) $(TRAIN_CONFIG) $(if $(SIZE),--size $(SIZE)) \
 		$(if $(ARM),--arm $(ARM)) $(if $(COMPRESSOR),--compressor $(COMPRESSOR)) $(if $(MODE),--mode $(MODE)) $(if $(STEPS),--steps $(STEPS)) $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
@@ -104,16 +104,31 @@ analyze: $(VENV)/.runtime  ## stability, collisions and statistics of DATA: tabl
 	$(BIN)/python -m pipeline analyze $(DATA) $(if $(TEXTS),--texts $(TEXTS)) $(ARGS)
 
 # Short documents, so that rows hold both spellings, and alphabets that a tiny model can learn. The byte LM is DATA's.
+# The corpus is the standard library without its tests and data; the datasets beside PIECES cut it otherwise.
 SCALE ?= cpu
-PIECES ?= data/pieces
-reproduce: $(VENV)/.runtime  ## the paper's ablations at SCALE=cpu|smoke into docs/reproduction.md; INPUT as for DATA, after make analyze
-	$(BIN)/python -m pipeline preprocess $(if $(INPUT),--input $(INPUT)) --output $(PIECES) --split-bytes 96 \
-		--window-bits 12 --lm $(or $(LM),$(DATA)/compressors/lm-tiny) --tokenizer-vocabulary 4096 --shards 4
+PIECES ?= data/pieces$(if $(filter gpu,$(SCALE)),-gpu)
+STDLIB = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_paths()['stdlib'])")
+MODULES = asyncio collections concurrent ctypes curses dbm distutils email http idlelib importlib json lib2to3 logging \
+	multiprocessing sqlite3 tkinter unittest urllib wsgiref xml xmlrpc
+PIECES_INPUT = $(or $(INPUT),'$(STDLIB)/*.py' $(wildcard $(addprefix $(STDLIB)/,$(MODULES))))
+PIECES_OPTIONS = --input $(PIECES_INPUT) --shards 4 --unit-bytes 1000000 --lm $(or $(LM),$(DATA)/compressors/lm-tiny) \
+	$(if $(filter gpu,$(SCALE)),--split-bytes 1024 --tokenizer-vocabulary 32768 --device cuda,--split-bytes 96 \
+	--window-bits 12 --tokenizer-vocabulary 4096)
+BY_ENTROPY = --boundary-score document_entropy --theta quantile=0.9
+PIECES_CUT = $(BIN)/python -m pipeline preprocess $(PIECES_OPTIONS) --compressors neural --max-segment-bytes 255
+MINUTES ?= 0
+reproduce: $(VENV)/.runtime  ## the paper's ablations at SCALE=cpu|gpu|smoke into docs/reproduction.md, MINUTES at a time; after make analyze
+	$(PIP_INSTALL) $$($(BIN)/python .ci/requirements.py plot)
+	$(BIN)/python -m pipeline preprocess $(PIECES_OPTIONS) --output $(PIECES)
+	$(if $(filter smoke,$(SCALE)),,$(PIECES_CUT) $(BY_ENTROPY) --output $(PIECES)-level)
+	$(if $(filter smoke,$(SCALE)),,$(PIECES_CUT) $(BY_ENTROPY) --jump quantile=0.9 --output $(PIECES)-jump)
+	$(if $(filter smoke,$(SCALE)),,$(PIECES_CUT) --theta mean_bytes=10 --output $(PIECES)-long)
 	$(BIN)/python -m pipeline reformat $(PIECES) --out $(PIECES)-formats.jsonl
 	$(BIN)/python -m pipeline preprocess --input $(PIECES)-formats.jsonl --id-field id --output $(PIECES)-formats \
 		--compressors tokenizer --tokenizer $(PIECES)/compressors/tokenizer/tokenizer.model --shards 1
 	$(BIN)/python -m trainer reproduce --data $(PIECES) --corpus $(DATA) --scale $(SCALE) --formats $(PIECES)-formats \
-		$(if $(filter cpu,$(SCALE)),--report docs/reproduction.md) $(ARGS)
+		$(if $(filter smoke,$(SCALE)),,--report docs/reproduction$(if $(filter gpu,$(SCALE)),-gpu).md \
+		--results docs/reproduction$(if $(filter gpu,$(SCALE)),-gpu).jsonl) --minutes $(MINUTES) $(ARGS)
 
 BYTES ?= 3.3e12
 plan: $(VENV)/.runtime  ## hours, storage and requests for BYTES of corpus, from the rates measured with DATA

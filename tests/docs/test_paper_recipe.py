@@ -92,7 +92,7 @@ def test_the_large_sizes_are_the_papers_run_without_the_preset_too(size: str) ->
 def test_the_preset_is_not_our_default() -> None:
     ours, paper = PreprocessSettings().models.neural, preprocess_settings().models.neural
     changed = {name for name, value in asdict(paper).items() if asdict(ours)[name] != value}
-    assert changed == {"boundary_score", "theta", "max_segment_bytes"}
+    assert changed == {"boundary_score", "theta", "jump", "max_segment_bytes"}
 
 
 def test_what_is_typed_wins() -> None:

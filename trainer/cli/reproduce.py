@@ -11,7 +11,7 @@ from trainer.reproduction.settings import ReproduceSettings
 
 if TYPE_CHECKING:
     from trainer.reproduction.arms import StudyScale
-    from trainer.reproduction.run import Result
+    from trainer.reproduction.results import Result
 
 
 def add(options: argparse.ArgumentParser) -> None:
@@ -45,8 +45,8 @@ def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[R
     from schemas.progress import Progress
     from trainer.reproduction.arms import jobs
     from trainer.reproduction.documents import check_datasets
-    from trainer.reproduction.kept_results import of_jobs, read_results, write_results
-    from trainer.reproduction.run import is_done, known_result, reproduce
+    from trainer.reproduction.results import read_results, write_results
+    from trainer.reproduction.run import is_done, known_result, of_jobs, reproduce
 
     table = settings.results or os.path.join(out, "results.jsonl")
     wanted = jobs(scale, only=settings.arms)
@@ -78,9 +78,9 @@ def _write_report(settings: ReproduceSettings, results: list[Result], out: str, 
     """Write the page and its picture, where matplotlib is installed; the page's file."""
     from schemas.files import replace_file
     from trainer.reproduction.arms import SCALES
+    from trainer.reproduction.evidence import Evidence
     from trainer.reproduction.figures import draw
     from trainer.reproduction.findings import read_findings
-    from trainer.reproduction.measures import Evidence
     from trainer.reproduction.report import markdown
     from trainer.reproduction.result_table import ResultTable
 

@@ -1,12 +1,13 @@
 """What is trained: arms at sizes, budgets and seeds, in parts of which each answers a question.
 
-raw-only        bytes alone; at smaller budgets too, so that a proxy can be compared with as much raw alone
+raw-only        bytes alone; in smaller batches too, so that a proxy can be compared with as much raw alone
 tokenizer-only  tokens alone, as language models are trained today
 neural, tokenizer, gzip      proxies: comp at r = 0.9 with raw, pairs in the warm-up (the paper's method)
 neural-none, neural-always   the same with sentinels but no pairs, and with pairs to the end
 neural-level, neural-jump    the paper's boundaries: entropy given the document, quantile 0.9; and its rise, 0.9
 neural-long                  our boundaries, pairs of bytes, with segments as long as neural-level's
 neural-literals              our default, whose symbols of one byte are shown as raw bytes
+neural-short, tokenizer-short    pairs to the end, of documents so short that translating them can be learnt, watched
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Arm:
     """The dataset that it reads: `DATA` itself, or beside it `DATA-level`, where text was cut otherwise."""
     literals: bool = False
     """Whether symbols of one byte are shown as raw bytes."""
+    watched_checkpoints: int = 0
+    """Checkpoints at which translation is measured; such an arm has documents of its own and is compared with none."""
 
     @property
     def reads_raw(self) -> bool:
@@ -50,7 +53,7 @@ class Arm:
         return f"{data}-{self.boundaries}" if self.boundaries else data
 
 
-def _proxy(name: str, compressor: str = "neural", mode: Mode = "pair-warmup", **changes: str | bool) -> Arm:
+def _proxy(name: str, compressor: str = "neural", mode: Mode = "pair-warmup", **changes: str | int) -> Arm:
     return Arm(name=name, mode=mode, compressor=compressor, **changes)  # type: ignore[arg-type]
 
 
@@ -69,14 +72,18 @@ ARMS = {
         _proxy("neural-literals", literals=True),
         _proxy("neural-none", mode="sentinel"),
         _proxy("neural-always", mode="pair-always"),
+        _proxy("tokenizer-short", "tokenizer", mode="pair-always", boundaries="short", watched_checkpoints=8),
+        _proxy("neural-short", mode="pair-always", boundaries="short", watched_checkpoints=8),
     )
 }
 """The arms by name."""
-PROXIES = tuple(arm.name for arm in ARMS.values() if arm.is_proxy)
+PROXIES = tuple(arm.name for arm in ARMS.values() if arm.is_proxy and not arm.watched_checkpoints)
+WATCHED = tuple(arm.name for arm in ARMS.values() if arm.watched_checkpoints)
 CORE = ("tokenizer", "neural", "neural-level", "neural-jump")
 """The arms that size and budget are varied for."""
-RAW_BUDGETS = (0.1, 0.2, 0.4, 1.0)
-"""Budgets of raw-only beside each budget of proxies, as multiples of it: what proxies see as raw lies between."""
+DENSITIES = (0.125, 0.25, 0.5, 1.0)
+"""Symbols of a step of raw-only, as shares of a proxy's: what proxies see as raw lies between. The steps are as many,
+since a tenth of the steps would teach less for other reasons than that there are fewer bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,8 +94,8 @@ class Part:
     sizes: tuple[str, ...]
     budget: float = 1.0
     """Multiple of the scale's symbols that each arm is trained on."""
-    raw_budgets: tuple[float, ...] = RAW_BUDGETS
-    """Multiples of `budget` that raw-only is trained at."""
+    densities: tuple[float, ...] = DENSITIES
+    """Densities that raw-only is trained at."""
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
@@ -115,18 +122,22 @@ class StudyScale:
         return self.steps * self.batch_symbols
 
 
+_VARIANTS = ("neural-none", "neural-always", "neural-long", "neural-literals", "tokenizer-only")
 _CPU_PARTS = (
-    Part(arms=(*PROXIES, "tokenizer-only"), sizes=("micro",)),
-    Part(arms=CORE, sizes=("mini",), raw_budgets=(0.2, 0.4, 1.0)),
-    Part(arms=CORE, sizes=("nano",), raw_budgets=(0.2, 0.4, 1.0)),
-    Part(arms=CORE, sizes=("micro",), budget=4.0, raw_budgets=(0.25, 0.5, 1.0)),
-    Part(arms=CORE, sizes=("small",), raw_budgets=(0.2, 0.4, 1.0)),
-    Part(arms=CORE, sizes=("mini",), budget=4.0, raw_budgets=(0.2, 0.4, 1.0)),
-    Part(arms=CORE, sizes=("small",), budget=8.0, raw_budgets=(0.2, 0.4, 1.0)),
+    Part(arms=(*CORE, "gzip"), sizes=("micro",)),
+    Part(arms=("neural",), sizes=("nano",), densities=(0.25, 0.5, 1.0)),
+    Part(arms=_VARIANTS, sizes=("micro",), densities=()),
+    Part(arms=CORE, sizes=("mini",), densities=(0.25, 0.5, 1.0)),
+    Part(arms=WATCHED, sizes=("micro",), budget=4.0, densities=(), seeds=(0,)),
+    Part(arms=CORE, sizes=("nano",), densities=()),
+    Part(arms=CORE, sizes=("small",), densities=(0.25, 0.5, 1.0)),
+    Part(arms=CORE, sizes=("micro",), budget=4.0, densities=(0.25, 0.5, 1.0)),
+    Part(arms=CORE, sizes=("mini",), budget=4.0, densities=(0.25, 0.5, 1.0)),
+    Part(arms=CORE, sizes=("small",), budget=8.0, densities=(0.25, 0.5, 1.0)),
 )
 SCALES = {
     "smoke": StudyScale(
-        parts=(Part(arms=("neural", "tokenizer", "gzip"), sizes=("nano",), raw_budgets=(0.5, 1.0), seeds=(0,)),),
+        parts=(Part(arms=("neural", "tokenizer", "gzip"), sizes=("nano",), densities=(0.5, 1.0), seeds=(0,)),),
         steps=4,
         batch_symbols=1024,
         row_symbols=512,
@@ -144,7 +155,7 @@ SCALES = {
         translated_documents=64,
     ),
     "gpu": StudyScale(
-        parts=(Part(arms=(*PROXIES, "tokenizer-only"), sizes=("medium",), seeds=(0, 1, 2)),),
+        parts=(Part(arms=(*PROXIES, "tokenizer-only", *WATCHED), sizes=("medium",)),),
         steps=3052,
         batch_symbols=1 << 16,
         row_symbols=2048,
@@ -166,16 +177,21 @@ class Job:
     budget: float
     seed: int
     scale: StudyScale = field(repr=False)
+    density: float = 1.0
+    """Symbols of a step, as a share of the scale's."""
 
     @property
     def name(self) -> str:
-        """Name of the job's directory: arm, size, budget and seed."""
-        return f"{self.arm.name}-{self.size}-x{self.budget:g}-{self.seed}"
+        """Name of the job's directory."""
+        return job_name(self.arm.name, self.size, self.budget, self.density, self.seed)
 
     def settings(self, data: str, run: str) -> TrainSettings:
         """The settings that the job is trained with; `data` is the first of the study's datasets."""
         scale, arm = self.scale, self.arm
         steps = max(1, round(scale.steps * self.budget))
+        batch_symbols = max(2, round(scale.batch_symbols * self.density))
+        row_symbols = min(scale.row_symbols, batch_symbols)
+        rows = batch_symbols // row_symbols
         return TrainSettings.for_size(
             self.size,
             data=arm.dataset(data),
@@ -185,16 +201,22 @@ class Job:
             mixing=Mixing(mode=arm.mode, warmup_steps=warmup_steps(steps)),
             raw_heads=1 if arm.reads_raw else 0,
             steps=steps,
-            batch_symbols=scale.batch_symbols,
-            sequence_length=scale.row_symbols,
-            micro_batch_size=scale.rows_per_device,
+            batch_symbols=rows * row_symbols,
+            sequence_length=row_symbols,
+            micro_batch_size=min(scale.rows_per_device, rows),
             lr_warmup_steps=max(1, steps // 15),
-            lanes=scale.batch_symbols // scale.row_symbols,
+            lanes=rows,
             seed=self.seed,
-            checkpoint_steps=max(1, steps // 3),
-            keep_checkpoints=1,
+            checkpoint_steps=max(1, steps // (arm.watched_checkpoints or 3)),
+            keep_checkpoints=arm.watched_checkpoints or 1,
             eval_every=0,
         )
+
+
+def job_name(arm: str, size: str, budget: float, density: float, seed: int) -> str:
+    """arm-size-xBUDGET-seed, with dDENSITY where that is not 1."""
+    thin = "" if density == 1 else f"d{density:g}-"
+    return f"{arm}-{size}-x{budget:g}-{thin}{seed}"
 
 
 def warmup_steps(steps: int) -> int:
@@ -227,9 +249,9 @@ def jobs(scale: StudyScale, *, only: Sequence[str] = ()) -> list[Job]:
     for part in scale.parts:
         for seed in part.seeds:
             for size in part.sizes:
-                raw = [(RAW_ONLY, round(share * part.budget, 3)) for share in part.raw_budgets]
-                for arm, budget in (*raw, *((ARMS[name], part.budget) for name in part.arms)):
-                    job = Job(arm=arm, size=size, budget=budget, seed=seed, scale=scale)
+                raw = [(RAW_ONLY, density) for density in part.densities]
+                for arm, density in (*raw, *((ARMS[name], 1.0) for name in part.arms)):
+                    job = Job(arm=arm, size=size, budget=part.budget, density=density, seed=seed, scale=scale)
                     if not only or arm.name in only:
                         found.setdefault(job.name, job)
     return list(found.values())

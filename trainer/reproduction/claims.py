@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.reproduction import measures
-from trainer.reproduction.measures import (
+from trainer.reproduction import evidence as numbers
+from trainer.reproduction.evidence import (
     FORMATTED,
     PAIRINGS,
     PAPER_BOUNDARIES,
@@ -147,7 +147,7 @@ CLAIMS = (
         letter="a",
         text="bytes per symbol on code",
         paper="neural ≈ 2.6, tokenizer ≈ 2.9",
-        measure=measures.rates,
+        measure=numbers.rates,
         rule=lambda rates: _reproduced_if(rates_are_near(rates)),
         rule_text=f"reproduced where both are within {BYTES_PER_SYMBOL_TOLERANCE}",
     ),
@@ -155,7 +155,7 @@ CLAIMS = (
         letter="b",
         text="colliding segments that share a common prefix of ≥ 0.8 (of a length that the paper's text does not name)",
         paper="over 90 %",
-        measure=measures.long_prefixes,
+        measure=numbers.long_prefixes,
         rule=_prefixes_are_long,
         rule_text="a verdict only where it is the same whatever length one divides by",
     ),
@@ -163,7 +163,7 @@ CLAIMS = (
         letter="c",
         text="distance under 10 % deletion: tokenizer < neural < gzip",
         paper="that order",
-        measure=measures.distances,
+        measure=numbers.distances,
         rule=lambda distances: _reproduced_if(distances.tokenizer < distances.document < distances.gzip),
         rule_text="that order of the medians, neural cut as in the paper",
     ),
@@ -171,7 +171,7 @@ CLAIMS = (
         letter="d",
         text="translation comp → raw, exact, without pairs and with pairs always",
         paper="30–46 % without, over 95 % always",
-        measure=measures.translations,
+        measure=numbers.translations,
         rule=_translates,
         rule_text=f"both in the paper's ranges; out of reach where even pairs to the end give less than {NEVER:.0%}",
         arms=PAIRINGS,
@@ -180,7 +180,7 @@ CLAIMS = (
         letter="e",
         text="pairs in the warm-up only beat none and always, bits per raw byte",
         paper="best of the three",
-        measure=measures.pairing,
+        measure=numbers.pairing,
         rule=_all_positive,
         rule_text="reproduced where the warm-up saves against both, not where it loses to one",
         arms=PAIRINGS,
@@ -189,7 +189,7 @@ CLAIMS = (
         letter="f",
         text="gzip does not transfer, tokenizer and neural do: bits per raw byte saved over as much raw alone",
         paper="gzip none",
-        measure=measures.transfer,
+        measure=numbers.transfer,
         rule=_only_gzip_fails,
         rule_text="reproduced where tokenizer and neural gain, each more than gzip, and gzip does not; not where gzip "
         "gains or one of them loses; each against as much raw alone as it saw itself",
@@ -199,7 +199,7 @@ CLAIMS = (
         letter="g",
         text="the proxy's gain over raw-only at an equal budget grows with model size",
         paper="from behind at 0.5 B to ahead at 14 B",
-        measure=measures.growth,
+        measure=numbers.growth,
         rule=_grows,
         rule_text="reproduced where a line over the logarithm of the size rises and the largest size is ahead; out of "
         "reach where it rises and all sizes are behind; not where it falls",
@@ -209,7 +209,7 @@ CLAIMS = (
         letter="h",
         text="other formatting hurts proxy and byte models less than token models",
         paper="robust pass@1 on ReCode",
-        measure=measures.formatting,
+        measure=numbers.formatting,
         rule=_all_positive,
         rule_text="reproduced where tokens alone lose more than each of the others, not where they lose less than one",
         arms=FORMATTED,
@@ -218,7 +218,7 @@ CLAIMS = (
         letter="i",
         text="ours: stable boundaries (pairs of bytes) serve raw bytes as well as the paper's (entropy given the text)",
         paper="not asked",
-        measure=measures.boundaries,
+        measure=numbers.boundaries,
         rule=_default_holds,
         rule_text="the default falls where one of the paper's is better both at an equal budget and over as much raw "
         "alone; it holds where it is better than each by one of the two and worse by none",

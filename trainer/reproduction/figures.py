@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.files import atomic_path
 from trainer.curves.draw import COLOURS, matplotlib_or_refuse
-from trainer.reproduction.measures import Evidence, growth
+from trainer.reproduction.arms import ARMS, proxy_raw_share
+from trainer.reproduction.evidence import Evidence, growth
 from trainer.reproduction.result_table import (
-    Point,
     ResultTable,
     Spread,
     bits_saved_by_own_comp,
     raw_bits,
 )
-from trainer.reproduction.tables import ordered
+from trainer.reproduction.results import TranslationPoint
+from trainer.reproduction.tables import ordered, watched
 from trainer.reproduction.words import point_name
 
 STYLE = {
@@ -28,6 +29,7 @@ STYLE = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
 }
+MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 OVER_SIZE = ("tokenizer", "neural", "neural-level", "neural-jump")
 """The arms whose gains are drawn over size."""
 
@@ -39,57 +41,56 @@ def draw(evidence: Evidence, file: str) -> None:
 
     table = evidence.table
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9, 7.5), layout="constrained")
-        (symbols, sizes), (transfer, translation) = figure.subplots(2, 2)
-        _over_symbols(symbols, table)
+        figure = Figure(figsize=(13, 7.5), layout="constrained")
+        (densities, sizes, transfer), (translation, exact, saved) = figure.subplots(2, 3)
+        _over_density(densities, table)
         _over_size(sizes, evidence)
         _bars(transfer, table, table.transfer_gain, "saved over as much raw alone, bits per raw byte")
         _bars(translation, table, bits_saved_by_own_comp, "saved by its own comp in context, bits per byte")
+        _over_steps(exact, table, lambda point: point.raw_exact, "translated exactly, share of short documents")
+        _over_steps(saved, table, lambda point: point.saved_bits_per_byte, "saved by its own comp, bits per byte")
         with atomic_path(file) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None})
 
 
-def _over_symbols(axes: Any, table: ResultTable) -> None:
-    """Bits per raw byte over the budget: raw-only as a curve for each size, proxies as points."""
-    for number, size in enumerate(table.sizes):
-        colour = COLOURS[number % len(COLOURS)]
-        points = [point for point in table.points if point[0] == size]
-        _line(axes, table, raw_bits, "raw-only", points, colour, "-", f"raw-only, {size}")
-        _line(axes, table, raw_bits, "neural", points, colour, "--", f"neural, {size}")
+def _over_density(axes: Any, table: ResultTable) -> None:
+    """Bits over the share of the symbols that is raw: raw-only as a curve, each proxy as a point, below it or not."""
+    point = table.last("raw-only", "neural") or table.last("raw-only")
+    if point is None:
+        return
+    densities = sorted({result.density for result in table.results if result.arm == "raw-only"})
+    curve = {density: table.at_density(raw_bits, point, density) for density in densities}
+    _errorbars(axes, curve, COLOURS[-1], "raw-only, as much", line="-")
+    for number, arm in enumerate(arm for arm in ordered(table) if ARMS[arm].is_proxy):
+        ratio = table.spread(lambda result: result.raw_per_comp, point, arm)
+        if ratio is not None:
+            found = {proxy_raw_share(ratio.mean): table.spread(raw_bits, point, arm)}
+            _errorbars(axes, found, COLOURS[number % len(COLOURS)], arm, marker=MARKERS[number % len(MARKERS)])
     axes.set_xscale("log", base=2)
-    axes.set_xlabel("budget, multiples of ×1")
+    axes.set_xlabel(f"raw bytes' share of the symbols, {point_name(point)}")
     axes.set_ylabel("bits per raw byte, held out")
     _legend(axes, columns=2)
 
 
-def _line(
-    axes: Any,
-    table: ResultTable,
-    value: Callable[..., float | None],
-    arm: str,
-    points: Sequence[Point],
-    colour: str,
-    dash: str,
-    label: str,
+def _errorbars(
+    axes: Any, found: Mapping[float, Spread | None], colour: str, label: str, *, line: str = "none", marker: str = "o"
 ) -> None:
-    found = [(budget, table.spread(value, (size, budget), arm)) for size, budget in points]
-    known = [(budget, spread) for budget, spread in found if spread is not None]
+    known = [(place, spread) for place, spread in sorted(found.items()) if spread is not None]
     if known:
         means, errors = [spread.mean for _, spread in known], [_error(spread) for _, spread in known]
-        axes.errorbar([budget for budget, _ in known], means, errors, color=colour, linestyle=dash, marker="o",
-                      markersize=3, linewidth=1, capsize=2, label=label)  # fmt: skip
+        axes.errorbar([place for place, _ in known], means, errors, color=colour, linestyle=line, marker=marker,
+                      markersize=4, linewidth=1, capsize=2, label=label)  # fmt: skip
 
 
 def _over_size(axes: Any, evidence: Evidence) -> None:
     """What proxies save over raw-only at an equal budget, over size, and the line of claim (g)."""
     table = evidence.table
     for number, arm in enumerate(OVER_SIZE):
-        found = [(size, table.spread(_saved, (size, 1.0), "raw-only", arm)) for size in table.sizes]
-        known = [(table.body_parameters[size], spread) for size, spread in found if spread is not None]
-        if known:
-            means, errors = [spread.mean for _, spread in known], [_error(spread) for _, spread in known]
-            axes.errorbar([parameters for parameters, _ in known], means, errors, color=COLOURS[number], marker="o",
-                          markersize=3, linewidth=1, capsize=2, label=arm)  # fmt: skip
+        found = {
+            float(table.body_parameters[size]): table.spread(_saved, (size, 1.0), "raw-only", arm)
+            for size in table.sizes
+        }
+        _errorbars(axes, found, COLOURS[number], arm, line="-")
     trend = growth(evidence)
     note = "" if trend is None else f"; neural {trend.per_decade} per tenfold size"
     axes.axhline(0, color="#555555", linewidth=0.8)
@@ -125,6 +126,19 @@ def _bars(axes: Any, table: ResultTable, value: Callable[..., float | None], lab
         )
     axes.axhline(0, color="#555555", linewidth=0.8)
     axes.set_xticks(range(len(arms)), arms, rotation=35, ha="right")
+    axes.set_ylabel(label)
+    _legend(axes)
+
+
+def _over_steps(axes: Any, table: ResultTable, value: Callable[[TranslationPoint], float], label: str) -> None:
+    """The watched runs, a line for each."""
+    for number, result in enumerate(watched(table)):
+        curve = result.translation_curve or []
+        name = f"{result.arm}, {point_name((result.size, result.budget))}, seed {result.seed}"
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot([point.step for point in curve], list(map(value, curve)), color=colour, marker="o", markersize=3,
+                  linewidth=1, label=name)  # fmt: skip
+    axes.set_xlabel("optimizer steps done")
     axes.set_ylabel(label)
     _legend(axes)
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from trainer.reproduction import tables
 from trainer.reproduction.arms import StudyScale
 from trainer.reproduction.claims import NOT_MEASURED, Judged, judge_all
+from trainer.reproduction.evidence import Evidence
 from trainer.reproduction.findings import CompressorFindings
-from trainer.reproduction.measures import Evidence
 from trainer.reproduction.result_table import MIN_SEEDS, ResultTable, raw_bits
-from trainer.reproduction.run import Result
+from trainer.reproduction.results import Result
 from trainer.reproduction.words import OURS, WHY
 
 HEAD = """# Reproduction of "Proxy Compression for Language Modeling" (arXiv 2602.04289), scale `{scale}`
@@ -29,10 +29,14 @@ PARTIAL = """**This page is partial**: the same command goes on with the runs th
 RAW_NOTE = """Raw-only and proxies read bytes alone. All arms of a column were trained on equally many symbols.
 """
 TRANSFER_NOTE = """What comp is worth: bits per raw byte that a proxy saves over as much raw alone, which is raw-only
-trained on as many symbols as the proxy was shown as raw bytes. That number of symbols lies between two budgets of
-raw-only, and its bits are read off the line between them (over the logarithm of the budget, seed by seed).
+trained in as many steps, with as many symbols in each as the proxy was shown as raw bytes on average. That density lies
+between two at which raw-only was trained, and its bits are read off the line between them (over the logarithm of the
+density, seed by seed).
 """
 TRANSLATION_NOTE = """Held-out documents of at most {bytes} bytes, {documents} of them, greedy.
+"""
+WATCHED_NOTE = """Pairs to the end, of documents so short that translating them can be learnt, with held-out documents
+of their own; greedy, at checkpoints.
 """
 FORMATS_NOTE = """Bits per byte of the second half of a held-out text, given its first half as it is, and what its first
 half in another format adds to that. Arms that have seen raw bytes read raw bytes, tokenizer-only reads tokens.
@@ -60,10 +64,12 @@ def markdown(
         *([f"## Figures\n\n![gains over size, budget and boundaries]({figure})\n"] if figure else []),
         "## Bits per raw byte, held out\n\n" + tables.by_point(table, raw_bits, RAW_NOTE),
         "## Saved over as much raw alone\n\n" + tables.by_point(table, table.transfer_gain, TRANSFER_NOTE),
+        "## Raw alone, in smaller batches\n\nBits per raw byte, held out.\n\n" + tables.raw_alone(table),
         "## Encodings\n\n" + tables.encodings(table),
         "## Bits per byte of the same documents as comp\n\n"
         + tables.by_point(table, lambda result: result.comp_bits_per_byte, "What the encoding costs the model.\n"),
         f"## Translation\n\n{translation_note}\n" + tables.translations(table),
+        f"## Translation over training\n\n{WATCHED_NOTE}\n" + tables.translation_curves(table),
         f"## Formatting\n\n{FORMATS_NOTE}\n" + tables.formats(table),
     ]
     return "\n".join(parts)

@@ -1,8 +1,9 @@
 """Results of all runs as a table, numbers that follow from one or two of them, and means over seeds with errors.
 
 Bits per raw byte of proxies are compared with raw-only twice: at an equal budget of symbols, and with *as much raw
-alone*, which is raw-only on as many symbols as the proxy saw as raw. That lies between budgets at which raw-only was
-trained, and is read off the line between the two nearest, over the logarithm of the budget, seed by seed.
+alone*: raw-only in as many steps, with as many symbols in a step as the proxy saw as raw. That density lies between
+those at which raw-only was trained, and its bits are read off the line between the two nearest, over the logarithm of
+the density, seed by seed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from statistics import fmean, stdev
 
 from schemas.formats import AS_IS
 from trainer.reproduction.arms import RAW_ONLY, proxy_raw_share
-from trainer.reproduction.run import Result
+from trainer.reproduction.results import Result
 
 Point = tuple[str, float]
 """A size and a budget: where arms are compared."""
@@ -60,12 +61,13 @@ class ResultTable:
 
     def __init__(self, results: Sequence[Result]) -> None:
         self.results = sorted(results, key=lambda result: (result.body_parameters, result.budget, result.name))
-        self._by_key = {(result.arm, (result.size, result.budget), result.seed): result for result in self.results}
+        whole = [result for result in self.results if result.density == 1]
+        self._by_key = {(result.arm, (result.size, result.budget), result.seed): result for result in whole}
         self.body_parameters = {result.size: result.body_parameters for result in self.results}
         """Parameters in the blocks of each size, smallest first."""
         self.sizes = list(self.body_parameters)
         """Names of the sizes, smallest first."""
-        self.points: list[Point] = list(dict.fromkeys((result.size, result.budget) for result in self.results))
+        self.points: list[Point] = list(dict.fromkeys((result.size, result.budget) for result in whole))
         """Smallest size first, then smallest budget."""
         self.arms = sorted({result.arm for result in self.results})
         self.seeds = sorted({result.seed for result in self.results})
@@ -79,6 +81,13 @@ class ResultTable:
                 return max(enough, key=lambda point: self.body_parameters[point[0]] * point[1])
         return None
 
+    def at_density(self, value: Callable[[Result], float | None], point: Point, density: float) -> Spread | None:
+        """value(result of raw-only) over the seeds at a density; None where there is none."""
+        place = (RAW_ONLY.name, *point, density)
+        found = [value(r) for r in self.results if (r.arm, r.size, r.budget, r.density) == place]
+        known = tuple(number for number in found if number is not None)
+        return Spread(values=known) if known else None
+
     def spread(self, value: Callable[..., float | None], point: Point | None, *arms: str) -> Spread | None:
         """value(result of each arm) over the seeds that all the arms have there; None where there is none."""
         if point is None:
@@ -91,11 +100,12 @@ class ResultTable:
         """Bits per raw byte of as much raw alone as a proxy saw; None where raw-only was not trained around that."""
         if proxy.raw_per_comp is None:
             return None
-        wanted = math.log2(proxy.budget * proxy_raw_share(proxy.raw_per_comp))
+        wanted = math.log2(proxy_raw_share(proxy.raw_per_comp))
+        place = (RAW_ONLY.name, proxy.size, proxy.budget, proxy.seed)
         curve = [
-            (math.log2(budget), result.raw_bits_per_byte)
-            for (arm, (size, budget), seed), result in self._by_key.items()
-            if (arm, size, seed) == (RAW_ONLY.name, proxy.size, proxy.seed) and result.raw_bits_per_byte is not None
+            (math.log2(result.density), result.raw_bits_per_byte)
+            for result in self.results
+            if (result.arm, result.size, result.budget, result.seed) == place and result.raw_bits_per_byte is not None
         ]
         below = max(((at, bits) for at, bits in curve if at <= wanted), default=None)
         above = min(((at, bits) for at, bits in curve if at >= wanted), default=None)

@@ -14,69 +14,22 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, Literal
 
 import torch
 
-from schemas.errors import ArtifactError, refusing
+from schemas.errors import ArtifactError
 from schemas.files import canonical_json, replace_file, sha256_hex
-from schemas.formats import AS_IS
-from schemas.json_files import parse_json, record
-from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
 from trainer.data.dataset import Dataset
-from trainer.evaluation.translation import Translation, bits_per_symbol, translate
 from trainer.reproduction.arms import Job
-from trainer.reproduction.documents import raw_per_comp, scored_pairs, short_pairs
-from trainer.reproduction.formats import job_format_bits
-from trainer.training.load_model import load_model
+from trainer.reproduction.documents import raw_per_comp
+from trainer.reproduction.evaluate import measured
+from trainer.reproduction.results import Result, read_result
 from trainer.training.loop import train
 from trainer.training.parallel import init_distributed
 
 RESULT_NAME = "result.json"
-Arithmetic = Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
-    """The figures of one job on the held-out documents."""
-
-    arm: str
-    size: str
-    budget: float
-    """Multiple of the scale's symbols that the arm was trained on."""
-    seed: int
-    body_parameters: int
-    symbols: int
-    """Symbols that the model was trained on."""
-    raw_per_comp: float | None
-    """Raw bytes per symbol of the arm's compressor on the study's documents; None for an arm without comp."""
-    raw_bits_per_byte: float | None
-    """Bits per byte of raw bytes; None for an arm that never saw any."""
-    comp_bits_per_byte: float | None
-    """Bits of the same documents encoded as comp, over their raw bytes; None without a compressor."""
-    translation: dict[str, Any] | None
-    """The fields of `Translation`; None for arms that are no proxies."""
-    arithmetic: Arithmetic
-    """What products were computed in while training."""
-    cpu_seconds: float
-    """Of training and evaluation, in the run that ended it."""
-    identity: str
-    """Digest of the documents and of the settings: a result counts for no others."""
-    format_bits: dict[str, float] | None = None
-    """Bits per byte behind a context in each format, see `reproduction.formats`; None where it was not asked for."""
-
-    def __post_init__(self) -> None:
-        if self.translation is not None:
-            record(Translation, self.translation)
-        if self.format_bits is not None and (AS_IS not in self.format_bits or len(self.format_bits) < 2):
-            raise ValueError(f"formats {sorted(self.format_bits)}, not {AS_IS} and others")
-
-    @property
-    def name(self) -> str:
-        """Name of the job that gave this result."""
-        return f"{self.arm}-{self.size}-x{self.budget:g}-{self.seed}"
 
 
 def reproduce(
@@ -196,38 +149,32 @@ def run_job(
         device = dist.device
     if done < settings.steps:
         return None
-    model, _ = load_model(run, device=str(device))
-    raw_bits = comp_bits = translation = None
-    pairs = scored_pairs(job, data)
-    raw_bytes = sum(len(pair.raw) for pair in pairs)
-    if job.arm.reads_raw:
-        raw_bits = bits_per_symbol(model, [((BOS, RAW_OPEN), pair.raw) for pair in pairs])
-    if job.arm.compressor:
-        comp_bits = bits_per_symbol(model, [((BOS, COMP_OPEN), pair.comp) for pair in pairs])
-        comp_bits *= sum(len(pair.comp) for pair in pairs) / raw_bytes
-    if job.arm.is_proxy:
-        translation = asdict(translate(model, short_pairs(job, data)))
+    figures = measured(job, run, data=data, formats=formats, device=str(device))
     result = Result(
         arm=job.arm.name,
         size=job.size,
         budget=job.budget,
+        density=job.density,
         seed=job.seed,
-        body_parameters=model.config.body_parameters,
         symbols=settings.steps * settings.batch_symbols,
         raw_per_comp=raw_per_comp(job, data),
-        raw_bits_per_byte=raw_bits,
-        comp_bits_per_byte=comp_bits,
-        translation=translation,
         arithmetic="bfloat16" if bf16 else "float32",
         cpu_seconds=round(time.process_time() - begin, 1),
         identity=identity(job, data),
-        format_bits=job_format_bits(job, model, data=data, formats=formats) if formats else None,
+        **figures,
     )
     replace_file(os.path.join(run, RESULT_NAME), canonical_json(asdict(result)))
     return result
 
 
-def read_result(path: str) -> Result:
-    """Read a result from its file; ArtifactError where the file is damaged."""
-    with refusing(path, ArtifactError, "remove it and run again"), open(path, "rb") as file:
-        return record(Result, parse_json(file.read()), whole=False)
+def of_jobs(results: Sequence[Result], jobs: Sequence[Job], data: str, path: str) -> dict[str, Result]:
+    """Those of the results that are of these jobs, by name; ArtifactError where one has other documents or settings."""
+    known = {result.name: result for result in results}
+    found = {job.name: known[job.name] for job in jobs if job.name in known}
+    for job in jobs:
+        if job.name in found and found[job.name].identity != identity(job, data):
+            raise ArtifactError(
+                f"{path} holds {job.name} of other documents or settings; take the corpus that it was made from, or "
+                "another --results"
+            )
+    return found

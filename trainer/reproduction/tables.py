@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from schemas.formats import AS_IS
-from trainer.reproduction.arms import ARMS, proxy_raw_share
+from trainer.reproduction.arms import ARMS, RAW_ONLY, WATCHED, proxy_raw_share
 from trainer.reproduction.result_table import ResultTable, Spread, format_harm
-from trainer.reproduction.run import Result
+from trainer.reproduction.results import Result
 from trainer.reproduction.words import point_name
 
 Value = Callable[[Result], float | None]
@@ -24,9 +24,20 @@ def by_point(table: ResultTable, value: Value, note: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def raw_alone(table: ResultTable) -> str:
+    """Bits per raw byte of raw-only in smaller batches."""
+    densities = sorted({result.density for result in table.results if result.arm == RAW_ONLY.name})
+    columns = [point_name(point) for point in table.points]
+    lines = [f"| symbols of a step | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for density in densities:
+        cells = [_cell(table.at_density(lambda result: result.raw_bits_per_byte, p, density)) for p in table.points]
+        lines.append(f"| {density:.1%} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def ordered(table: ResultTable) -> list[str]:
-    """The arms of a table in the order in which they are defined."""
-    return [name for name in ARMS if name in table.arms]
+    """The arms of a table that can be compared, in the order in which they are defined."""
+    return [name for name in ARMS if name in table.arms and name not in WATCHED]
 
 
 def encodings(table: ResultTable) -> str:
@@ -57,6 +68,23 @@ def translations(table: ResultTable) -> str:
         return lambda result: None if result.translation is None else result.translation[name]
 
     return _by_arm(table, {f"{name} ({i})": measured(name) for i, name in enumerate(MEASURES)}, list(MEASURES.values()))
+
+
+def watched(table: ResultTable) -> list[Result]:
+    """The results of arms whose translation was watched, by size, budget, arm and seed."""
+    return [result for result in table.results if result.translation_curve]
+
+
+def translation_curves(table: ResultTable) -> str:
+    """A row for each checkpoint of each watched run."""
+    lines = ["| size | arm | seed | step | comp → raw exact | own comp saves, bits/byte |", "|---|---|---|---|---|---|"]
+    for result in watched(table):
+        where = f"{point_name((result.size, result.budget))} | {result.arm} | {result.seed}"
+        lines += [
+            f"| {where} | {point.step} | {point.raw_exact:.3f} | {point.saved_bits_per_byte:.3f} |"
+            for point in result.translation_curve or ()
+        ]
+    return "\n".join(lines) + "\n" if len(lines) > 2 else "Not measured.\n"
 
 
 def formats(table: ResultTable) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainer.reproduction.claims import OUT_OF_REACH, REPRODUCED, Judged
-from trainer.reproduction.measures import Boundaries, Evidence, Growth, Transfers, Translations
+from trainer.reproduction.evidence import Boundaries, Evidence, Growth, Transfers, Translations
 from trainer.reproduction.result_table import Point, Spread
 
 

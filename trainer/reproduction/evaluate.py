@@ -1,0 +1,61 @@
+"""The figures of a trained job: bits on held-out documents, translation, what other formatting costs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
+from trainer.evaluation.translation import Pair, Translation, bits_per_symbol, translate
+from trainer.model.evabyte import EvaByte
+from trainer.reproduction.arms import Job
+from trainer.reproduction.documents import scored_pairs, short_pairs
+from trainer.reproduction.formats import job_format_bits
+from trainer.reproduction.results import TranslationPoint
+from trainer.training.checkpoint import checkpoints
+from trainer.training.load_model import load_model
+
+
+def measured(job: Job, run: str, *, data: str, formats: str, device: str) -> dict[str, Any]:
+    """The fields of a `Result` that are read off the model; run: the job's directory, with its checkpoints.
+
+    formats: a dataset of reformatted texts; empty: not measured.
+    """
+    model, _ = load_model(run, device=device)
+    pairs = scored_pairs(job, data)
+    watched = bool(job.arm.watched_checkpoints)
+    translation = translate(model, short_pairs(job, data)) if job.arm.is_proxy else None
+    return {
+        "body_parameters": model.config.body_parameters,
+        "raw_bits_per_byte": _raw_bits(model, pairs) if job.arm.reads_raw else None,
+        "comp_bits_per_byte": _comp_bits(model, pairs) if job.arm.compressor else None,
+        "translation": translation and asdict(translation),
+        "translation_curve": _curve(job, run, data, device) if watched else None,
+        "format_bits": job_format_bits(job, model, data=data, formats=formats) if formats and not watched else None,
+    }
+
+
+def _raw_bits(model: EvaByte, pairs: list[Pair]) -> float:
+    return bits_per_symbol(model, [((BOS, RAW_OPEN), pair.raw) for pair in pairs])
+
+
+def _comp_bits(model: EvaByte, pairs: list[Pair]) -> float:
+    """Bits of comp over the raw bytes that it encodes."""
+    bits = bits_per_symbol(model, [((BOS, COMP_OPEN), pair.comp) for pair in pairs])
+    return bits * sum(len(pair.comp) for pair in pairs) / sum(len(pair.raw) for pair in pairs)
+
+
+def _curve(job: Job, run: str, data: str, device: str) -> list[TranslationPoint]:
+    points = []
+    for path in checkpoints(run):
+        model, _ = load_model(path, device=device)
+        found = translate(model, short_pairs(job, data))
+        step = int(os.path.basename(path).rpartition("-")[2])
+        points.append(_point(step, found))
+    return points
+
+
+def _point(step: int, found: Translation) -> TranslationPoint:
+    saved = found.bits_per_byte_given_other_comp - found.bits_per_byte_given_comp
+    return TranslationPoint(step=step, raw_exact=found.raw_exact, saved_bits_per_byte=saved)
