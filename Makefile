@@ -104,30 +104,34 @@ analyze: $(VENV)/.runtime  ## stability, collisions and statistics of DATA: tabl
 	$(BIN)/python -m pipeline analyze $(DATA) $(if $(TEXTS),--texts $(TEXTS)) $(ARGS)
 
 # Short documents, so that rows hold both spellings, and alphabets that a tiny model can learn. The byte LM is DATA's.
-# The corpus is the standard library without its tests and data; the datasets beside PIECES cut it otherwise.
+# The corpus is the standard library without its tests and data; the datasets beside PIECES cut or split it otherwise.
 SCALE ?= cpu
 PIECES ?= data/pieces$(if $(filter gpu,$(SCALE)),-gpu)
 STDLIB = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_paths()['stdlib'])")
 MODULES = asyncio collections concurrent ctypes curses dbm distutils email http idlelib importlib json lib2to3 logging \
 	multiprocessing sqlite3 tkinter unittest urllib wsgiref xml xmlrpc
 PIECES_INPUT = $(or $(INPUT),'$(STDLIB)/*.py' $(wildcard $(addprefix $(STDLIB)/,$(MODULES))))
-PIECES_OPTIONS = --input $(PIECES_INPUT) --shards 4 --unit-bytes 1000000 --lm $(or $(LM),$(DATA)/compressors/lm-tiny) \
-	$(if $(filter gpu,$(SCALE)),--split-bytes 1024 --tokenizer-vocabulary 32768 --device cuda,--split-bytes 96 \
-	--window-bits 12 --tokenizer-vocabulary 4096)
+PIECES_FROM = $(BIN)/python -m pipeline preprocess --input $(PIECES_INPUT) --shards 4 --unit-bytes 1000000 \
+	--lm $(or $(LM),$(DATA)/compressors/lm-tiny) $(if $(filter gpu,$(SCALE)),--device cuda,--window-bits 12)
+PIECES_WHOLE = $(PIECES_FROM) --split-bytes $(if $(filter gpu,$(SCALE)),1024,96)
+PIECES_CUT = $(PIECES_WHOLE) --compressors neural --max-segment-bytes 255
+PIECES_SHORT = $(PIECES_FROM) --split-bytes 24 --compressors neural,tokenizer --tokenizer $(PIECES_TOKENIZER)
+PIECES_TOKENIZER = $(PIECES)/compressors/tokenizer/tokenizer.model
 BY_ENTROPY = --boundary-score document_entropy --theta quantile=0.9
-PIECES_CUT = $(BIN)/python -m pipeline preprocess $(PIECES_OPTIONS) --compressors neural --max-segment-bytes 255
+UNLESS_SMOKE = $(if $(filter-out smoke,$(SCALE)),$(1))
 MINUTES ?= 0
 reproduce: $(VENV)/.runtime  ## the paper's ablations at SCALE=cpu|gpu|smoke into docs/reproduction.md, MINUTES at a time; after make analyze
 	$(PIP_INSTALL) $$($(BIN)/python .ci/requirements.py plot)
-	$(BIN)/python -m pipeline preprocess $(PIECES_OPTIONS) --output $(PIECES)
-	$(if $(filter smoke,$(SCALE)),,$(PIECES_CUT) $(BY_ENTROPY) --output $(PIECES)-level)
-	$(if $(filter smoke,$(SCALE)),,$(PIECES_CUT) $(BY_ENTROPY) --jump quantile=0.9 --output $(PIECES)-jump)
-	$(if $(filter smoke,$(SCALE)),,$(PIECES_CUT) --theta mean_bytes=10 --output $(PIECES)-long)
+	$(PIECES_WHOLE) --tokenizer-vocabulary $(if $(filter gpu,$(SCALE)),32768,4096) --output $(PIECES)
+	$(call UNLESS_SMOKE,$(PIECES_CUT) $(BY_ENTROPY) --output $(PIECES)-level)
+	$(call UNLESS_SMOKE,$(PIECES_CUT) $(BY_ENTROPY) --jump quantile=0.9 --output $(PIECES)-jump)
+	$(call UNLESS_SMOKE,$(PIECES_CUT) --theta mean_bytes=10 --output $(PIECES)-long)
+	$(call UNLESS_SMOKE,$(PIECES_SHORT) --output $(PIECES)-short)
 	$(BIN)/python -m pipeline reformat $(PIECES) --out $(PIECES)-formats.jsonl
 	$(BIN)/python -m pipeline preprocess --input $(PIECES)-formats.jsonl --id-field id --output $(PIECES)-formats \
-		--compressors tokenizer --tokenizer $(PIECES)/compressors/tokenizer/tokenizer.model --shards 1
+		--compressors tokenizer --tokenizer $(PIECES_TOKENIZER) --shards 1
 	$(BIN)/python -m trainer reproduce --data $(PIECES) --corpus $(DATA) --scale $(SCALE) --formats $(PIECES)-formats \
-		$(if $(filter smoke,$(SCALE)),,--report docs/reproduction$(if $(filter gpu,$(SCALE)),-gpu).md \
+		$(call UNLESS_SMOKE,--report docs/reproduction$(if $(filter gpu,$(SCALE)),-gpu).md \
 		--results docs/reproduction$(if $(filter gpu,$(SCALE)),-gpu).jsonl) --minutes $(MINUTES) $(ARGS)
 
 BYTES ?= 3.3e12

@@ -12,7 +12,8 @@ neural-short, tokenizer-short    pairs to the end, of documents so short that tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.errors import SettingsError
@@ -105,6 +106,8 @@ class StudyScale:
 
     parts: tuple[Part, ...]
     """In the order in which they are run."""
+    peak_lrs: Mapping[str, float]
+    """Learning rate of each size, for whole batches; smaller ones have it times the root of their density."""
     steps: int
     """Steps at budget 1."""
     batch_symbols: int
@@ -138,6 +141,7 @@ _CPU_PARTS = (
 SCALES = {
     "smoke": StudyScale(
         parts=(Part(arms=("neural", "tokenizer", "gzip"), sizes=("nano",), densities=(0.5, 1.0), seeds=(0,)),),
+        peak_lrs={"nano": 5e-3},
         steps=4,
         batch_symbols=1024,
         row_symbols=512,
@@ -147,6 +151,7 @@ SCALES = {
     ),
     "cpu": StudyScale(
         parts=_CPU_PARTS,
+        peak_lrs={"nano": 5e-3, "micro": 5e-3, "mini": 4e-3, "small": 3e-3},
         steps=1800,
         batch_symbols=1024,
         row_symbols=256,
@@ -156,6 +161,7 @@ SCALES = {
     ),
     "gpu": StudyScale(
         parts=(Part(arms=(*PROXIES, "tokenizer-only", *WATCHED), sizes=("medium",)),),
+        peak_lrs={"medium": 2e-3},
         steps=3052,
         batch_symbols=1 << 16,
         row_symbols=2048,
@@ -204,6 +210,7 @@ class Job:
             batch_symbols=rows * row_symbols,
             sequence_length=row_symbols,
             micro_batch_size=min(scale.rows_per_device, rows),
+            peak_lr=scale.peak_lrs[self.size] * math.sqrt(self.density),
             lr_warmup_steps=max(1, steps // 15),
             lanes=rows,
             seed=self.seed,
