@@ -3,7 +3,7 @@
     manifest.json, shards ── dataset ──► record batches as flat arrays     shard_reader, shard_cache (remote shards)
     rows of all shards    ── row_ranges ──► for each epoch, which lane reads which range
     a lane's open ranges  ── slots ──► documents waiting in each
-    a draw per document   ── blocks ──► some hundred documents, end to end
+    a draw per document   ── blocks ──► some hundred documents, end to end     literals: single bytes as themselves
     block and mixing      ── lanes, kernels.packing ──► sequences of ids
     several datasets      ── blend ──► which of them a sequence comes from
     lanes of a rank       ── loader, prefetch ──► PackedBatch per step     loader_state: what a checkpoint keeps
