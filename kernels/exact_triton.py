@@ -15,6 +15,8 @@ from kernels.window_coder import PRECISION_BITS
 
 OPTIONS = {"enable_fp_fusion": False}
 """What every kernel is compiled with: a multiplication and an addition stay two."""
+OPTIONS_OF = {"windows": {"num_stages": 1}}
+"""And single kernels: Triton 3.7 cannot overlap the loads of this one with its products on sm_90, and fails."""
 GATHERED = 1 << 13
 """Key or value elements that one program has at a time."""
 MOST_POSITIONS = 64
@@ -130,7 +132,7 @@ class TritonRows:
         """So many programs: one for each row, or a grid of them."""
         grid = (programs,) if isinstance(programs, int) else programs
         if all(grid):
-            self._kernels[name][grid](*arrays, **constants, **OPTIONS)
+            self._kernels[name][grid](*arrays, **constants, **OPTIONS, **OPTIONS_OF.get(name, {}))
 
 
 def kernels() -> dict[str, Any]:

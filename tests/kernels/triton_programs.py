@@ -20,7 +20,7 @@ from kernels.exact_choice import WINDOW_BITS
 from kernels.exact_fused import FusedRows
 from kernels.exact_lm import ExactByteLM
 from kernels.exact_steps import KvCache, Rows, Seen
-from kernels.exact_triton import OPTIONS, TritonRows, kernels
+from kernels.exact_triton import OPTIONS, OPTIONS_OF, TritonRows, kernels
 from tests.kernels.exact_models import random_arrays
 from tests.kernels.test_exact_lm import windows
 
@@ -120,7 +120,8 @@ def instructions(architecture: int) -> dict[str, list[str]]:
         signature = {each: "constexpr" if each in constants else types[each] for each in kernel.arg_names}
         values = {(kernel.arg_names.index(each),): value for each, value in constants.items()}
         source = ASTSource(kernel, signature=signature, constexprs=values)
-        compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=dict(OPTIONS))
+        options = {**OPTIONS, **OPTIONS_OF.get(name, {})}
+        compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
         text = compiled.asm["ptx"]
         every = re.findall(r"^\s*(?:@!?%p\d+\s+)?([a-z][\w.]*f(?:16|32|64)[\w.]*)\s", text, re.MULTILINE)
         found[name] = sorted(set(every)) + (["ftz"] if ".ftz" in text else [])
