@@ -46,7 +46,7 @@ def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[R
     from trainer.reproduction.arms import jobs
     from trainer.reproduction.documents import check_datasets
     from trainer.reproduction.results import read_results, write_results
-    from trainer.reproduction.run import is_done, known_result, of_jobs, reproduce
+    from trainer.reproduction.run import default_processes, is_done, known_result, of_jobs, reproduce
 
     table = settings.results or os.path.join(out, "results.jsonl")
     wanted = jobs(scale, only=settings.arms)
@@ -56,7 +56,7 @@ def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[R
     if settings.gather:
         finished = [known_result(job, settings.data, out) for job in chosen if is_done(job, out)]
         return [*kept.values(), *finished]
-    processes = settings.processes or os.cpu_count() or 1
+    processes = settings.processes or default_processes()
     with Progress("reproduce", total=len(kept) + len(chosen), unit="runs") as progress:
         progress.to(len(kept))
         for result in reproduce(

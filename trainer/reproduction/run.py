@@ -70,6 +70,11 @@ def reproduce(
             raise
 
 
+def default_processes() -> int:
+    """Jobs at a time: one on a GPU, else one per core."""
+    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
+
+
 def is_done(job: Job, out: str) -> bool:
     """Whether the job has left a result."""
     return os.path.exists(os.path.join(out, job.name, RESULT_NAME))

@@ -23,7 +23,7 @@ class ReproduceSettings:
     """cpu, or smoke for a try of a minute."""
     out: str = field(default="", metadata=option(metavar="DIR", default="runs/reproduce-SCALE"))
     """Directory of the runs and their results."""
-    processes: int = field(default=0, metadata=option(default="one per core"))
+    processes: int = field(default=0, metadata=option(default="one per core, or one on a GPU"))
     """Runs at a time."""
     arms: tuple[str, ...] = field(default=(), metadata=option(metavar="ARM", default="all"))
     """Only these arms."""
