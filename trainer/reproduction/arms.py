@@ -125,9 +125,9 @@ class StudyScale:
         return self.steps * self.batch_symbols
 
 
-_VARIANTS = ("neural-none", "neural-always", "neural-long", "neural-literals", "tokenizer-only")
+_VARIANTS = ("neural-none", "neural-always", "neural-literals", "tokenizer-only")
 _CPU_PARTS = (
-    Part(arms=(*CORE, "gzip"), sizes=("micro",)),
+    Part(arms=(*CORE, "gzip", "neural-long"), sizes=("micro",)),
     Part(arms=("neural",), sizes=("nano",), densities=(0.25, 0.5, 1.0)),
     Part(arms=_VARIANTS, sizes=("micro",), densities=()),
     Part(arms=CORE, sizes=("mini",), densities=(0.25, 0.5, 1.0)),

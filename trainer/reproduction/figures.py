@@ -151,3 +151,5 @@ def _error(spread: Spread) -> float:
 def _legend(axes: Any, columns: int = 1) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(ncols=columns, fontsize=7)
+    else:
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color="#555555")

@@ -16,7 +16,7 @@ Value = Callable[[Result], float | None]
 def by_point(table: ResultTable, value: Value, note: str) -> str:
     """A row for each arm, a column for each size and budget."""
     columns = [point_name(point) for point in table.points]
-    lines = [f"{note}\n", f"| arm | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    lines = [note, f"| arm | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for arm in ordered(table):
         spreads = [table.spread(value, point, arm) for point in table.points]
         if any(spread is not None for spread in spreads):
