@@ -51,8 +51,8 @@ def segment(
     """Segment ends int64 [m] (over the whole run of bytes) and segment_offsets int64 [documents + 1].
 
     scores: float32 [n], in bits, of `kernels.boundary_score`; offsets: int64 [documents + 1].
-    jump_bits: δ, or None where the score alone decides. `cut_every_bytes` > 0 also cuts at every multiple of it from the document's head, which whole-document coding needs
-    at its blocks.
+    jump_bits: δ, or None where the score alone decides. `cut_every_bytes` > 0 also cuts at every multiple of it from
+    the document's head, which whole-document coding needs at its blocks.
     """
     ends = np.empty(scores.size, np.int64)
     segment_offsets = np.zeros(offsets.size, np.int64)

@@ -118,6 +118,7 @@ def content(settings: PreprocessSettings) -> dict[str, Any]:
     models = values["models"]
     models["lm"] = settings.models.lm if settings.models.lm in LM_SIZES else "given"
     models["tokenizer"] = "given" if settings.models.tokenizer else "trained"
+    models["neural"] = settings.models.neural.to_json()
     return values
 
 

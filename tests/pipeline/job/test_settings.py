@@ -25,6 +25,7 @@ OTHER: dict[str, Any] = {
     "lm": "40m",
     "tokenizer": "some.model",
     "theta": ThetaTarget(kind="bits", value=3.0),
+    "jump": ThetaTarget(kind="quantile", value=0.9),
     "boundary_score": "document_entropy",
     "context": "document",
     "window_bits": 12,
