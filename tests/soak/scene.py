@@ -36,7 +36,7 @@ SCORE = "evaluate score code/samples.jsonl --data-dir problems --suite base --sa
 LM = "lm --sample data/compressors/sample.arrow --out made --device cpu --steps 1 --rows 2 --held-out-bytes 64"
 EXPORTED = "export run --out export --shard-bytes 100000"
 DECODED = "decode data --out decoded"
-STUDY = "reproduce --data data --scale smoke --out study --gather"
+STUDY = "reproduce --data data --scale smoke --out study --gather --arms gzip raw-only"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +84,8 @@ TARGETS = (
     Target(path="problems/HumanEval.jsonl", kind="lines", commands=(CODE, f"{SCORE} --allow-code-execution")),
     Target(path="code/samples.jsonl", kind="lines", commands=(f"{SCORE} --allow-code-execution",)),
     Target(path="code/samples.unfinished.jsonl", kind="lines", commands=(f"{CODE} --overwrite",)),
-    Target(path="study/gzip-nano-0/result.json", kind="json", commands=(STUDY,)),
+    Target(path="study/gzip-nano-x1-0/result.json", kind="json", commands=(STUDY,)),
+    Target(path="study/results.jsonl", kind="lines", commands=(STUDY,)),
     Target(path="data/analysis/stability.csv", kind="csv", commands=(STUDY,)),
     Target(path="data/analysis/frontier.csv", kind="csv", commands=(STUDY,)),
     Target(path="data/analysis/collisions.json", kind="json", commands=(STUDY,)),
@@ -146,20 +147,27 @@ def _write_study() -> None:
     """A result as a training would leave it, and tables as `analyze` writes them."""
     from schemas.files import canonical_json
     from trainer.reproduction.arms import SCALES, jobs
-    from trainer.reproduction.run import identity, raw_per_comp
+    from trainer.reproduction.documents import raw_per_comp
+    from trainer.reproduction.run import identity
 
-    scale = SCALES["smoke"]
-    (job,) = jobs(scale, raw_per_comp("data", scale), only=["gzip"])
-    result = {
-        "arm": "gzip", "size": "nano", "seed": 0, "body_parameters": 1000, "symbols": 4096, "raw_bits_per_byte": 4.0,
-        "comp_bits_per_byte": 5.0, "train_seconds": 1.5, "identity": identity(job, "data"), "format_bits": None,
+    figures = {
+        "body_parameters": 1000, "symbols": 4096, "raw_bits_per_byte": 4.0, "comp_bits_per_byte": 5.0,
+        "arithmetic": "float32", "cpu_seconds": 1.5, "format_bits": None, "translation_curve": None,
         "translation": {
             "documents": 2, "raw_exact": 0.5, "raw_similarity": 0.5, "comp_exact": 0.5, "comp_similarity": 0.5,
             "bits_per_byte": 4.0, "bits_per_byte_given_comp": 3.0, "bits_per_byte_given_other_comp": 4.0,
         },
     }  # fmt: skip
-    os.makedirs(f"study/{job.name}")
-    Path(f"study/{job.name}/result.json").write_bytes(canonical_json(result))
+    os.mkdir("study")
+    for job in jobs(SCALES["smoke"], only=["gzip", "raw-only"]):
+        place = {"arm": job.arm.name, "size": job.size, "seed": job.seed, "budget": job.budget, "density": job.density}
+        result = {**figures, **place, "raw_per_comp": raw_per_comp(job, "data"), "identity": identity(job, "data")}
+        if job.arm.is_proxy:
+            os.makedirs(f"study/{job.name}")
+            Path(f"study/{job.name}/result.json").write_bytes(canonical_json(result))
+        else:
+            with open("study/results.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps({**result, "translation": None}) + "\n")
     os.mkdir("data/analysis")
     Path("data/analysis/stability.csv").write_text("compressor,kind,share,distance\ngzip,delete,0.1,0.9\n")
     Path("data/analysis/frontier.csv").write_text("context,bytes_per_symbol,distance\ndocument,3.5,0.4\n")

@@ -66,6 +66,14 @@ class Result:
     """Bits per byte behind a context in each format, see `reproduction.formats`; None where it was not asked for."""
 
     def __post_init__(self) -> None:
+        if self.body_parameters < 1:
+            raise ValueError(f"body_parameters is {self.body_parameters}")
+        if self.raw_per_comp is not None and not 1e-3 < self.raw_per_comp < 1e6:
+            raise ValueError(f"raw_per_comp is {self.raw_per_comp}")
+        for name in ("raw_bits_per_byte", "comp_bits_per_byte", "cpu_seconds"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1e9:
+                raise ValueError(f"{name} is {value}")
         if self.translation is not None:
             record(Translation, self.translation)
         if self.format_bits is not None and (AS_IS not in self.format_bits or len(self.format_bits) < 2):

@@ -126,8 +126,10 @@ def calibrate(compressor: NeuralCompressor, documents: Documents) -> float:
 
 def calibrate_jump(score: BoundaryScore, settings: NeuralSettings, documents: Documents) -> float | None:
     """δ in bits as `settings.jump` asks, from the rises S_t − S_{t−1} within the first of these documents; or None."""
-    if settings.jump is None or settings.jump.kind == "bits":
-        return settings.jump and settings.jump.value
+    if settings.jump is None:
+        return None
+    if settings.jump.kind == "bits":
+        return settings.jump.value
     documents = _head(documents, CALIBRATION_BYTES)
     bits = score.scores(documents.raw, documents.offsets)
     is_first = np.zeros(bits.size + 1, bool)
