@@ -111,7 +111,7 @@ SIZES = {
     "tiny": Size(body=_body(128, 5, 2, 384, 256), run=replace(LAPTOP, peak_lr=3e-3)),
     "mini": Size(body=_body(160, 5, 2, 480, 256), run=replace(LAPTOP, peak_lr=6e-3)),
     "small": Size(body=_body(224, 6, 2, 672, 256), run=replace(LAPTOP, peak_lr=4e-3)),
-    "medium": Size(body=_body(512, 8, 4, 1536), run=replace(LAPTOP, peak_lr=2e-3)),
+    "medium": Size(body=_body(512, 8, 4, 1536), run=replace(PAPER, peak_lr=2e-3, sharding="ddp")),
     "0.5b": Size(body=_body(1024, 28, 8, 4096), run=replace(PAPER, peak_lr=1.2e-3, sharding="ddp")),
     "1.5b": Size(body=_body(2048, 20, 16, 8192), run=replace(PAPER, peak_lr=9e-4, sharding="ddp")),
     "4b": Size(body=_body(3072, 32, 24, 9216), run=replace(PAPER, peak_lr=7e-4)),

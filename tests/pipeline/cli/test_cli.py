@@ -30,7 +30,16 @@ OPTIONS = {
     "preprocess": [
         "--config",
         *READ,
-        *("--output", "--compressors", "--lm", "--tokenizer", "--tokenizer-vocabulary", "--sample-bytes", "--theta"),
+        *(
+            "--output",
+            "--compressors",
+            "--lm",
+            "--tokenizer",
+            "--tokenizer-vocabulary",
+            "--sample-bytes",
+            "--theta",
+            "--jump",
+        ),
         *(
             "--boundary-score",
             "--score-context-bytes",

@@ -20,7 +20,8 @@ from trainer.training.sizes import SIZES
 
 OPTIONS = {
     "train": [
-        *("--config", "--data", "--out", "--size", "--arm", "--compressor", "--seed", "--held-out-share"),
+        *("--config", "--data", "--out", "--size", "--arm", "--compressor", "--literals", "--seed"),
+        "--held-out-share",
         *("--interleave", "--prefetch", "--final-lr-share", "--optimizer", "--matrix-lr", "--matrix-momentum"),
         *("--look-back", "--weight-decay", "--adam-beta1", "--adam-beta2", "--adam-eps"),
         *("--clip-norm", "--keep-checkpoints", "--log-steps", "--compile", "--device", "--cache", "--cache-bytes"),

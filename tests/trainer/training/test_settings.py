@@ -49,7 +49,7 @@ def test_the_defaults_of_every_size_make_a_run(size: str) -> None:
 
 
 def test_small_sizes_are_for_a_laptop_and_large_ones_for_gpus() -> None:
-    assert SMALL == ["pico", "nano", "micro", "tiny"]
+    assert SMALL == ["pico", "nano", "micro", "tiny", "mini", "small"]
     for size, row in SIZES.items():
         run = row.run
         config = sized_config(size, vocabulary=vocabulary_size(1 << 16), raw_heads=run.raw_heads)
@@ -70,7 +70,7 @@ def test_small_sizes_are_for_a_laptop_and_large_ones_for_gpus() -> None:
         if size in SMALL:
             assert (run.sharding, run.recompute) == ("ddp", False)
             assert needed[0] < 4e9
-            assert 6 * config.body_parameters * run.steps * run.batch_symbols < 2e12
+            assert 6 * config.body_parameters * run.steps * run.batch_symbols < 6e12
         else:
             assert needed[1] < GPU_BYTES["80 GB"]
             assert (run.sharding == "ddp") == (needed[0] < GPU_BYTES["40 GB"])
@@ -172,5 +172,5 @@ def test_wrong_settings_are_named(change: dict[str, Any], message: str) -> None:
 
 
 def test_an_unknown_size_is_named_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match="size '8b' is unknown; choose one of pico, nano, micro, tiny, 0.5b"):
+    with pytest.raises(SettingsError, match="size '8b' is unknown; choose one of pico, nano, .* medium, 0.5b"):
         TrainSettings.for_size("8b")
