@@ -26,6 +26,9 @@ and what not, is in the last column.
 PARTIAL = """**This page is partial**: the same command goes on with the runs that are missing.
 
 """
+RULES_NOTE = """Written before the numbers. How as much raw alone is trained was mended after a first look at one seed
+(docs/decisions.md, 2026-11-30).
+"""
 RAW_NOTE = """Raw-only and proxies read bytes alone. All arms of a column were trained on equally many symbols.
 """
 TRANSFER_NOTE = """What comp is worth: bits per raw byte that a proxy saves over as much raw alone, which is raw-only
@@ -60,7 +63,7 @@ def markdown(
     parts = [
         _head(table, scale, name, all_jobs),
         "## Claims\n\n" + _claims(rows, evidence),
-        "## Rules\n\nWritten before the numbers.\n\n" + _rules(rows),
+        f"## Rules\n\n{RULES_NOTE}\n" + _rules(rows),
         *([f"## Figures\n\n![gains over size, budget and boundaries]({figure})\n"] if figure else []),
         "## Bits per raw byte, held out\n\n" + tables.by_point(table, raw_bits, RAW_NOTE),
         "## Saved over as much raw alone\n\n" + tables.by_point(table, table.transfer_gain, TRANSFER_NOTE),
