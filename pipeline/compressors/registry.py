@@ -9,7 +9,6 @@ To add one: a folder that has a `CompressorFamily` named FAMILY, and a line in n
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Iterable
 
 from pipeline.compressors.base import (
@@ -23,8 +22,6 @@ from pipeline.compressors.names import COMPRESSORS
 from pipeline.storage import files
 from schemas.errors import DatasetError
 from schemas.manifest import Manifest
-
-logger = logging.getLogger(__name__)
 
 COMPRESSORS_DIRECTORY = "compressors"
 """Directory of the compressors in a dataset's directory."""
@@ -63,12 +60,7 @@ class _Loader:
 def load_compressors(names: Iterable[str], loading: Loading) -> dict[str, Compressor]:
     """The compressors by name, in the order of `names`; ArtifactError where one's files are missing or damaged."""
     loader = _Loader(loading)
-    compressors = {name: loader.load(name) for name in names}
-    for compressor in compressors.values():
-        # Of an exact byte LM on a GPU whose fast steps cannot be trusted (kernels/exact_choice.py).
-        if reason := getattr(getattr(compressor, "model", None), "slower_because", ""):
-            logger.warning("%s", reason)
-    return compressors
+    return {name: loader.load(name) for name in names}
 
 
 def describe_compressors(names: Iterable[str], loading: Loading) -> dict[str, CompressorDescription]:

@@ -28,6 +28,7 @@ from kernels.exact_lm import ExactByteLM
 from kernels.exact_quantise import quantise_byte_lm
 from kernels.exact_steps import Rows, TorchRows
 from kernels.exact_triton import TritonRows
+from tests.trainer.batches import one_document_each
 from trainer.data.loader import PackedBatch
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import Block, EvaByte
@@ -134,15 +135,7 @@ def step_launches(config: EvaByteConfig, *, positions: int, micro_batches: int) 
 
 
 def _batch(rows: int, positions: int, number: int) -> PackedBatch:
-    ids = np.full((rows, positions), 100, np.int32)
-    return PackedBatch(
-        step=number,
-        ids=ids,
-        documents=np.zeros_like(ids),
-        spans=np.ones(ids.shape, np.uint8),
-        next_ids=np.zeros((rows, 2), np.int32),
-        pieces=np.zeros((rows, 5), np.int64),
-    )
+    return one_document_each(np.full((rows, positions), 100, np.int32), number)
 
 
 def read_launches(config: ByteLMConfig, *, triton: bool, depth: int = 15) -> int:

@@ -23,6 +23,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from tests.trainer.batches import one_document_each
 from trainer.data.loader import PackedBatch
 from trainer.model.config import EvaByteConfig
 from trainer.model.evabyte import EvaByte
@@ -100,11 +101,4 @@ def _real_mesh(*args: Any, **options: Any) -> DeviceMesh:
 
 
 def _batch(rows: int, positions: int) -> PackedBatch:
-    return PackedBatch(
-        step=0,
-        ids=np.full((rows, positions), 100, np.int32),
-        documents=np.zeros((rows, positions), np.int32),
-        spans=np.ones((rows, positions), np.uint8),
-        next_ids=np.zeros((rows, 4), np.int32),
-        pieces=np.zeros((rows, 5), np.int64),
-    )
+    return one_document_each(np.full((rows, positions), 100, np.int32), lookahead=4)

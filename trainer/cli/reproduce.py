@@ -75,7 +75,7 @@ def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[R
 
 
 def _write_report(settings: ReproduceSettings, results: list[Result], out: str, *, all_jobs: int) -> str:
-    """Write the page and its picture, where matplotlib is installed; the page's file."""
+    """Write the page and its picture; the page's file."""
     from schemas.files import replace_file
     from trainer.reproduction.arms import SCALES
     from trainer.reproduction.evidence import Evidence

@@ -25,13 +25,14 @@ def measured(job: Job, run: str, *, data: str, formats: str, device: str) -> dic
     model, _ = load_model(run, device=device)
     pairs = scored_pairs(job, data)
     watched = bool(job.arm.watched_checkpoints)
-    translation = translate(model, short_pairs(job, data)) if job.arm.is_proxy else None
+    short = short_pairs(job, data) if job.arm.is_proxy else []
+    translation = translate(model, short) if short else None
     return {
         "body_parameters": model.config.body_parameters,
         "raw_bits_per_byte": _raw_bits(model, pairs) if job.arm.reads_raw else None,
         "comp_bits_per_byte": _comp_bits(model, pairs) if job.arm.compressor else None,
         "translation": translation and asdict(translation),
-        "translation_curve": _curve(job, run, data, device) if watched else None,
+        "translation_curve": _curve(run, short, device) if watched else None,
         "format_bits": job_format_bits(job, model, data=data, formats=formats) if formats and not watched else None,
     }
 
@@ -46,11 +47,11 @@ def _comp_bits(model: EvaByte, pairs: list[Pair]) -> float:
     return bits * sum(len(pair.comp) for pair in pairs) / sum(len(pair.raw) for pair in pairs)
 
 
-def _curve(job: Job, run: str, data: str, device: str) -> list[TranslationPoint]:
+def _curve(run: str, short: list[Pair], device: str) -> list[TranslationPoint]:
     points = []
     for path in checkpoints(run):
         model, _ = load_model(path, device=device)
-        found = translate(model, short_pairs(job, data))
+        found = translate(model, short)
         step = int(os.path.basename(path).rpartition("-")[2])
         points.append(_point(step, found))
     return points

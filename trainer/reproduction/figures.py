@@ -14,6 +14,7 @@ from trainer.reproduction.result_table import (
     Spread,
     bits_saved_by_own_comp,
     raw_bits,
+    raw_gain,
 )
 from trainer.reproduction.results import TranslationPoint
 from trainer.reproduction.tables import ordered, watched
@@ -87,7 +88,7 @@ def _over_size(axes: Any, evidence: Evidence) -> None:
     table = evidence.table
     for number, arm in enumerate(OVER_SIZE):
         found = {
-            float(table.body_parameters[size]): table.spread(_saved, (size, 1.0), "raw-only", arm)
+            float(table.body_parameters[size]): table.spread(raw_gain, (size, 1.0), "raw-only", arm)
             for size in table.sizes
         }
         _errorbars(axes, found, COLOURS[number], arm, line="-")
@@ -98,12 +99,6 @@ def _over_size(axes: Any, evidence: Evidence) -> None:
     axes.set_xlabel(f"parameters in blocks{note}")
     axes.set_ylabel("saved over raw-only at ×1, bits per raw byte")
     _legend(axes)
-
-
-def _saved(raw_only: Any, proxy: Any) -> float | None:
-    if raw_only.raw_bits_per_byte is None or proxy.raw_bits_per_byte is None:
-        return None
-    return float(raw_only.raw_bits_per_byte - proxy.raw_bits_per_byte)
 
 
 def _bars(axes: Any, table: ResultTable, value: Callable[..., float | None], label: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from schemas.formats import AS_IS
 from trainer.reproduction.arms import ARMS, RAW_ONLY, WATCHED, proxy_raw_share
-from trainer.reproduction.result_table import ResultTable, Spread, format_harm
+from trainer.reproduction.result_table import ResultTable, Spread, format_harm, raw_bits
 from trainer.reproduction.results import Result
 from trainer.reproduction.words import point_name
 
@@ -30,7 +30,7 @@ def raw_alone(table: ResultTable) -> str:
     columns = [point_name(point) for point in table.points]
     lines = [f"| symbols of a step | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for density in densities:
-        cells = [_cell(table.at_density(lambda result: result.raw_bits_per_byte, p, density)) for p in table.points]
+        cells = [_cell(table.at_density(raw_bits, p, density)) for p in table.points]
         lines.append(f"| {density:.1%} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -67,7 +67,7 @@ def translations(table: ResultTable) -> str:
     def measured(name: str) -> Value:
         return lambda result: None if result.translation is None else result.translation[name]
 
-    return _by_arm(table, {f"{name} ({i})": measured(name) for i, name in enumerate(MEASURES)}, list(MEASURES.values()))
+    return _by_arm(table, {name: measured(name) for name in MEASURES}, list(MEASURES.values()))
 
 
 def watched(table: ResultTable) -> list[Result]:

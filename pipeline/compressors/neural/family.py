@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from pipeline.compressors.base import Loader
@@ -10,6 +11,8 @@ from schemas.errors import ArtifactError
 
 if TYPE_CHECKING:
     from pipeline.compressors.neural.compressor import NeuralCompressor
+
+logger = logging.getLogger(__name__)
 
 ARTIFACT = "neural"
 """Folder of the artifact in the compressors' directory."""
@@ -51,6 +54,8 @@ def load_neural(directory: str, *, device: str = "cpu") -> NeuralCompressor:
             "remove the directory and make it again"
         )
     model = load_model(files, device)
+    if model.slower_because:
+        logger.warning("%s", model.slower_because)
     if device_probe(model) != description.device_probe:
         raise ArtifactError(
             f"{describe_device(device)} computes other codes than {description.device}, where {directory} was made, "

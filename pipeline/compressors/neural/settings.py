@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from kernels.code_format import MAX_SCORE_CONTEXT_BYTES, MAX_SEGMENT_BYTES, MIN_WINDOW_BITS, WINDOW_BITS
 from schemas.errors import SettingsError
-from schemas.json_files import record
 from schemas.options import to_json
 
 BoundaryScoreName = Literal["pair_surprisal", "context_entropy", "document_entropy"]
@@ -98,11 +96,6 @@ class NeuralSettings:
             raise SettingsError(f"max segment is {self.max_segment_bytes} bytes; give 1 to {MAX_SEGMENT_BYTES}")
         if not MIN_WINDOW_BITS <= self.window_bits <= WINDOW_BITS:
             raise SettingsError(f"windows have {self.window_bits} bits; give {MIN_WINDOW_BITS} to {WINDOW_BITS}")
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> NeuralSettings:
-        """The inverse of `to_json`; ValueError where the values are of other settings."""
-        return record(cls, {"jump": None, **values})
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values; no `jump` where there is none, as releases that had no jump wrote them."""

@@ -17,16 +17,13 @@ from pipeline.job.learning import Learner
 from schemas import stores
 from tests.pipeline.corpora import jsonl
 from tests.pipeline.job.portable import dask_cluster, job_service, submit, worker_pool
+from tests.pipeline.job.power_cuts import PowerCutError, crashes
 from tests.pipeline.runs import Models, Preprocess, content, write_mixed
 from tests.store_servers import Front
 
 UNITS, PARTS = 4, 3
 SMALL = ("--compressors", "neural", "--shards", str(UNITS), "--sample-bytes", "500")
 LEARN = (*SMALL, "--learn-once")
-
-
-class PowerCutError(RuntimeError):
-    """What a crash is in these tests."""
 
 
 @pytest.fixture(autouse=True)
@@ -78,16 +75,6 @@ def crash_in(monkeypatch: pytest.MonkeyPatch, cls: type, name: str, at: int) -> 
         return method(self, *arguments)
 
     monkeypatch.setattr(cls, name, cut)
-
-
-def crashes(run: Callable[[], int]) -> bool:
-    """Whether the run crashed, by our own doing."""
-    try:
-        assert run() == 0
-    except Exception as error:
-        assert "PowerCutError" in repr(error) + str(error), error
-        return True
-    return False
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

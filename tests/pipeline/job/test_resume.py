@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,12 @@ from pipeline.storage import files
 from schemas.errors import DatasetError
 from schemas.manifest import read_manifest
 from tests.pipeline.corpora import jsonl, texts
+from tests.pipeline.job.power_cuts import PowerCutError, crashes
 from tests.pipeline.runs import Models, Preprocess, content, manifest, times
 
 ROOT = Path(__file__).parents[3]
 SHARDS = ("--shards", "4")
 SMALL = ("--shards", "2")
-
-
-class PowerCutError(RuntimeError):
-    """What a crash is in these tests."""
 
 
 def done(output: Path) -> list[Path]:
@@ -69,17 +65,6 @@ def crash_at_replace(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
     return asked
 
 
-def crash(run: Callable[[], int]) -> bool:
-    """Whether the run crashed, by our own doing."""
-    try:
-        assert run() == 0
-    except Exception as error:
-        # Beam hands a step's exception on as RuntimeError with its traceback as text.
-        assert "PowerCutError" in repr(error) + str(error), error
-        return True
-    return False
-
-
 def check_visible_shards_are_final(output: Path, final: dict[str, bytes]) -> None:
     """Shards get their names between the last commit and the manifest; whatever of them is seen is whole."""
     for path in output.glob("shard-*"):
@@ -113,7 +98,7 @@ def test_a_crash_before_any_replacement_of_a_file(
 
         with monkeypatch.context() as patch:
             asked = crash_at_replace(patch, number)
-            crashed = crash(run)
+            crashed = crashes(run)
         finished = "manifest.json" in asked[: number - 1]
         if not finished:
             with pytest.raises(DatasetError, match="not a finished dataset"):
@@ -137,7 +122,7 @@ def test_finished_units_are_not_compressed_again(
 ) -> None:
     with monkeypatch.context() as patch:
         counted(patch, fail_at=number)
-        assert crash(lambda: preprocess(finished / "corpus", tmp_path / "out", *SHARDS))
+        assert crashes(lambda: preprocess(finished / "corpus", tmp_path / "out", *SHARDS))
     assert len(done(tmp_path / "out")) == number - 1
     assert not list((tmp_path / "out").glob("shard-*")), "no shard has its name before all units are done"
     committed = {json.loads(path.read_bytes())["unit"] for path in done(tmp_path / "out")}
@@ -154,7 +139,7 @@ def test_a_killed_run_may_go_on_under_another_path(
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as patch:
         counted(patch, fail_at=4)
-        assert crash(lambda: preprocess(finished / "corpus", "out", *SHARDS))
+        assert crashes(lambda: preprocess(finished / "corpus", "out", *SHARDS))
     (tmp_path / "out").rename(tmp_path / "moved")
     monkeypatch.chdir("/")
     with monkeypatch.context() as patch:
@@ -178,7 +163,7 @@ def test_a_run_with_other_settings_takes_over_a_killed_one(
             replace(source, destination)
 
         patch.setattr(os, "replace", cut)
-        assert crash(lambda: preprocess(finished / "corpus", tmp_path / "out", *SHARDS))
+        assert crashes(lambda: preprocess(finished / "corpus", tmp_path / "out", *SHARDS))
     assert len(list((tmp_path / "out").glob("shard-*"))) == 4
     assert preprocess(finished / "corpus", tmp_path / "out", *other) == 0
     assert preprocess(finished / "corpus", tmp_path / "fresh", *other) == 0
@@ -190,7 +175,7 @@ def test_a_staged_file_that_is_gone_is_made_again(
 ) -> None:
     with monkeypatch.context() as patch:
         counted(patch, fail_at=3)
-        assert crash(lambda: preprocess(finished / "corpus", tmp_path / "out", *SHARDS))
+        assert crashes(lambda: preprocess(finished / "corpus", tmp_path / "out", *SHARDS))
     first = json.loads(done(tmp_path / "out")[0].read_bytes())
     (tmp_path / "out/_work/staged" / first["staged"]).unlink()
     compressed = counted(monkeypatch)

@@ -16,6 +16,7 @@ from torch.distributed import TCPStore
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from schemas.errors import SettingsError, TrainingError
+from tests.trainer.batches import one_document_each
 from tests.trainer.fake_run import fake_ranks, peak_bytes
 from tests.trainer.models import random_ids, small_config
 from trainer.data.loader import PackedBatch
@@ -81,16 +82,7 @@ def _local(tensor: torch.Tensor) -> torch.Tensor:
 
 def batch(step: int, rank: int, size: int) -> PackedBatch:
     """A rank's part of ROWS sequences."""
-    ids = random_ids(ROWS, POSITIONS, seed=step).numpy().astype(np.int32)[rank::size]
-    rows = len(ids)
-    return PackedBatch(
-        step=step,
-        ids=ids,
-        documents=np.zeros_like(ids),
-        spans=np.ones(ids.shape, np.uint8),
-        next_ids=np.zeros((rows, 2), np.int32),
-        pieces=np.zeros((rows, 5), np.int64),
-    )
+    return one_document_each(random_ids(ROWS, POSITIONS, seed=step).numpy().astype(np.int32)[rank::size], step)
 
 
 def settings(**changes: Any) -> TrainSettings:

@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from schemas.errors import TrainingError
 from tests.bench.launches import step_launches
+from tests.trainer.batches import one_document_each
 from tests.trainer.models import random_ids, small_config, small_model
 from trainer.data.loader import PackedBatch
 from trainer.model.evabyte import EvaByte
@@ -29,15 +30,7 @@ SETTINGS = TrainSettings.for_size("tiny", batch_symbols=256, sequence_length=32,
 
 def batch(number: int = 0) -> PackedBatch:
     """Eight sequences of one document each."""
-    ids = random_ids(8, 32, seed=number).numpy().astype(np.int32)
-    return PackedBatch(
-        step=number,
-        ids=ids,
-        documents=np.zeros_like(ids),
-        spans=np.ones(ids.shape, np.uint8),
-        next_ids=np.zeros((8, 2), np.int32),
-        pieces=np.zeros((8, 5), np.int64),
-    )
+    return one_document_each(random_ids(8, 32, seed=number).numpy().astype(np.int32), number)
 
 
 def train_step(*, fused: bool = False, **changes: Any) -> TrainStep:
