@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from kernels.code_format import MAX_SCORE_CONTEXT_BYTES, MAX_SEGMENT_BYTES, MIN_WINDOW_BITS, WINDOW_BITS
 from schemas.errors import SettingsError
@@ -12,42 +12,61 @@ from schemas.options import to_json
 BoundaryScoreName = Literal["pair_surprisal", "context_entropy", "document_entropy"]
 Context = Literal["segment", "document"]
 
-THETA_LIMITS: dict[str, tuple[float, float]] = {
-    "bits": (0, 8),
-    "quantile": (0, 1),
-    "mean_bytes": (1, MAX_SEGMENT_BYTES),
-    "bytes_per_symbol": (1, MAX_SEGMENT_BYTES),
-}
-"""Smallest and largest value of each kind of target."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ThetaTarget:
-    """How the threshold θ is chosen: its value in bits, or what it is calibrated to on a sample."""
+class BitsTarget:
+    """How a number of bits is chosen: the number itself, or what it is calibrated to on a sample."""
+
+    NAME: ClassVar[str]
+    """What is chosen, as options and errors call it."""
+    LIMITS: ClassVar[dict[str, tuple[float, float]]]
+    """Smallest and largest value of each kind of target."""
 
     kind: str
-    """`bits`: θ itself; `quantile`: share of bytes whose score is at most θ; `mean_bytes`: mean length of a segment;
-    `bytes_per_symbol`: raw bytes over symbols."""
+    """`bits`: the number itself; the other kinds are those of the subclass."""
     value: float
 
     @classmethod
-    def parse(cls, text: str) -> ThetaTarget:
-        """From `3.9`, `quantile=0.75`, `mean_bytes=4.5` or `bytes_per_symbol=3`; SettingsError for anything else."""
+    def parse(cls, text: str) -> Self:
+        """From `3.9` for bits, or from `kind=value`, such as `quantile=0.75`; SettingsError for anything else."""
         kind, _, number = text.rpartition("=")
         kind = kind or "bits"
         try:
             value = float(number)
         except ValueError:
             value = float("nan")
-        if kind not in THETA_LIMITS or value != value:
-            raise SettingsError(f"theta is {text!r}; give bits, or one of quantile=, mean_bytes=, bytes_per_symbol=")
-        low, high = THETA_LIMITS[kind]
+        if kind not in cls.LIMITS or value != value:
+            *first, last = ("bits" if known == "bits" else f"{known}=" for known in cls.LIMITS)
+            raise SettingsError(f"{cls.NAME} is {text!r}; give {', '.join(first)} or {last}")
+        low, high = cls.LIMITS[kind]
         if not low <= value <= high:
-            raise SettingsError(f"theta is {text!r}; {kind} is {low:g} to {high:g}")
+            raise SettingsError(f"{cls.NAME} is {text!r}; {kind} is {low:g} to {high:g}")
         return cls(kind=kind, value=value)
 
     def __str__(self) -> str:
         return f"{self.kind}={repr(self.value).removesuffix('.0')}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThetaTarget(BitsTarget):
+    """How the threshold θ is chosen. `quantile`: share of bytes whose score is at most θ; `mean_bytes`: mean length of
+    a segment; `bytes_per_symbol`: raw bytes over symbols."""
+
+    NAME = "theta"
+    LIMITS: ClassVar = {
+        "bits": (0, 8),
+        "quantile": (0, 1),
+        "mean_bytes": (1, MAX_SEGMENT_BYTES),
+        "bytes_per_symbol": (1, MAX_SEGMENT_BYTES),
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JumpTarget(BitsTarget):
+    """How the jump δ is chosen. `quantile`: share of bytes whose score rises by at most δ over the byte before."""
+
+    NAME = "jump"
+    LIMITS: ClassVar = {"bits": (0, 8), "quantile": (0, 1)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +76,7 @@ class NeuralSettings:
     theta: ThetaTarget = ThetaTarget(kind="quantile", value=0.73)
     """Threshold of boundaries: a segment ends before a byte whose score is above it. In bits, or quantile=Q,
     mean_bytes=B or bytes_per_symbol=R, calibrated once on the sample."""
-    jump: ThetaTarget | None = None
+    jump: JumpTarget | None = None
     """Rise of the score over the byte before that a boundary needs too, in bits or as quantile=Q of the sample's
     rises."""
     boundary_score: BoundaryScoreName = "pair_surprisal"
@@ -90,8 +109,6 @@ class NeuralSettings:
                 f"score context is {self.score_context_bytes} bytes, but {self.boundary_score} has none; "
                 "add --boundary-score context_entropy"
             )
-        if self.jump is not None and self.jump.kind not in ("bits", "quantile"):
-            raise SettingsError(f"jump is {self.jump}; give bits, or quantile=")
         if not 1 <= self.max_segment_bytes <= MAX_SEGMENT_BYTES:
             raise SettingsError(f"max segment is {self.max_segment_bytes} bytes; give 1 to {MAX_SEGMENT_BYTES}")
         if not MIN_WINDOW_BITS <= self.window_bits <= WINDOW_BITS:

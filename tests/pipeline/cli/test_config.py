@@ -11,7 +11,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.cli import parser as cli
 from pipeline.cli.preprocess import read_settings
-from pipeline.compressors.neural.settings import NeuralSettings, ThetaTarget
+from pipeline.compressors.neural.settings import BitsTarget, JumpTarget, NeuralSettings, ThetaTarget
 from pipeline.compressors.token_bytes.settings import TokenBytesSettings
 from pipeline.corpus.settings import CorpusSettings, ReadSettings
 from pipeline.job.settings import DEFAULT_OUTPUT, ModelSettings, PreprocessSettings
@@ -43,7 +43,7 @@ NO_DEFAULTS = PreprocessSettings(
         sample_bytes=1000,
         neural=NeuralSettings(
             theta=ThetaTarget(kind="bits", value=3.5),
-            jump=ThetaTarget(kind="quantile", value=0.8),
+            jump=JumpTarget(kind="quantile", value=0.8),
             boundary_score="context_entropy",
             score_context_bytes=4,
             context="document",
@@ -78,7 +78,7 @@ def write(directory: Path, settings: PreprocessSettings) -> str:
 
 def leaves(value: object) -> list[object]:
     """The values of settings and of those in them."""
-    if not hasattr(value, "__dataclass_fields__") or isinstance(value, ThetaTarget):
+    if not hasattr(value, "__dataclass_fields__") or isinstance(value, BitsTarget):
         return [value]
     return [leaf for field in fields(value) for leaf in leaves(getattr(value, field.name))]  # type: ignore[arg-type]
 

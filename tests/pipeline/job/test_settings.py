@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.compressors.neural.settings import NeuralSettings, ThetaTarget
+from pipeline.compressors.neural.settings import JumpTarget, NeuralSettings, ThetaTarget
 from pipeline.corpus.settings import CorpusSettings
 from pipeline.job.artifacts import artifacts_of
 from pipeline.job.job import NOT_CONTENT, identity
@@ -25,7 +25,7 @@ OTHER: dict[str, Any] = {
     "lm": "40m",
     "tokenizer": "some.model",
     "theta": ThetaTarget(kind="bits", value=3.0),
-    "jump": ThetaTarget(kind="quantile", value=0.9),
+    "jump": JumpTarget(kind="quantile", value=0.9),
     "boundary_score": "document_entropy",
     "context": "document",
     "window_bits": 12,

@@ -1,4 +1,4 @@
-"""Building the neural compressor: the same bytes twice, θ where it was asked for, foreign parts refused."""
+"""Building the neural compressor: the same bytes twice, foreign parts refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pytest
 from kernels.byte_spans import ByteSpans
 from pipeline.compressors.neural.artifact import read_codebook
 from pipeline.compressors.neural.family import load_neural
-from pipeline.compressors.neural.settings import ThetaTarget
 from schemas.batches import Documents
-from schemas.errors import ArtifactError, SettingsError
+from schemas.errors import ArtifactError
 from tests.pipeline.compressors.neural.making import build, save_lm
 from tests.pipeline.compressors.neural.sample_text import code_like
 
@@ -58,33 +57,6 @@ def test_the_codebook_holds_the_model_s_codes_frequent_segments_first(artifact: 
     entries, _ = book.find(ByteSpans.from_ends(DOCUMENTS.raw, compressor.segments(DOCUMENTS)[0]))
     counts = np.bincount(entries)
     assert (np.diff(counts) <= 0).all()
-
-
-@pytest.mark.parametrize(
-    ("theta", "measure"),
-    [
-        ("mean_bytes=4", lambda encoding: DOCUMENTS.raw.size / encoding.raw_ends.size),
-        ("bytes_per_symbol=1.15", lambda encoding: DOCUMENTS.raw.size / encoding.symbols.size),
-    ],
-)
-def test_theta_meets_its_target(theta: str, measure, lm: str, tmp_path: Path) -> None:
-    compressor = load_neural(build(tmp_path, lm, DOCUMENTS, 4, theta=theta))
-    assert measure(compressor.compress(DOCUMENTS)) == pytest.approx(ThetaTarget.parse(theta).value, rel=0.1)
-
-
-def test_a_target_out_of_reach_is_refused(lm: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="theta cannot reach 20: without any boundary the sample gives"):
-        build(tmp_path, lm, DOCUMENTS, 1, theta="bytes_per_symbol=20")
-
-
-def test_theta_in_bits_is_taken_as_it_is(lm: str, tmp_path: Path) -> None:
-    assert load_neural(build(tmp_path, lm, DOCUMENTS, 1, theta="4.25")).theta_bits == 4.25
-
-
-@pytest.mark.parametrize("text", ["", "bits", "9", "-1", "quantile=2", "mean_bytes=0", "speed=3", "quantile=x"])
-def test_targets_that_cannot_be_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="theta is"):
-        ThetaTarget.parse(text)
 
 
 def damaged(artifact: Path, directory: Path) -> Path:

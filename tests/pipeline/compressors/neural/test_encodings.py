@@ -20,7 +20,7 @@ from kernels.context_entropy import ContextEntropy, dense_contexts
 from kernels.prefix_coding import PrefixCoder
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.neural.score import score_of_sample
-from pipeline.compressors.neural.settings import NeuralSettings, ThetaTarget
+from pipeline.compressors.neural.settings import NeuralSettings
 from schemas.batches import Documents, Encoding
 from schemas.errors import SettingsError, VerificationError
 from tests.kernels.exact_models import micro_exact
@@ -273,7 +273,6 @@ def test_another_name_of_the_same_window_is_no_encoding(by_model: bool) -> None:
         ({"score_context_bytes": 4}, "4 bytes, but pair_surprisal has none; add --boundary-score context_entropy"),
         ({"max_segment_bytes": 256}, "max segment is 256 bytes; give 1 to 255"),
         ({"max_segment_bytes": 0}, "max segment is 0 bytes"),
-        ({"jump": ThetaTarget.parse("mean_bytes=4")}, "jump is mean_bytes=4; give bits, or quantile="),
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object], message: str) -> None:

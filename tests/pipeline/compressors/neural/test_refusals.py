@@ -1,28 +1,21 @@
-"""Artifacts that are not ones: each is refused in one line that names it. And where θ lands, exactly."""
+"""Artifacts that are not ones: each is refused in one line that names it."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from kernels.segmentation import segment
 from pipeline.compressors.neural.artifact import CODEBOOK_NAME, COMPRESSOR_NAME, SCORE_TABLE_NAME, read_described
-from pipeline.compressors.neural.build import BISECTIONS, _head
-from pipeline.compressors.neural.description import NeuralDescription
 from pipeline.compressors.neural.family import load_neural
 from pipeline.compressors.neural.model import device_probe
-from pipeline.compressors.neural.settings import ThetaTarget
 from schemas.batches import Documents
 from schemas.byte_lm_files import CONFIG_NAME, WEIGHTS_NAME, read_byte_lm, write_byte_lm
-from schemas.errors import ArtifactError, SettingsError
+from schemas.errors import ArtifactError
 from schemas.files import file_sha256
 from tests.kernels.exact_models import micro_exact, quantised
 from tests.kernels.micro_lm import CONFIG, micro_lm
@@ -151,79 +144,6 @@ def test_the_probe_tells_other_weights_apart(lm: str) -> None:
     assert device_probe(micro_exact(0)) == device_probe(micro_exact(0))
     assert device_probe(micro_exact(0)) != device_probe(micro_exact(1))
     assert read_byte_lm(lm).config == CONFIG.to_dict()
-
-
-@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.75, 1])
-def test_a_quantile_of_the_bytes_is_at_or_below_theta(share: float, lm: str, tmp_path: Path) -> None:
-    compressor = load_neural(build(tmp_path, lm, DOCUMENTS, 4, theta=f"quantile={share}"))
-    bits, n = compressor.scores(DOCUMENTS), DOCUMENTS.raw.size
-    assert (bits <= compressor.theta_bits).mean() >= share - 1 / n
-    assert (bits < compressor.theta_bits).mean() <= share
-
-
-@pytest.mark.parametrize("jump", ["quantile=0.9", "quantile=0.5", "0.25"])
-def test_a_jump_is_calibrated_on_rises_within_documents_and_written_down(jump: str, lm: str, tmp_path: Path) -> None:
-    target = ThetaTarget.parse(jump)
-    directory = build(tmp_path, lm, DOCUMENTS, 4, jump=target)
-    compressor, described = load_neural(directory), read_described(directory)
-    bits = compressor.scores(DOCUMENTS)
-    rises = np.concatenate([np.diff(bits[a:b]) for a, b in pairwise(DOCUMENTS.offsets.tolist())])
-    wanted = target.value if target.kind == "bits" else np.quantile(rises, target.value, method="lower")
-    assert compressor.jump_bits == described.jump_bits == wanted
-    assert NeuralDescription.from_json(described.to_json()) == described
-    assert "jump" in described.summary() and "jump" in described.boundaries
-    ends, _ = segment(
-        bits, DOCUMENTS.offsets, theta_bits=described.theta_bits, max_segment_bytes=32, jump_bits=described.jump_bits
-    )
-    assert np.array_equal(compressor.segments(DOCUMENTS)[0], ends)
-
-
-def test_without_a_jump_nothing_is_written_of_one(lm: str, tmp_path: Path) -> None:
-    """Releases that had no jump wrote the same bytes."""
-    described = read_described(build(tmp_path, lm, DOCUMENTS, 1))
-    written = (tmp_path / "compressor.json").read_text("utf-8")
-    assert "jump" not in written and described.jump_bits is None
-    torn = {**described.to_json(), "jump_bits": 0.5}
-    with pytest.raises(ValueError, match="jump is 0.5 bits where None was asked for"):
-        NeuralDescription.from_json(torn)
-
-
-@pytest.mark.parametrize("goal", [1, 2, 3.3, 6])
-def test_theta_is_the_smallest_that_reaches_a_mean_length(goal: float, lm: str, tmp_path: Path) -> None:
-    compressor = load_neural(build(tmp_path, lm, DOCUMENTS, 4, theta=f"mean_bytes={goal}"))
-    bits, theta, step = compressor.scores(DOCUMENTS), compressor.theta_bits, 8 / 2**BISECTIONS
-
-    def mean_bytes(theta_bits: float) -> float:
-        return bits.size / segment(bits, DOCUMENTS.offsets, theta_bits=theta_bits, max_segment_bytes=32)[0].size
-
-    assert mean_bytes(theta) >= goal
-    assert theta <= step or mean_bytes(theta - step) < goal
-
-
-@given(st.sampled_from(["quantile", "mean_bytes", "bytes_per_symbol"]), st.integers(0, 255))
-def test_targets_are_what_they_say(kind: str, value: int) -> None:
-    text = f"{kind}={value}"
-    if (value <= 1) if kind == "quantile" else (value >= 1):
-        assert str(ThetaTarget.parse(text)) == text
-    else:
-        with pytest.raises(SettingsError, match="theta is"):
-            ThetaTarget.parse(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["nan", "inf", "quantile=nan", "bits=8.1", "bits=-1", "quantile==1", "quantile=1=1", "0x4"]
-)
-def test_numbers_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="theta is"):
-        ThetaTarget.parse(text)
-
-
-@given(st.lists(st.binary(max_size=9), max_size=6), st.integers(0, 40))
-def test_the_head_of_a_sample_is_its_first_bytes(texts: list[bytes], limit: int) -> None:
-    head = _head(Documents.from_bytes(texts), limit)
-    assert head.raw.tobytes() == b"".join(texts)[:limit]
-    assert head.offsets[-1] == head.raw.size
-    assert all(head.text(i) == texts[i] for i in range(len(head) - 1))
 
 
 @pytest.mark.parametrize("context", ["segment", "document"])
