@@ -6,7 +6,7 @@
     other files   byte_lm_files, sample, formats: what the two halves hand each other   held_out: never trained on
     programs      options: settings dataclasses as options and JSON   files: digests, atomic replacement   errors
                   json_files: what JSON files may hold, and records of them
-                  progress: what runs, how fast, and how long it will still take
+                  progress: what runs, how fast, and how long it will still take   beside: a thread while a body runs
     stores        stores: objects at s3:// and gs:// ── store_clients   patience: what is transient is tried again
                   remote: files by path or URL ── shard_files: a dataset's shards on this machine, one at a time
 

@@ -6,11 +6,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline.corpus.units import WorkUnit
 from pipeline.job.job import WORK_DIRECTORY, Job, commit_name
 from pipeline.job.learned_table import part_name, segments_name
 from pipeline.storage import files
+from schemas.beside import beside
 from schemas.progress import Progress
 
 LOCAL_POLL_SECONDS = 0.5
@@ -49,24 +51,18 @@ def shown_progress(job: Job, units: Sequence[WorkUnit], parts: int = 0) -> Itera
         stages.insert(0, _Stage(what="segments", directory=segments, sizes=sizes, unit="B"))
         sizes = {part_name(part): 1 for part in range(parts)}
         stages.insert(1, _Stage(what="codes", directory=codes, sizes=sizes, unit="parts"))
-    stop = threading.Event()
-    thread = threading.Thread(target=_show, args=(stages, files.is_local(job.output), stop), daemon=True)
-    thread.start()
-    try:
+    period_seconds = LOCAL_POLL_SECONDS if files.is_local(job.output) else REMOTE_POLL_SECONDS
+    with beside(partial(_show, stages, period_seconds)):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
-def _show(stages: Sequence[_Stage], is_local: bool, stop: threading.Event) -> None:
+def _show(stages: Sequence[_Stage], period_seconds: float, ended: threading.Event) -> None:
     """Show one stage after the other, each until its files are there, the last until the run has ended."""
-    period = LOCAL_POLL_SECONDS if is_local else REMOTE_POLL_SECONDS
     for stage in stages:
         with Progress(stage.what, total=stage.total, unit=stage.unit) as progress:
             found = stage.done()
             progress.to(found)
-            while (stage is stages[-1] or found < stage.total) and not stop.wait(period):
+            while (stage is stages[-1] or found < stage.total) and not ended.wait(period_seconds):
                 found = stage.done()
                 progress.to(found)
             progress.to(stage.done())

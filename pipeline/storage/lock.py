@@ -19,6 +19,7 @@ from contextlib import contextmanager
 
 from pipeline.storage import files
 from schemas import stores
+from schemas.beside import beside
 from schemas.errors import SettingsError, one_line
 from schemas.stores import StoredObject
 
@@ -79,14 +80,10 @@ def _hold_remote(path: str, output: str) -> Iterator[None]:
     if _owner(path) != owner:
         raise _taken(output)
     lock = _Lock(path, owner, written)
-    stop = threading.Event()
-    thread = threading.Thread(target=lock.beat, args=(stop,), daemon=True)
-    thread.start()
     try:
-        yield
+        with beside(lock.beat):
+            yield
     finally:
-        stop.set()
-        thread.join()
         lock.release()
 
 
@@ -97,10 +94,10 @@ class _Lock:
         self._path, self._owner = path, owner
         self._written = written or stores.look(path)
 
-    def beat(self, stop: threading.Event) -> None:
-        """Write the lock anew until `stop` is set or another run has taken it."""
+    def beat(self, ended: threading.Event) -> None:
+        """Write the lock anew until the run has ended or another one has taken it."""
         count = 0
-        while not stop.wait(BEAT_SECONDS):
+        while not ended.wait(BEAT_SECONDS):
             count += 1
             try:
                 written = stores.write_instead(self._path, f"{self._owner} {count}".encode(), of=self._written)

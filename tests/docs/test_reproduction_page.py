@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.rooms import ROOT
 from trainer.reproduction.arms import SCALES, jobs
 from trainer.reproduction.findings import CompressorFindings
 from trainer.reproduction.report import markdown
-from trainer.reproduction.results import read_results
+from trainer.reproduction.results import read_results, write_results
 
 PAGE, TABLE = ROOT / "docs" / "reproduction.md", ROOT / "docs" / "reproduction.jsonl"
 FIRST_TABLE = "## Bits per raw byte"
@@ -31,3 +33,9 @@ def test_every_result_is_of_a_job_of_the_study() -> None:
     results = read_results(str(TABLE))
     assert {result.name for result in results} <= names
     assert len({result.name for result in results}) == len(results)
+
+
+def test_the_committed_results_are_written_again_as_they_are(tmp_path: Path) -> None:
+    """A release that writes another form would make a study's slices unreadable for one another."""
+    write_results(str(tmp_path / "again.jsonl"), read_results(str(TABLE)))
+    assert (tmp_path / "again.jsonl").read_bytes() == TABLE.read_bytes()

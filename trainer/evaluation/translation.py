@@ -63,6 +63,11 @@ class Translation:
     bits_per_byte_given_other_comp: float
     """Bits per raw byte after another document's comp."""
 
+    @property
+    def saved_bits_per_byte(self) -> float:
+        """What a document's own comp saves over another's."""
+        return self.bits_per_byte_given_other_comp - self.bits_per_byte_given_comp
+
 
 def held_out_pairs(dataset: Dataset, *, positions: int) -> Iterator[Pair | None]:
     """The held-out documents of a dataset in its order; None for one that does not fit."""

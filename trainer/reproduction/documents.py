@@ -11,21 +11,36 @@ from trainer.evaluation.translation import Pair, held_out_pairs
 from trainer.reproduction.arms import Job, StudyScale, compressors, jobs
 
 
-def scored_pairs(job: Job, data: str) -> list[Pair]:
-    """Held-out documents in the order of their hashes, the same ones for every arm, up to `scored_bytes` bytes."""
-    chosen: list[Pair] = []
-    held_bytes = 0
-    for pair in _held_out_pairs(job, data, job.scale.row_symbols):
-        if held_bytes >= job.scale.scored_bytes:
-            break
-        chosen.append(pair)
-        held_bytes += len(pair.raw)
-    return _enough(chosen, data)
+class JudgedDocuments:
+    """Held-out documents, the same ones for every arm that reads texts of one corpus; read once."""
 
+    def __init__(self, job: Job, data: str) -> None:
+        """data: the study's dataset; an arm that cuts text otherwise has its documents from the one beside it."""
+        self._scale, self._data = job.scale, data
+        self._pairs = _held_out_pairs(job, data, max(job.scale.row_symbols, job.scale.translated_bytes))
 
-def short_pairs(job: Job, data: str) -> list[Pair]:
-    """Held-out documents short enough to be translated, the same ones for every arm."""
-    return _enough(_held_out_pairs(job, data, job.scale.translated_bytes)[: job.scale.translated_documents], data)
+    def scored(self) -> list[Pair]:
+        """Those of at most a row's symbols in bytes, in the order of their hashes, up to `scored_bytes` bytes."""
+        chosen: list[Pair] = []
+        held_bytes = 0
+        for pair in self._up_to(self._scale.row_symbols):
+            if held_bytes >= self._scale.scored_bytes:
+                break
+            chosen.append(pair)
+            held_bytes += len(pair.raw)
+        return self._enough(chosen)
+
+    def short(self) -> list[Pair]:
+        """The first ones, in the order of their hashes, that are short enough to be translated."""
+        return self._enough(self._up_to(self._scale.translated_bytes)[: self._scale.translated_documents])
+
+    def _up_to(self, longest_bytes: int) -> list[Pair]:
+        return [pair for pair in self._pairs if len(pair.raw) <= longest_bytes]
+
+    def _enough(self, pairs: list[Pair]) -> list[Pair]:
+        if len(pairs) < 2:
+            raise DatasetError(f"{self._data} holds out {len(pairs)} short documents; preprocess it with --split-bytes")
+        return pairs
 
 
 def _held_out_pairs(job: Job, data: str, longest_bytes: int) -> list[Pair]:
@@ -52,12 +67,6 @@ def _held_out_pairs(job: Job, data: str, longest_bytes: int) -> list[Pair]:
 def _first_compressor(scale: StudyScale) -> str:
     """A compressor of the first dataset, for arms that need none, which choose their documents alike."""
     return next(compressor for boundaries, compressor in compressors(jobs(scale)) if not boundaries)
-
-
-def _enough(pairs: list[Pair], data: str) -> list[Pair]:
-    if len(pairs) < 2:
-        raise DatasetError(f"{data} holds out {len(pairs)} short documents; preprocess it with --split-bytes")
-    return pairs
 
 
 def raw_per_comp(job: Job, data: str) -> float | None:

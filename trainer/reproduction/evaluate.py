@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from typing import Any
 
 from schemas.vocabulary import BOS, COMP_OPEN, RAW_OPEN
-from trainer.evaluation.translation import Pair, Translation, bits_per_symbol, translate
+from trainer.evaluation.translation import Pair, bits_per_symbol, translate
 from trainer.model.evabyte import EvaByte
 from trainer.reproduction.arms import Job
-from trainer.reproduction.documents import scored_pairs, short_pairs
+from trainer.reproduction.documents import JudgedDocuments
 from trainer.reproduction.formats import job_format_bits
 from trainer.reproduction.results import TranslationPoint
 from trainer.training.checkpoint import checkpoints
@@ -23,15 +22,15 @@ def measured(job: Job, run: str, *, data: str, formats: str, device: str) -> dic
     formats: a dataset of reformatted texts; empty: not measured.
     """
     model, _ = load_model(run, device=device)
-    pairs = scored_pairs(job, data)
+    documents = JudgedDocuments(job, data)
+    pairs = documents.scored()
+    short = documents.short() if job.arm.is_proxy else []
     watched = bool(job.arm.watched_checkpoints)
-    short = short_pairs(job, data) if job.arm.is_proxy else []
-    translation = translate(model, short) if short else None
     return {
         "body_parameters": model.config.body_parameters,
         "raw_bits_per_byte": _raw_bits(model, pairs) if job.arm.reads_raw else None,
         "comp_bits_per_byte": _comp_bits(model, pairs) if job.arm.compressor else None,
-        "translation": translation and asdict(translation),
+        "translation": translate(model, short) if short else None,
         "translation_curve": _curve(run, short, device) if watched else None,
         "format_bits": job_format_bits(job, model, data=data, formats=formats) if formats and not watched else None,
     }
@@ -53,10 +52,7 @@ def _curve(run: str, short: list[Pair], device: str) -> list[TranslationPoint]:
         model, _ = load_model(path, device=device)
         found = translate(model, short)
         step = int(os.path.basename(path).rpartition("-")[2])
-        points.append(_point(step, found))
+        points.append(
+            TranslationPoint(step=step, raw_exact=found.raw_exact, saved_bits_per_byte=found.saved_bits_per_byte)
+        )
     return points
-
-
-def _point(step: int, found: Translation) -> TranslationPoint:
-    saved = found.bits_per_byte_given_other_comp - found.bits_per_byte_given_comp
-    return TranslationPoint(step=step, raw_exact=found.raw_exact, saved_bits_per_byte=saved)

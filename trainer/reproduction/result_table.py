@@ -145,13 +145,12 @@ def raw_gain(base: Result, other: Result) -> float | None:
 
 def exact_share(result: Result) -> float | None:
     """Share of documents that a model translates exactly from comp to raw."""
-    return None if result.translation is None else float(result.translation["raw_exact"])
+    return None if result.translation is None else result.translation.raw_exact
 
 
 def bits_saved_by_own_comp(result: Result) -> float | None:
     """Bits per byte that a document's own comp saves over another document's."""
-    bits = result.translation
-    return None if bits is None else bits["bits_per_byte_given_other_comp"] - bits["bits_per_byte_given_comp"]
+    return None if result.translation is None else result.translation.saved_bits_per_byte
 
 
 def format_harm(result: Result) -> float | None:

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from schemas.errors import ArtifactError, refusing
 from schemas.files import replace_file
@@ -50,8 +50,8 @@ class Result:
     """Bits per byte of raw bytes; None for an arm that never saw any."""
     comp_bits_per_byte: float | None
     """Bits of the same documents encoded as comp, over their raw bytes; None without a compressor."""
-    translation: dict[str, Any] | None
-    """The fields of `Translation`; None for arms that are no proxies."""
+    translation: Translation | None
+    """Between comp and raw; None for arms that are no proxies."""
     arithmetic: Arithmetic
     """What products were computed in while training."""
     cpu_seconds: float
@@ -74,8 +74,6 @@ class Result:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1e9:
                 raise ValueError(f"{name} is {value}")
-        if self.translation is not None:
-            record(Translation, self.translation)
         if self.format_bits is not None and (AS_IS not in self.format_bits or len(self.format_bits) < 2):
             raise ValueError(f"formats {sorted(self.format_bits)}, not {AS_IS} and others")
 

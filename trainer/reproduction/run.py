@@ -81,13 +81,22 @@ def is_done(job: Job, out: str) -> bool:
 
 
 def known_result(job: Job, data: str, out: str) -> Result:
-    """The result of a job that is done; ArtifactError where it is of another dataset or other settings."""
+    """The result of a job that is done; ArtifactError where it is of other documents or settings."""
     path = os.path.join(out, job.name, RESULT_NAME)
-    result = read_result(path)
+    return _of_job(read_result(path), job, data, path, f"remove {out}, or choose another --out")
+
+
+def of_jobs(results: Sequence[Result], jobs: Sequence[Job], data: str, path: str) -> dict[str, Result]:
+    """Those of the results that are of these jobs, by name; ArtifactError where one has other documents or settings."""
+    known = {result.name: result for result in results}
+    remedy = "take the corpus that it was made from, or another --results"
+    return {job.name: _of_job(known[job.name], job, data, path, remedy) for job in jobs if job.name in known}
+
+
+def _of_job(result: Result, job: Job, data: str, path: str, remedy: str) -> Result:
+    """A result that a file holds for a job; ArtifactError where it is of other documents or settings."""
     if result.identity != identity(job, data):
-        raise ArtifactError(
-            f"{path} belongs to another dataset or other settings; remove {out}, or choose another --out"
-        )
+        raise ArtifactError(f"{path} holds {job.name} of other documents or settings; {remedy}")
     return result
 
 
@@ -170,16 +179,3 @@ def run_job(
     )
     replace_file(os.path.join(run, RESULT_NAME), canonical_json(asdict(result)))
     return result
-
-
-def of_jobs(results: Sequence[Result], jobs: Sequence[Job], data: str, path: str) -> dict[str, Result]:
-    """Those of the results that are of these jobs, by name; ArtifactError where one has other documents or settings."""
-    known = {result.name: result for result in results}
-    found = {job.name: known[job.name] for job in jobs if job.name in known}
-    for job in jobs:
-        if job.name in found and found[job.name].identity != identity(job, data):
-            raise ArtifactError(
-                f"{path} holds {job.name} of other documents or settings; take the corpus that it was made from, or "
-                "another --results"
-            )
-    return found

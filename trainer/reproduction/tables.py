@@ -65,7 +65,7 @@ def translations(table: ResultTable) -> str:
     """Translations between comp and raw."""
 
     def measured(name: str) -> Value:
-        return lambda result: None if result.translation is None else result.translation[name]
+        return lambda result: None if result.translation is None else getattr(result.translation, name)
 
     return _by_arm(table, {name: measured(name) for name in MEASURES}, list(MEASURES.values()))
 

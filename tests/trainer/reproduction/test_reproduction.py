@@ -14,8 +14,10 @@ from schemas.errors import ArtifactError, DatasetError
 from schemas.formats import AS_IS
 from schemas.vocabulary import COMP_BASE, RAW_BASE
 from trainer.__main__ import main
+from trainer.data.dataset import Dataset
 from trainer.data.loader import Loader
 from trainer.data.mixing import Mixing
+from trainer.evaluation.translation import Translation
 from trainer.reproduction.arms import ARMS, PROXIES, RAW_ONLY, SCALES, WATCHED, Arm, Job, Part, jobs, proxy_raw_share
 from trainer.reproduction.claims import (
     AMBIGUOUS,
@@ -28,7 +30,7 @@ from trainer.reproduction.claims import (
     UNDECIDED,
     judge_all,
 )
-from trainer.reproduction.documents import raw_per_comp, scored_pairs, short_pairs
+from trainer.reproduction.documents import JudgedDocuments, raw_per_comp
 from trainer.reproduction.evidence import Evidence
 from trainer.reproduction.figures import draw
 from trainer.reproduction.findings import LENGTHS, CompressorFindings, read_findings
@@ -124,7 +126,7 @@ def test_a_run_leaves_a_result_and_the_next_one_finds_it(
     assert result.raw_bits_per_byte is not None
     assert result.comp_bits_per_byte is not None
     assert result.translation is not None
-    assert result.translation["documents"] == 2
+    assert result.translation.documents == 2
     before = (tmp_path / "gzip-nano-x1-0" / RESULT_NAME).stat().st_mtime_ns
     capsys.readouterr()
     assert main([*words, "--arms", "gzip"]) == 0
@@ -140,7 +142,7 @@ def test_a_run_leaves_a_result_and_the_next_one_finds_it(
     assert "holds gzip-nano-x1-0 of other documents or settings; take the corpus" in capsys.readouterr().err
     (tmp_path / "results.jsonl").unlink()
     assert main([*words, "--gather"]) == 2
-    assert "belongs to another dataset or other settings; remove" in capsys.readouterr().err
+    assert "holds gzip-nano-x1-0 of other documents or settings; remove" in capsys.readouterr().err
 
 
 def test_a_study_stops_in_time_and_goes_on(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,12 +184,13 @@ def test_a_run_of_the_reproduction_can_be_probed_by_hand(
     assert "--split-bytes" in capsys.readouterr().err
 
 
-def test_all_arms_are_scored_on_the_same_documents(data: str) -> None:
-    for choose in (scored_pairs, short_pairs):
-        chosen = [choose(job, data) for job in jobs(SMOKE)]
+def test_all_arms_are_scored_on_the_same_documents_read_once(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [JudgedDocuments(job, data) for job in jobs(SMOKE)]
+    monkeypatch.delattr(Dataset, "batch_at")
+    for chosen in ([one.scored() for one in documents], [one.short() for one in documents]):
         assert all([pair.raw for pair in pairs] == [pair.raw for pair in chosen[0]] for pairs in chosen)
-    assert sum(len(pair.raw) for pair in scored_pairs(jobs(SMOKE)[0], data)) >= SMOKE.scored_bytes
-    assert all(len(pair.raw) <= SMOKE.translated_bytes for pair in short_pairs(jobs(SMOKE)[0], data))
+    assert sum(len(pair.raw) for pair in documents[0].scored()) >= SMOKE.scored_bytes
+    assert all(len(pair.raw) <= SMOKE.translated_bytes for pair in documents[0].short())
 
 
 @pytest.mark.parametrize(
@@ -213,7 +216,7 @@ def test_wrong_arguments_are_one_line(
 def test_a_dataset_of_long_documents_is_refused(data: str) -> None:
     job = replace(jobs(SMOKE)[0], scale=replace(SMOKE, row_symbols=8))
     with pytest.raises(DatasetError, match="--split-bytes"):
-        scored_pairs(job, data)
+        JudgedDocuments(job, data).scored()
 
 
 def test_translation_is_watched_at_every_checkpoint(data: str, tmp_path: Path) -> None:
@@ -290,8 +293,16 @@ def _key(job: Job) -> str:
 
 def _result(job: Job, bits: float, noise: float, exact: float) -> Result:
     worse = (0.6 if job.arm.name == "neural" else 0.5) * (7 - math.log10(SIZES_OF_TESTS[job.size]))
-    translation = dict.fromkeys(("raw_similarity", "comp_exact", "comp_similarity", "bits_per_byte"), 0.5)
-    translation |= {"raw_exact": exact, "bits_per_byte_given_comp": 3.0, "bits_per_byte_given_other_comp": 3.5}
+    translation = Translation(
+        documents=2,
+        raw_exact=exact,
+        raw_similarity=0.5,
+        comp_exact=0.5,
+        comp_similarity=0.5,
+        bits_per_byte=0.5,
+        bits_per_byte_given_comp=3.0,
+        bits_per_byte_given_other_comp=3.5,
+    )
     return Result(
         arm=job.arm.name,
         size=job.size,
@@ -303,7 +314,7 @@ def _result(job: Job, bits: float, noise: float, exact: float) -> Result:
         raw_per_comp=RATIO if job.arm.compressor else None,
         raw_bits_per_byte=bits + worse + noise * (job.seed - 1) if job.arm.reads_raw else None,
         comp_bits_per_byte=None,
-        translation={**translation, "documents": 2} if job.arm.is_proxy else None,
+        translation=translation if job.arm.is_proxy else None,
         arithmetic="float32",
         cpu_seconds=0,
         identity="",
