@@ -14,7 +14,7 @@ import sys
 
 NAMES = (
     *("coder", "speed", "throughput", "theta", "codebook", "growth", "inference", "generated", "scaling", "loader"),
-    *("kills", "plan", "serving", "launches", "learning"),
+    *("kills", "plan", "serving", "launches", "learning", "columns"),
 )
 
 
