@@ -4,7 +4,8 @@
                   encodings: a compressor's column ◄──► batches: flat arrays   rejects: documents that were left out
     model ids     vocabulary: special ids, 256 bytes, the compressor's alphabet
     other files   byte_lm_files, sample, formats: what the two halves hand each other   held_out: never trained on
-    programs      options: settings dataclasses as options and JSON   files: digests, atomic replacement   errors
+    programs      options: settings dataclasses on a command line   config: settings from that and from JSON
+                  files: digests, atomic replacement   errors: what users are told
                   json_files: what JSON files may hold, and records of them
                   progress: what runs, how fast, and how long it will still take   beside: a thread while a body runs
     stores        stores: objects at s3:// and gs:// ── store_clients   patience: what is transient is tried again

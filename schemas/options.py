@@ -1,12 +1,12 @@
-"""A settings dataclass as command-line options and as a JSON file, so that each default and explanation is typed once.
+"""A settings dataclass as command-line options, so that each default and explanation is typed once.
 
-    class Settings:                     command line    --unit-bytes BYTES  input per shard (default: 8388608)
-        unit_bytes: int = 8 << 20   ──►
-        \"\"\"Input per shard.\"\"\"       JSON file       {"unit_bytes": 8388608, …}
+    class Settings:
+        unit_bytes: int = 8 << 20   ──►  --unit-bytes BYTES  input per shard (default: 8388608)
+        \"\"\"Input per shard.\"\"\"
 
 Every field is an option, `--` and its name with hyphens; its help is the string below it in the class. A field whose
-type is a dataclass contributes its own fields. `field(metadata=option(...))` says what the type cannot. What a command
-line leaves out comes from `--config FILE`, what that leaves out from the dataclass, or from the object given as base.
+type is a dataclass contributes its own fields. `field(metadata=option(...))` says what the type cannot. What was typed
+becomes settings in `schemas.config`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,16 @@ import argparse
 import ast
 import dataclasses
 import inspect
-import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn
 
-from schemas.errors import SettingsError, UserError, refusing
-from schemas.json_files import MOST, parse_object, said, typed
+from schemas.errors import UserError
+from schemas.json_files import MOST, said
 
-Settings = TypeVar("Settings")
-
-_OPTION = "option"
+OPTION = "option"
+"""Key of a field's metadata under which `option` is kept."""
 _UNITS = ("bytes", "bits", "symbols", "steps", "documents", "share", "fraction", "seconds", "shards", "rows", "heads")
 
 
@@ -50,7 +48,7 @@ def option(
     hidden: no option; the field can be set in a configuration file only.
     """
     return {
-        _OPTION: {
+        OPTION: {
             "name": name,
             "metavar": metavar,
             "default": default,
@@ -112,7 +110,7 @@ def field_help(cls: type) -> dict[str, str]:
 def _leaves(cls: Any, base: Any = None, path: tuple[str, ...] = ()) -> Iterator[_Leaf]:
     hints, texts = typing.get_type_hints(cls), field_help(cls)
     for field in dataclasses.fields(cls):
-        kind = _without_none(hints[field.name])
+        kind = without_none(hints[field.name])
         if base is not None:
             default = getattr(base, field.name)
         elif field.default_factory is not dataclasses.MISSING:
@@ -120,7 +118,7 @@ def _leaves(cls: Any, base: Any = None, path: tuple[str, ...] = ()) -> Iterator[
         else:
             default = field.default
         here = (*path, field.name)
-        if _holds_settings(kind):
+        if holds_settings(kind):
             yield from _leaves(kind, None if default is dataclasses.MISSING else default, here)
             continue
         yield _Leaf(
@@ -129,16 +127,17 @@ def _leaves(cls: Any, base: Any = None, path: tuple[str, ...] = ()) -> Iterator[
             help=texts.get(field.name, ""),
             default=default,
             has_default=default is not dataclasses.MISSING,
-            own=field.metadata.get(_OPTION, {}),
+            own=field.metadata.get(OPTION, {}),
         )
 
 
-def _holds_settings(kind: Any) -> bool:
+def holds_settings(kind: Any) -> bool:
     """Whether a field's type is a dataclass of further settings, and not one value with a text form of its own."""
     return dataclasses.is_dataclass(kind) and not hasattr(kind, "parse")
 
 
-def _without_none(hint: Any) -> Any:
+def without_none(hint: Any) -> Any:
+    """The type X of a hint `X | None`; any other hint as it is."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         (kind,) = [part for part in typing.get_args(hint) if part is not type(None)]
         return kind
@@ -236,107 +235,3 @@ def _integer(word: str) -> int:
     if not -MOST <= value < MOST:
         raise argparse.ArgumentTypeError(f"{said(word)} has more than 63 bits")
     return value
-
-
-def add_config_option(parser: argparse.ArgumentParser) -> None:
-    """`--config FILE`, whose values stand where the command line says nothing."""
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        default="",
-        help="take what is not given here from this JSON file, such as the settings.json of an earlier run",
-    )
-
-
-def from_options(cls: type[Settings], options: argparse.Namespace, *, base: Any = None, **fixed: Any) -> Settings:
-    """The settings that a command line asks for: `fixed`, then its options, then its `--config`, then base or defaults.
-
-    SettingsError where the file is not one of such settings.
-    """
-    given = {**vars(options), **fixed}
-    path = given.get("config") or ""
-    config = read_config(path) if path else {}
-    try:
-        return _build(cls, given, config, base, path)
-    except SettingsError as error:
-        if not path or path in str(error):
-            raise
-        raise SettingsError(f"{error} (with --config {path})") from error
-
-
-def config_value(options: argparse.Namespace, name: str, default: Any) -> Any:
-    """One value of a command line or its `--config`, for what must be known before the rest, such as a size."""
-    config = read_config(options.config) if getattr(options, "config", "") else {}
-    return getattr(options, name, config.get(name, default))
-
-
-def read_config(path: str) -> dict[str, Any]:
-    """The object in a JSON file; SettingsError where there is none."""
-    with refusing(f"--config {path}", SettingsError, "give a settings.json"), open(home_expanded(path), "rb") as file:
-        return parse_object(file.read())
-
-
-def to_json(settings: Any) -> dict[str, Any]:
-    """Settings as JSON values, as `--config` reads them."""
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if hasattr(type(value), "parse"):
-            value = str(value)
-        elif dataclasses.is_dataclass(value):
-            value = to_json(value)
-        found[field.name] = list(value) if isinstance(value, tuple) else value
-    return found
-
-
-def home_expanded(value: Any) -> Any:
-    """A path, or each path of a tuple, with a leading `~` replaced by the home directory; other values as they are."""
-    if isinstance(value, tuple):
-        return tuple(map(home_expanded, value))
-    return os.path.expanduser(value) if isinstance(value, str) else value
-
-
-def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: Any, path: str) -> Any:
-    hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    names = list(fields)
-    unknown = sorted(set(config) - set(names))
-    if unknown:
-        raise SettingsError(
-            f"--config {path} has {said(unknown[0])}, which is no setting; known are {', '.join(names)}"
-        )
-    values = {}
-    for name in names:
-        kind = _without_none(hints[name])
-        if _holds_settings(kind):
-            if name in given and not isinstance(given[name], str):
-                values[name] = given[name]
-                continue
-            inner = config.get(name, {})
-            if not isinstance(inner, dict):
-                raise SettingsError(f"--config {path} has {name}={said(inner)}; it is an object of settings")
-            values[name] = _build(kind, given, inner, None if base is None else getattr(base, name), path)
-        elif name in given:
-            value = given[name]
-            if typing.get_origin(kind) is tuple:
-                value = tuple(value.split(",")) if isinstance(value, str) else tuple(value)
-            values[name] = value
-        elif name in config:
-            values[name] = _checked(config[name], hints[name], name, path)
-        elif base is not None:
-            values[name] = getattr(base, name)
-        if name in values and fields[name].metadata.get(_OPTION, {}).get("path"):
-            values[name] = home_expanded(values[name])
-    return cls(**values)
-
-
-def _checked(value: Any, hint: Any, name: str, path: str) -> Any:
-    """A value of a configuration file, of the field's type; SettingsError where it is of another."""
-    try:
-        return typed(hint, value, name)
-    except UserError:
-        raise
-    except ValueError as error:
-        raise SettingsError(
-            f"--config {path} has {name}={said(value)}, which is not a value of that setting"
-        ) from error

@@ -10,8 +10,9 @@ from typing import Literal
 
 from pipeline.analysis.settings import AnalyzeSettings
 from pipeline.cli.options import make_room
+from schemas.config import from_options
 from schemas.errors import SettingsError
-from schemas.options import from_options, option
+from schemas.options import option
 from schemas.progress import Progress
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from pipeline.cli.options import make_room
 from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings
-from schemas.options import from_options, option
+from schemas.config import from_options
+from schemas.options import option
 from schemas.progress import Progress
 
 

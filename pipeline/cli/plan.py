@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.job.settings import DEFAULT_OUTPUT
 from pipeline.planning.settings import PlanSettings
-from schemas.options import from_options, option
+from schemas.config import from_options
+from schemas.options import option
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

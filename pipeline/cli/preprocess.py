@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.job.settings import LOCAL_RUNNER, PreprocessSettings
+from schemas.config import add_config_option, from_options
 from schemas.errors import SettingsError
-from schemas.options import add_config_option, add_options, from_options
+from schemas.options import add_options
 
 
 def add_preprocess_options(options: argparse.ArgumentParser) -> None:

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
+from schemas.config import to_json
 from schemas.encodings import Unsigned
 from schemas.errors import DatasetError, one_line
 from schemas.json_files import record
-from schemas.options import to_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,11 +18,11 @@ from typing import Any
 from pipeline.compressors.base import Loading
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY, describe_compressors
 from pipeline.corpus.units import WorkUnit
-from pipeline.job.artifacts import artifacts_digest
+from pipeline.job.artifacts.needed import artifacts_digest
 from pipeline.job.settings import LM_SIZES, PreprocessSettings
 from pipeline.storage import files
+from schemas.config import to_json
 from schemas.files import canonical_json
-from schemas.options import to_json
 from schemas.shards import FORMAT_VERSION
 
 WORK_DIRECTORY = "_work"

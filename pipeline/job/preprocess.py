@@ -18,7 +18,8 @@ from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from pipeline.corpus.corpus import Corpus, log_not_read
 from pipeline.corpus.source_files import NotRead
 from pipeline.corpus.units import WorkUnit
-from pipeline.job.artifacts import artifacts_of, ensure
+from pipeline.job.artifacts.artifact import ensure
+from pipeline.job.artifacts.needed import artifacts_of
 from pipeline.job.finished import finished_commits
 from pipeline.job.job import WORK_DIRECTORY, Job, identity, plan_job
 from pipeline.job.learned_table import parts_to_make
@@ -28,10 +29,10 @@ from pipeline.job.settings import LOCAL_RUNNER, SETTINGS_NAME, PreprocessSetting
 from pipeline.storage import files, lock
 from pipeline.timing import Clock
 from schemas import stores
+from schemas.config import to_json
 from schemas.errors import ArtifactError, DatasetError, InputError, SettingsError, TooManyRejects
 from schemas.files import canonical_json, json_line
 from schemas.manifest import MANIFEST_NAME, Manifest
-from schemas.options import to_json
 from schemas.store_clients import check_credentials
 
 logger = logging.getLogger(__name__)

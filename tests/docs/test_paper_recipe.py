@@ -15,8 +15,8 @@ from pipeline.__main__ import main as pipeline_main
 from pipeline.cli.preprocess import add_preprocess_options
 from pipeline.cli.preprocess import read_settings as read_preprocess
 from pipeline.job.settings import PreprocessSettings
+from schemas.config import to_json
 from schemas.manifest import read_manifest
-from schemas.options import to_json
 from tests.pipeline.runs import write_micro_lm
 from trainer.byte_lm.settings import ByteLMTraining
 from trainer.cli.lm import add as add_lm

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.config import add_config_option, config_value, from_options, to_json
 from schemas.errors import SettingsError
-from schemas.options import add_config_option, add_options, config_value, field_help, from_options, option, to_json
+from schemas.options import add_options, field_help, option
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from schemas.config import from_options
 from schemas.errors import SettingsError
-from schemas.options import add_options, from_options
+from schemas.options import add_options
 from trainer.evaluation.settings import (
     BitsPerByteSettings,
     CodeSettings,

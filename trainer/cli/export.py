@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from schemas.options import add_options, from_options
+from schemas.config import from_options
+from schemas.options import add_options
 from trainer.model.settings import ExportSettings
 
 

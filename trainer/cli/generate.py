@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 
-from schemas.options import add_options, from_options
+from schemas.config import from_options
+from schemas.options import add_options
 from trainer.generation.settings import GenerateSettings
 
 

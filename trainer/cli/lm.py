@@ -6,7 +6,8 @@ import argparse
 import sys
 from dataclasses import fields
 
-from schemas.options import add_config_option, add_options, config_value, from_options
+from schemas.config import add_config_option, config_value, from_options
+from schemas.options import add_options
 from trainer.byte_lm.settings import ByteLMSettings, ByteLMTraining, SizedTraining
 
 

@@ -6,7 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from schemas.options import add_options, from_options
+from schemas.config import from_options
+from schemas.options import add_options
 from trainer.reproduction.settings import ReproduceSettings
 
 if TYPE_CHECKING:

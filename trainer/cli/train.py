@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields, replace
 
-from schemas.options import add_config_option, add_options, config_value, from_options
+from schemas.config import add_config_option, config_value, from_options
+from schemas.options import add_options
 from trainer.training.arms import arm_defaults
 from trainer.training.settings import TrainSettings
 from trainer.training.sizes import SizedSettings, size_named

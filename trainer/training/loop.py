@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from schemas.config import to_json
 from schemas.errors import TrainingError
 from schemas.files import canonical_json, replace_file
-from schemas.options import to_json
 from schemas.vocabulary import vocabulary_size
 from trainer.data.blend import Blend
 from trainer.data.dataset import Dataset, HeldOut

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from kernels.code_format import MAX_SCORE_CONTEXT_BYTES, MAX_SEGMENT_BYTES, MIN_WINDOW_BITS, WINDOW_BITS
+from schemas.config import to_json
 from schemas.errors import SettingsError
-from schemas.options import to_json
 
 BoundaryScoreName = Literal["pair_surprisal", "context_entropy", "document_entropy"]
 Context = Literal["segment", "document"]

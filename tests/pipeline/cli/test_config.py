@@ -15,8 +15,8 @@ from pipeline.compressors.neural.settings import BitsTarget, JumpTarget, NeuralS
 from pipeline.compressors.token_bytes.settings import TokenBytesSettings
 from pipeline.corpus.settings import CorpusSettings, ReadSettings
 from pipeline.job.settings import DEFAULT_OUTPUT, ModelSettings, PreprocessSettings
+from schemas.config import to_json
 from schemas.errors import SettingsError
-from schemas.options import to_json
 from tests.pipeline.corpora import jsonl, texts
 from tests.pipeline.runs import Preprocess, content, times
 from tests.test_options_in_messages import beams, own

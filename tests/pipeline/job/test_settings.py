@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.compressors.neural.settings import JumpTarget, NeuralSettings, ThetaTarget
 from pipeline.corpus.settings import CorpusSettings
-from pipeline.job.artifacts import artifacts_of
+from pipeline.job.artifacts.needed import artifacts_of
 from pipeline.job.job import NOT_CONTENT, identity
 from pipeline.job.settings import ModelSettings, PreprocessSettings
 

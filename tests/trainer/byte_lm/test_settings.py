@@ -11,8 +11,8 @@ import pytest
 
 from kernels.byte_lm_config import PRESETS
 from pipeline.job.settings import LM_SIZES
+from schemas.config import to_json
 from schemas.errors import SettingsError
-from schemas.options import to_json
 from trainer.byte_lm.settings import SIZES, ByteLMSettings, ByteLMTraining
 from trainer.cli.lm import add, read_settings
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.config import to_json
 from schemas.errors import SettingsError
 from schemas.files import canonical_json
-from schemas.options import to_json
 from trainer.cli.train import add, read_settings
 from trainer.training.arms import ARMS
 from trainer.training.settings import TrainSettings

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from schemas.config import to_json
 from schemas.errors import SettingsError
 from schemas.files import canonical_json
-from schemas.options import to_json
 from schemas.vocabulary import vocabulary_size
 from trainer.cli.train import add, read_settings
 from trainer.data.mixing import Mixing

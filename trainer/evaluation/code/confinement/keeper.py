@@ -17,15 +17,13 @@ from __future__ import annotations
 import json
 import os
 import resource
-import select
 import signal
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
 
-from trainer.evaluation.code.confinement import filters, memory, walls
+from trainer.evaluation.code.confinement import filters, walls
+from trainer.evaluation.code.confinement.children import Watch, kill_what_is_left
 from trainer.evaluation.code.confinement.linux import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -39,14 +37,8 @@ from trainer.evaluation.code.confinement.linux import (
     Libc,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 INSIDE_ID, NOBODY = 1000, 65534
 """User and group inside: not 0, so that exec drops the capabilities that building the walls took. Whose they are."""
-LOOK_SECONDS = 0.025
-"""How often the sample's memory is looked at."""
 
 
 class Orders(SimpleNamespace):
@@ -83,13 +75,12 @@ def main() -> int:
             becomes = _leave_namespaces(libc, orders)
         elif libc:
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-        with _Children(orders) as children:
-            pid = _start(orders, libc, becomes)
-            report |= children.wait_for(pid)
+        with Watch(orders.limit_seconds, orders.memory_bytes, namespaces=orders.namespaces) as watch:
+            report |= watch.wait_for(_start(orders, libc, becomes))
     except OSError as error:
         report["setup"] = str(error)
     if not orders.namespaces:
-        _kill_what_is_left()
+        kill_what_is_left()
         if report.pop("deserted", False):
             _remove(orders.directory)
     print(json.dumps(report), flush=True)
@@ -213,92 +204,11 @@ def _limit(which: int, value: int) -> None:
         resource.setrlimit(which, (value, value))
 
 
-class _Children:
-    """Waits for a child, the clock, too much memory or the end of the lifeline, whichever comes first."""
-
-    def __init__(self, orders: Orders) -> None:
-        self._orders = orders
-
-    def __enter__(self) -> _Children:
-        self._woken, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self._wake)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(-1)
-
-    def wait_for(self, pid: int) -> dict[str, Any]:
-        """How the child ended. At a limit, or when the asker is gone, it is killed."""
-        look = time.monotonic() + LOOK_SECONDS
-        deadline = look - LOOK_SECONDS + self._orders.limit_seconds
-        while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
-            now = time.monotonic()
-            why = "timeout" if now >= deadline else ""
-            if now >= look:
-                why, look = why or self._too_much_memory(), now + LOOK_SECONDS
-            ready = [] if why else select.select([0, self._woken], [], [], max(0.0, min(deadline, look) - now))[0]
-            if self._woken in ready:
-                os.read(self._woken, 4096)
-            elif ready and not os.read(0, 4096):
-                why = "deserted"
-            if why:
-                _kill(pid)
-                os.waitpid(pid, 0)
-                return {why: True}
-        if os.WIFSIGNALED(ended[1]):
-            return {"signal": os.WTERMSIG(ended[1])}
-        return {"code": os.WEXITSTATUS(ended[1])}
-
-    def _too_much_memory(self) -> str:
-        most = self._orders.memory_bytes
-        used = memory.used_bytes(memory.processes(self._orders.namespaces), most)
-        return "memory" if used > most else ""
-
-
-def _kill(pid: int) -> None:
-    """A child, and its process group."""
-    for kill in (os.kill, os.killpg):
-        _quietly(kill, pid)
-
-
-def _quietly(kill: Callable[[int, int], None], pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        kill(pid, signal.SIGKILL)
-
-
-def _kill_what_is_left(most_seconds: float = 5.0) -> None:
-    """Kill the children, those whom this process adopted too, until there are none."""
-    deadline = time.monotonic() + most_seconds
-    while time.monotonic() < deadline:
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        children = _children()
-        if not children:
-            return
-        for pid in children:
-            _quietly(os.kill, pid)
-        time.sleep(0.001)
-
-
 def _remove(directory: str) -> None:
     """What the asker would have removed, had it not been killed."""
     import shutil
 
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def _children() -> list[int]:
-    """Pids whose parent is this process; empty where there is no /proc."""
-    found = []
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if name.isdigit():
-            with suppress(OSError, IndexError), open(f"/proc/{name}/stat", "rb") as file:
-                if int(file.read().rpartition(b")")[2].split()[1]) == os.getpid():
-                    found.append(int(name))
-    return found
 
 
 def _write(path: str, text: str) -> None:
