@@ -80,7 +80,7 @@ ARMS = {
 """The arms by name."""
 PROXIES = tuple(arm.name for arm in ARMS.values() if arm.is_proxy and not arm.watched_checkpoints)
 WATCHED = tuple(arm.name for arm in ARMS.values() if arm.watched_checkpoints)
-CORE = ("tokenizer", "neural", "neural-level", "neural-jump")
+CORE = ("tokenizer", "neural", "neural-long", "neural-jump")
 """The arms that size and budget are varied for."""
 DENSITIES = (0.125, 0.25, 0.5, 1.0)
 """Symbols of a step of raw-only, as shares of a proxy's: what proxies see as raw lies between. The steps are as many,
@@ -127,13 +127,13 @@ class StudyScale:
 
 _VARIANTS = ("neural-none", "neural-always", "neural-literals", "tokenizer-only")
 _CPU_PARTS = (
-    Part(arms=(*CORE, "gzip", "neural-long"), sizes=("micro",)),
-    Part(arms=("neural",), sizes=("nano",), densities=(0.25, 0.5, 1.0)),
+    Part(arms=(*CORE, "gzip", "neural-level"), sizes=("micro",)),
+    Part(arms=(*CORE, "gzip"), sizes=("mini",)),
+    Part(arms=("neural", "neural-long"), sizes=("nano",), densities=(0.25, 0.5, 1.0)),
     Part(arms=_VARIANTS, sizes=("micro",), densities=()),
-    Part(arms=CORE, sizes=("mini",), densities=(0.25, 0.5, 1.0)),
+    Part(arms=CORE, sizes=("small",), densities=(0.25, 0.5, 1.0)),
     Part(arms=WATCHED, sizes=("micro",), budget=4.0, densities=(), seeds=(0,)),
     Part(arms=CORE, sizes=("nano",), densities=()),
-    Part(arms=CORE, sizes=("small",), densities=(0.25, 0.5, 1.0)),
     Part(arms=CORE, sizes=("micro",), budget=4.0, densities=(0.25, 0.5, 1.0)),
     Part(arms=CORE, sizes=("mini",), budget=4.0, densities=(0.25, 0.5, 1.0)),
     Part(arms=CORE, sizes=("small",), budget=8.0, densities=(0.25, 0.5, 1.0)),

@@ -140,25 +140,25 @@ def growth(evidence: Evidence) -> Growth | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Boundaries:
-    """This project's boundaries against the paper's: bits per raw byte by which the default is better."""
+    """This project's default against text cut otherwise: bits per raw byte by which the default is better."""
 
-    equal_budget: Spreads
-    """Saved over each other arm, which was trained on as many symbols."""
-    transfer: Spreads
+    other: str
+    """The arm whose text is cut otherwise."""
+    equal_budget: Spread
+    """Saved over that arm, which was trained on as many symbols."""
+    transfer: Spread
     """By how much its gain over as much raw alone is larger."""
 
 
-PAPER_BOUNDARIES = ("neural-level", "neural-jump")
+PAPER_BOUNDARIES, LONG_SEGMENTS = "neural-jump", "neural-long"
 
 
-def boundaries(evidence: Evidence) -> Boundaries | None:
-    """Claim (i): this project's boundaries against the paper's."""
-    table, point = evidence.table, evidence.table.last("neural", *PAPER_BOUNDARIES, "raw-only")
-    equal = _all_known({other: table.spread(raw_gain, point, other, "neural") for other in PAPER_BOUNDARIES})
-    transfer = _all_known(
-        {other: table.spread(table.transfer_difference, point, other, "neural") for other in PAPER_BOUNDARIES}
-    )
-    return Boundaries(equal_budget=equal, transfer=transfer) if equal and transfer else None
+def boundaries(evidence: Evidence, other: str) -> Boundaries | None:
+    """Claims (i) and (j): this project's default against an arm whose text is cut otherwise."""
+    table, point = evidence.table, evidence.table.last("neural", other, "raw-only")
+    equal = table.spread(raw_gain, point, other, "neural")
+    transfer = table.spread(table.transfer_difference, point, other, "neural")
+    return Boundaries(other=other, equal_budget=equal, transfer=transfer) if equal and transfer else None
 
 
 FORMATTED = ("tokenizer-only", "raw-only", "neural", "tokenizer")

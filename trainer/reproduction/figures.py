@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.files import atomic_path
 from trainer.curves.draw import COLOURS, matplotlib_or_refuse
-from trainer.reproduction.arms import ARMS, proxy_raw_share
+from trainer.reproduction.arms import ARMS, CORE, proxy_raw_share
 from trainer.reproduction.evidence import Evidence, growth
 from trainer.reproduction.result_table import (
     ResultTable,
@@ -31,7 +31,7 @@ STYLE = {
     "legend.frameon": False,
 }
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
-OVER_SIZE = ("tokenizer", "neural", "neural-level", "neural-jump")
+OVER_SIZE = (*CORE, "gzip")
 """The arms whose gains are drawn over size."""
 
 

@@ -36,9 +36,8 @@ def _our_growth(measured: Growth) -> str:
 
 
 def _our_boundaries(measured: Boundaries) -> str:
-    equal = _named_spreads(measured.equal_budget, "{spread} over {name}")
-    transfer = _named_spreads(measured.transfer, "{spread} over {name}")
-    return f"the default saves at an equal budget {equal}; beyond as much raw alone {transfer}"
+    equal, transfer = measured.equal_budget, measured.transfer
+    return f"the default saves {equal} over {measured.other} at an equal budget, {transfer} beyond as much raw alone"
 
 
 OURS: dict[str, Callable[[Any], str]] = {
@@ -54,6 +53,7 @@ OURS: dict[str, Callable[[Any], str]] = {
     "g": _our_growth,
     "h": lambda harms: "tokens alone lose " + _named_spreads(harms, "{spread} bits/byte more than {name}"),
     "i": _our_boundaries,
+    "j": _our_boundaries,
 }
 """What was measured here."""
 
@@ -87,5 +87,6 @@ WHY: dict[str, Callable[[Judged, Evidence], str]] = {
         "text's second half after its first half in four other formats"
     ),
     "i": _at,
+    "j": _at,
 }
 """What the reader of a verdict should know."""

@@ -329,7 +329,7 @@ def verdicts(found: list[Result], findings: CompressorFindings | None = None) ->
 
 PAPER = {"raw-only of 0.125": 5.6, "raw-only of 0.25": 5.2, "raw-only of 0.5": 4.8, "raw-only": 4.2}
 PAPER |= {"neural": 4.0, "tokenizer": 4.1, "gzip": 5.3, "neural-none": 4.3, "neural-always": 4.2}
-PAPER |= {"neural-level": 4.1, "neural-jump": 4.2}
+PAPER |= {"neural-long": 4.1, "neural-jump": 4.2}
 
 
 def test_the_papers_own_picture_is_reproduced() -> None:
@@ -340,7 +340,7 @@ def test_the_papers_own_picture_is_reproduced() -> None:
         long_prefix_share={"longest": 0.91, "mean": 0.95, "shortest": 1.0},
     )
     found = results(PAPER, noise=0.0, exact={"neural-none": 0.4, "neural": 0.6, "neural-always": 0.97})
-    assert verdicts(found, findings) == {**dict.fromkeys("abcdefgh", REPRODUCED), "i": HOLDS}
+    assert verdicts(found, findings) == {**dict.fromkeys("abcdefgh", REPRODUCED), "i": HOLDS, "j": HOLDS}
     for shares, verdict in (((0.9, 0.9, 0.9), NOT_REPRODUCED), ((0.3, 0.8, 1.0), AMBIGUOUS)):
         other = replace(findings, long_prefix_share=dict(zip(LENGTHS, shares, strict=True)))
         assert verdicts(found, other)["b"] == verdict
@@ -355,7 +355,7 @@ def test_the_papers_own_picture_is_reproduced() -> None:
 def test_what_lies_within_the_spread_is_undecided_and_what_never_appears_out_of_reach() -> None:
     flat = dict.fromkeys(PAPER, 4.0)
     found = verdicts(_with_noise(results(flat, noise=0.0, exact={}), 0.2))
-    assert {found[letter] for letter in "efi"} == {UNDECIDED}
+    assert {found[letter] for letter in "efij"} == {UNDECIDED}
     assert found["d"] == OUT_OF_REACH
     behind = verdicts(results({**PAPER, "raw-only": 3.0}, noise=0.0, exact={}))
     assert behind["g"] == OUT_OF_REACH
@@ -366,8 +366,8 @@ def test_what_lies_within_the_spread_is_undecided_and_what_never_appears_out_of_
     [
         ({"gzip": 4.5}, "f", NOT_REPRODUCED),
         ({"tokenizer": 5.5}, "f", NOT_REPRODUCED),
-        ({"neural-level": 3.9}, "i", FALLS),
-        ({"neural-jump": 3.9, "neural-level": 3.9}, "i", FALLS),
+        ({"neural-jump": 3.9}, "i", FALLS),
+        ({"neural-long": 3.9}, "j", FALLS),
         ({"neural-none": 3.9}, "e", NOT_REPRODUCED),
     ],
 )
@@ -438,7 +438,7 @@ def test_a_single_seed_decides_nothing() -> None:
 
 def test_every_claim_is_judged_and_put_into_words() -> None:
     nothing = verdicts([])
-    assert list(nothing) == list("abcdefghi")
+    assert list(nothing) == list("abcdefghij")
     assert set(nothing.values()) == {NOT_MEASURED}
     assert OURS.keys() == WHY.keys() == nothing.keys()
 
