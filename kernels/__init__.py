@@ -4,7 +4,7 @@
     a neural code             boundary_score (context_entropy, byte_windows) ──► segmentation ──► segments
                               segments ── prefix_trie ── trie_evaluator, prefix_coding: each prefix read once ──►
                               intervals ── window_coder ──► symbols          code_format: the numbers of all that
-    what is known already     codebook, words, on string_table and fnv1a; sorted_strings for tables in mapped files
+    what is known already     codebook, words, on string_table; sorted_strings, on fnv1a, for tables in mapped files
     the model over bytes      byte_model: what codes ask of it   byte_lm_config: its shapes
                               byte_lm: the network that is trained ── exact_quantise ──► exact_lm: what codes
     the same on any machine   exact_lm: exact_products, exact_steps (exact_rows, exact_tables), and by exact_choice

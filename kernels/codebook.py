@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from kernels.byte_spans import ByteSpans, Codes
 from kernels.string_table import StringTable
+from schemas.batches import Encoding
 
 CODE_KEY_BYTES = 3
 """Bytes per window in the key of the inverse table: two of symbol, one of length."""
@@ -29,17 +30,23 @@ def _count_symbols(entries, code_offsets):
 
 
 @njit(cache=True, nogil=True)
-def _join(entries, starts, code_offsets, code_symbols, code_window_bytes, symbols, window_ends, symbol_ends):
-    """Write the codes of the entries end to end; entries int32 [m], starts int64 [m] as in `Codebook.join`."""
+def _join(
+    entries, segment_offsets, code_offsets, code_symbols, code_window_bytes,
+    symbols, symbol_offsets, window_ends, raw_ends, symbol_ends,
+):  # fmt: skip
+    """Write the codes of the entries end to end, with all ends counted within their documents."""
     n = 0
-    for i in range(entries.size):
-        at = starts[i]
-        for k in range(code_offsets[entries[i]], code_offsets[entries[i] + 1]):
-            symbols[n] = code_symbols[k]
-            at += code_window_bytes[k]
-            window_ends[n] = at
-            n += 1
-        symbol_ends[i] = n
+    for document in range(segment_offsets.size - 1):
+        first, at = n, 0
+        for i in range(segment_offsets[document], segment_offsets[document + 1]):
+            for k in range(code_offsets[entries[i]], code_offsets[entries[i] + 1]):
+                symbols[n] = code_symbols[k]
+                at += code_window_bytes[k]
+                window_ends[n] = at
+                n += 1
+            raw_ends[i] = at
+            symbol_ends[i] = n - first
+        symbol_offsets[document + 1] = n
 
 
 @njit(cache=True, nogil=True)
@@ -96,18 +103,26 @@ class Codebook:
         )
         self.segments.insert(segments)
 
-    def join(self, entries: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The codes of a run of segments, end to end.
+    def join(self, entries: np.ndarray, segment_offsets: np.ndarray) -> Encoding:
+        """The encoding of documents whose segments are known, one after the other without gaps.
 
-        entries: int32 [m], all known; starts: int64 [m], where each segment begins. Returns symbols [k], window_ends
-        int64 [k] (in bytes, same origin as starts) and symbol_ends int64 [m].
+        entries: int32 [m], all known; segment_offsets: int64 [documents + 1].
         """
         offsets, code_symbols, code_window_bytes = self._codes
-        n = _count_symbols(entries, offsets)
-        symbols, window_ends = np.empty(n, code_symbols.dtype), np.empty(n, np.int64)
-        symbol_ends = np.empty(entries.size, np.int64)
-        _join(entries, starts, offsets, code_symbols, code_window_bytes, symbols, window_ends, symbol_ends)
-        return symbols, window_ends, symbol_ends
+        n, m = _count_symbols(entries, offsets), entries.size
+        encoding = Encoding(
+            symbols=np.empty(n, code_symbols.dtype),
+            symbol_offsets=np.zeros(segment_offsets.size, np.int64),
+            raw_ends=np.empty(m, np.uint32),
+            symbol_ends=np.empty(m, np.uint32),
+            segment_offsets=segment_offsets,
+            window_ends=np.empty(n, np.uint32),
+        )
+        _join(
+            entries, segment_offsets, offsets, code_symbols, code_window_bytes, encoding.symbols,
+            encoding.symbol_offsets, encoding.window_ends, encoding.raw_ends, encoding.symbol_ends,
+        )  # fmt: skip
+        return encoding
 
     def inverse(self) -> StringTable:
         """The table from code keys to entries. Two segments with one key would be a lost document: asserted."""

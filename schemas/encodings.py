@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from schemas.batches import Documents, Encoding, lengths_within
+from schemas.batches import Documents, Encoding
 from schemas.errors import DatasetError
 
 SYMBOLS, WINDOW_BYTES, SEGMENT_BYTES, SEGMENT_SYMBOLS = "symbols", "window_bytes", "segment_bytes", "segment_symbols"
@@ -102,9 +102,8 @@ def encoding_array(encoding: Encoding, column_type: pa.StructType) -> pa.StructA
             }[field.name]  # fmt: skip
             assert ends is not None, "a layout with windows needs an encoding with windows"
             offsets = symbol_offsets if field.name == WINDOW_BYTES else segment_offsets
-            lengths = lengths_within(ends[offsets[0] : offsets[-1]], offsets - offsets[0])
-            values = _narrowed(lengths, np.dtype(str(field.type.value_type)), field.name)
-            offsets = offsets - offsets[0]
+            ends, offsets = ends[offsets[0] : offsets[-1]], offsets - offsets[0]
+            values = _lengths(ends, offsets, np.dtype(str(field.type.value_type)), field.name)
         assert pa.from_numpy_dtype(values.dtype) == field.type.value_type, (values.dtype, field)
         columns.append(list_array(values, offsets))
     return pa.StructArray.from_arrays(columns, fields=[*column_type])
@@ -224,8 +223,14 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.StructArray:
     return column
 
 
-def _narrowed(lengths: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
-    """The lengths as the column's type, which holds them by construction."""
-    if lengths.size:
-        assert lengths.min() >= 0 and lengths.max() <= np.iinfo(dtype).max, (name, lengths.min(), lengths.max())
+def _lengths(ends: np.ndarray, offsets: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    """Lengths from ends, uint32, that count within each document, in the type of their column, which holds them.
+
+    In unsigned arithmetic, so an end below the one before it is a length that no column holds.
+    """
+    lengths = ends.copy()
+    lengths[1:] -= ends[:-1]
+    heads = offsets[:-1][np.diff(offsets) > 0]
+    lengths[heads] = ends[heads]
+    assert lengths.max(initial=0) <= np.iinfo(dtype).max, (name, lengths.max())
     return lengths.astype(dtype)

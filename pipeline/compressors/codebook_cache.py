@@ -19,6 +19,7 @@ from kernels.byte_spans import ByteSpans, Codes
 from kernels.codebook import Codebook
 from kernels.string_table import distinct
 from pipeline.timing import attribute_time_to
+from schemas.batches import Encoding
 
 DEFAULT_CACHE_BYTES = 256 << 20
 
@@ -35,13 +36,10 @@ class CodebookCache:
         self._coder, self._stage, self._cache_bytes = coder, stage, cache_bytes
         self._lock = threading.Lock()
 
-    def join(self, strings: ByteSpans) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The codes of n strings, end to end.
-
-        Returns symbols [k], window_ends int64 [k] (in bytes, of the strings' data) and symbol_ends int64 [n].
-        """
+    def encode(self, strings: ByteSpans, offsets: np.ndarray) -> Encoding:
+        """The encoding of documents whose segments are n strings without gaps; offsets int64 [documents + 1]."""
         book, entries = self.entries(strings)
-        return book.join(entries, strings.starts)
+        return book.join(entries, offsets)
 
     def entries(self, strings: ByteSpans) -> tuple[Codebook, np.ndarray]:
         """A book that knows all n strings, and their entries in it, int32 [n]."""
@@ -49,8 +47,9 @@ class CodebookCache:
         entries, missing = book.find(strings)
         if not missing:
             return book, entries
-        unknown = strings.take(entries < 0)
-        unknown = unknown.take(distinct(unknown)[0])
+        lacking = np.flatnonzero(entries < 0)
+        firsts, group = distinct(strings.take(lacking))
+        unknown = strings.take(lacking[firsts])
         with attribute_time_to(self._stage):
             codes = self._coder(unknown)
         with self._lock:
@@ -58,7 +57,9 @@ class CodebookCache:
             # Another thread may have inserted some of them meanwhile.
             new = book.find(unknown)[0] < 0
             book.insert(unknown.take(new), codes.take(new))
-        return book, book.find(strings)[0]
+        # What was known has the same entries in a book that was copied from another.
+        entries[lacking] = book.find(unknown)[0][group]
+        return book, entries
 
     def _book_to_grow(self, book: Codebook) -> Codebook:
         """The book that may learn what `book` lacks. A full one is dropped for the next batches, not for this one."""

@@ -50,11 +50,12 @@ def test_a_book_joins_codes_and_its_inverse_finds() -> None:
     spans = ByteSpans.from_bytes(text)
     entries, missing = book.find(spans)
     assert (entries.tolist(), missing) == ([1, 0, 3, 1], 0)
-    symbols, window_ends, symbol_ends = book.join(entries, spans.starts)
-    assert symbols.tolist() == [7, 8, 0, 21, 22, 23, 7, 8]
-    assert window_ends.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert symbol_ends.tolist() == [2, 3, 6, 8]
-    keys = code_keys(Codes(symbols, np.ones(8, np.int64), symbol_ends))
+    joined = book.join(entries, np.array([0, 0, 2, 4, 4]))
+    assert joined.symbols.tolist() == [7, 8, 0, 21, 22, 23, 7, 8]
+    assert joined.symbol_offsets.tolist() == [0, 0, 3, 8, 8]
+    assert joined.window_ends is not None and joined.window_ends.tolist() == [1, 2, 3, 1, 2, 3, 4, 5]
+    assert joined.raw_ends.tolist() == joined.symbol_ends.tolist() == [2, 3, 3, 5]
+    keys = code_keys(Codes(joined.symbols, np.ones(8, np.int64), np.array([2, 3, 6, 8])))
     assert book.inverse().find(keys)[0].tolist() == entries.tolist()
 
 
@@ -78,7 +79,7 @@ def test_look_ups_while_another_thread_inserts() -> None:
             known = np.flatnonzero(entries >= 0)
             if not np.array_equal(entries[known], known):
                 wrong.append(entries)
-            symbols, _, _ = book.join(entries[known], spans.starts[known])
+            symbols = book.join(entries[known], np.array([0, known.size])).symbols
             if not np.array_equal(symbols, known.astype(np.uint16)):
                 wrong.append(symbols)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.segmentation import segment
+from kernels import segmentation
+from kernels.segmentation import segment, segment_by_pairs
 
 
 @given(
@@ -55,3 +58,28 @@ def test_a_jump_cuts_where_byte_latent_transformer_does(scores: list[float], the
     offsets = np.array([0, len(scores)])
     ends, _ = segment(np.array(scores, np.float32), offsets, theta_bits=theta, max_segment_bytes=255, jump_bits=jump)
     assert set(ends.tolist()) - {len(scores)} == theirs
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 3), max_size=40), max_size=5),
+    st.sets(st.tuples(st.integers(0, 3), st.integers(0, 3))),
+    st.integers(1, 9),
+    st.integers(1, 5),
+)
+def test_where_pairs_decide_the_segments_are_the_same(
+    documents: list[list[int]], pairs: set[tuple[int, int]], longest: int, block: int
+) -> None:
+    raw = np.array([byte for document in documents for byte in document], np.uint8)
+    offsets = np.concatenate(([0], np.cumsum([len(document) for document in documents]))).astype(np.int64)
+    cuts = np.zeros((256, 256), bool)
+    for a, b in pairs:
+        cuts[a, b] = True
+    scores = cuts[np.roll(raw, 1), raw].astype(np.float32)
+    expected = segment(scores, offsets, theta_bits=0.5, max_segment_bytes=longest)
+    # As plain Python, since a compiled loop keeps the constant that it was compiled with.
+    with mock.patch.multiple(
+        segmentation, _BLOCK_BYTES=block, _segment_by_pairs=segmentation._segment_by_pairs.py_func
+    ):
+        plain = segment_by_pairs(raw, offsets, cuts, max_segment_bytes=longest)
+    for found in (plain, segment_by_pairs(raw, offsets, cuts, max_segment_bytes=longest)):
+        assert [each.tolist() for each in found] == [each.tolist() for each in expected]

@@ -35,6 +35,23 @@ def test_a_table_that_grows_again_and_again_is_a_dict(batch: int) -> None:
     assert table.memory_bytes >= stored.data.nbytes + stored.ends.nbytes
 
 
+@pytest.mark.parametrize("behind", [0, 1, 7, 8])
+def test_strings_of_every_length_are_told_apart_wherever_they_lie(behind: int) -> None:
+    """Up to the end of their data, where eight bytes at once cannot be read, and before bytes that are not theirs."""
+    longest = bytes(range(1, 27))
+    strings = [longest[:size] for size in range(27)] + [longest[:size] + b"\x00" for size in range(27)]
+    table = StringTable()
+    table.insert(ByteSpans.from_bytes(strings))
+    for number, string in enumerate(strings):
+        data = np.frombuffer(string + b"\xff" * behind, np.uint8)
+        span = ByteSpans(data, np.zeros(1, np.int64), np.array([len(string)]))
+        assert table.find(span)[0].tolist() == [number]
+        for place in range(len(string)):
+            other = bytearray(string)
+            other[place] ^= 0x80
+            assert table.find(ByteSpans.from_bytes([bytes(other)]))[0].tolist() == [-1]
+
+
 def test_distinct_strings_are_numbered_by_first_appearance() -> None:
     strings = many_strings(3000)
     mixed = [strings[i] for i in np.random.default_rng(1).integers(0, 3000, 9000)]
@@ -53,11 +70,12 @@ def test_old_slots_never_name_keys_that_old_arrays_lack(lengths: tuple[int, int]
         held.append(table._arrays)
         table.insert(ByteSpans.from_bytes(strings[begin : begin + 100]))
     spans = ByteSpans.from_bytes(strings)
-    for slots, key_bytes, key_offsets in held:
-        assert slots.max() + 1 < key_offsets.size
-        assert key_offsets[slots.max() + 1] <= key_bytes.size
+    for slots, keys, key_bytes in held:
+        ends = keys[3::2]
+        assert slots.max() < ends.size
+        assert ends[slots.max()] <= key_bytes.size
         out = np.empty(len(strings), np.int32)
-        _find(slots, key_bytes, key_offsets, spans.data, spans.starts, spans.ends, out)
+        _find(slots, keys, key_bytes, spans.data, spans.starts, spans.ends, out)
         assert np.array_equal(out[out >= 0], np.flatnonzero(out >= 0))
 
 
@@ -89,7 +107,7 @@ def test_what_was_inserted_is_found_by_other_threads_during_growth() -> None:
 
 def test_a_slot_filled_after_it_was_read_as_empty_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the probe of an unknown string and its answer another thread may publish another string in that slot."""
-    for name in ("_probe", "_slot_hash"):
+    for name in ("_probe", "_hash", "_word"):
         monkeypatch.setattr(string_table, name, getattr(string_table, name).py_func)
     spans = ByteSpans.from_bytes([b"known", b"asked for"])
 
@@ -106,9 +124,7 @@ def test_a_slot_filled_after_it_was_read_as_empty_is_not_believed(monkeypatch: p
             self.filled.add(slot)
             return entry
 
-    out = np.empty(1, np.int32)
+    out, keys = np.empty(1, np.int32), np.zeros(4, np.uint64)
     with np.errstate(over="ignore"):
-        missing = _find.py_func(
-            Slots(), spans.data, np.array([0, 5]), spans.data, spans.starts[1:], spans.ends[1:], out
-        )
+        missing = _find.py_func(Slots(), keys, spans.data, spans.data, spans.starts[1:], spans.ends[1:], out)
     assert (out.tolist(), missing) == ([-1], 1)

@@ -20,7 +20,7 @@ from kernels.boundary_score import BoundaryScore
 from kernels.byte_model import ByteModel
 from kernels.byte_spans import ByteSpans
 from kernels.codebook import Codebook
-from kernels.segmentation import ends_within, segment
+from kernels.segmentation import ends_within, segment, segment_by_pairs
 from pipeline.compressors.codebook_cache import DEFAULT_CACHE_BYTES, CodebookCache
 from pipeline.compressors.neural.coder import BYTE_LM, SegmentCoder
 from pipeline.compressors.neural.decoder import NeuralDecoder
@@ -60,8 +60,9 @@ class NeuralCompressor:
         self.alphabet_size = 1 << settings.window_bits
         self.digest = digest
         pairs_decide = settings.context == "segment" and jump_bits is None
-        inside = score.forbidden_pairs(theta_bits) if pairs_decide else None
-        self.coder = SegmentCoder(model, forbidden=inside, window_bits=settings.window_bits, threads=threads)
+        self._cuts = score.forbidden_pairs(theta_bits) if pairs_decide else None
+        """bool [256, 256]: the pairs of bytes that segments are cut between, where pairs alone decide."""
+        self.coder = SegmentCoder(model, forbidden=self._cuts, window_bits=settings.window_bits, threads=threads)
         self.codes = CodebookCache(book or Codebook(), self.coder.codes, stage=BYTE_LM, cache_bytes=cache_bytes)
         self._decoder = NeuralDecoder(settings, self.codes.base, self.coder)
 
@@ -101,6 +102,9 @@ class NeuralCompressor:
 
     def segments(self, documents: Documents) -> tuple[np.ndarray, np.ndarray]:
         """Segment ends int64 over all bytes, and segment_offsets int64 [documents + 1]."""
+        if self._cuts is not None:
+            longest = self.settings.max_segment_bytes
+            return segment_by_pairs(documents.raw, documents.offsets, self._cuts, max_segment_bytes=longest)
         return segment(
             self.scores(documents),
             documents.offsets,
@@ -113,12 +117,10 @@ class NeuralCompressor:
     def compress(self, documents: Documents) -> Encoding:
         """The neural encoding of every document."""
         ends, segment_offsets = self.segments(documents)
-        if self.settings.context == "document":
-            symbols, window_ends, symbol_ends = self.coder.block_codes(documents, ends)
-        else:
-            symbols, window_ends, symbol_ends = self.codes.join(
-                ByteSpans.from_ends(documents.raw, ends, start=int(documents.offsets[0]))
-            )
+        if self.settings.context == "segment":
+            spans = ByteSpans.from_ends(documents.raw, ends, start=int(documents.offsets[0]))
+            return self.codes.encode(spans, segment_offsets)
+        symbols, window_ends, symbol_ends = self.coder.block_codes(documents, ends)
         symbol_offsets = np.concatenate((np.zeros(1, np.int64), symbol_ends))[segment_offsets]
         return Encoding(
             symbols=symbols,

@@ -98,14 +98,14 @@ class TokenizerCompressor:
     def compress(self, documents: Documents) -> Encoding:
         """One symbol and one segment per token. Every distinct word was compared with the text of its tokens."""
         ends, word_offsets = cut_words(documents.raw, documents.offsets, self.joined, _SPACE_MARK)
-        ids, token_ends, word_token_ends = self.words.join(
-            ByteSpans.from_ends(documents.raw, ends, start=int(documents.offsets[0]))
-        )
-        offsets = np.concatenate((np.zeros(1, np.int64), word_token_ends))[word_offsets]
+        words = ByteSpans.from_ends(documents.raw, ends, start=int(documents.offsets[0]))
+        encoding = self.words.encode(words, word_offsets)
+        offsets, token_ends = encoding.symbol_offsets, encoding.window_ends
+        assert token_ends is not None
         return Encoding(
-            symbols=ids,
+            symbols=encoding.symbols,
             symbol_offsets=offsets,
-            raw_ends=ends_within(token_ends, offsets, documents.offsets),
+            raw_ends=token_ends,
             symbol_ends=_token_counts(offsets),
             segment_offsets=offsets,
         )
