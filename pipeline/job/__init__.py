@@ -7,7 +7,8 @@
     all commit records ── publish ──► final names, report.json, and manifest.json last ── summary ──► the screen
 
 `worker` is what one process holds of all that; `finished` finds what an earlier run has done; `progress` counts files
-while the graph runs; `traces` keeps back what Beam's workers print of an error that ends as one line.
+while the graph runs; `kept_checkpoints` lets a byte LM's training go on after a kill where the output is a store;
+`traces` keeps back what Beam's workers print of an error that ends as one line.
 
 OUTPUT/manifest.json     a directory without it is no dataset
 OUTPUT/settings.json     every setting but Beam's options; `--config` reads it back

@@ -11,7 +11,9 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 
 from pipeline.compressors.neural.device import check_device
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
@@ -22,10 +24,11 @@ from pipeline.job.artifacts.artifact import ensure
 from pipeline.job.artifacts.needed import artifacts_of
 from pipeline.job.finished import finished_commits
 from pipeline.job.job import WORK_DIRECTORY, Job, identity, plan_job
+from pipeline.job.kept_checkpoints import kept_checkpoints
 from pipeline.job.learned_table import parts_to_make
 from pipeline.job.plan_file import PLAN_NAME, write_plan
 from pipeline.job.publish import REFUSED_NAME, add_to_report, publish
-from pipeline.job.settings import LOCAL_RUNNER, SETTINGS_NAME, PreprocessSettings
+from pipeline.job.settings import LM_SIZES, LOCAL_RUNNER, SETTINGS_NAME, PreprocessSettings
 from pipeline.storage import files, lock
 from pipeline.timing import Clock
 from schemas import stores
@@ -101,10 +104,19 @@ def _prepare(settings: PreprocessSettings, corpus: Corpus, clock: Clock) -> None
     directory = files.join(settings.output, COMPRESSORS_DIRECTORY)
     files.make_directory(directory)
     copy = files.LocalCopy(directory)
-    with copy.named_by_origin(ArtifactError):
+    with copy.named_by_origin(ArtifactError), _kept_training(settings, copy.directory):
         for artifact in artifacts_of(settings, settings.compressors, copy.directory, corpus):
             ensure(artifact, clock)
             copy.upload()
+
+
+def _kept_training(settings: PreprocessSettings, directory: str) -> AbstractContextManager[None]:
+    """What keeps the byte LM's checkpoints where the output is, if that is a store; directory: its copy here."""
+    lm = settings.models.lm
+    if files.is_local(settings.output) or "neural" not in settings.compressors or lm not in LM_SIZES:
+        return nullcontext()
+    kept = files.join(settings.output, WORK_DIRECTORY, f"lm-{lm}.tar")
+    return kept_checkpoints(kept, Path(directory, f"lm-{lm}"))
 
 
 def _compress(job: Job, units: list[WorkUnit], settings: PreprocessSettings) -> None:

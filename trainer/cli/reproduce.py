@@ -25,6 +25,7 @@ def _run(options: argparse.Namespace) -> int:
     from schemas.errors import SettingsError
     from trainer.curves.draw import matplotlib_or_refuse
     from trainer.reproduction.arms import SCALES, check_arms, jobs
+    from trainer.reproduction.local_copies import with_local_datasets
 
     settings = from_options(ReproduceSettings, options)
     if settings.scale not in SCALES:
@@ -34,8 +35,9 @@ def _run(options: argparse.Namespace) -> int:
     matplotlib_or_refuse()
     out = settings.out or f"runs/reproduce-{settings.scale}"
     os.makedirs(out, exist_ok=True)
-    results = _results(settings, scale, out)
     every = jobs(scale)
+    settings = with_local_datasets(settings, jobs(scale, only=settings.arms), every, out)
+    results = _results(settings, scale, out)
     report = _write_report(settings, results, out, all_jobs=len(every))
     print(f"{report}: {len(results)} of {len(every)} runs of scale {settings.scale}")
     return 0

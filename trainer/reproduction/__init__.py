@@ -1,5 +1,6 @@
 """The paper's ablations and ours at a scale that one machine can train: arms, their runs, and what they say of claims.
 
+local_copies: datasets at URLs, once
 settings ──► arms: jobs of a scale ──► run: a process per job, resumable ── evaluate ──► results, kept in one table
                                                 │                             │
              documents: held-out ones ──────────┴── formats: other formatting ┘

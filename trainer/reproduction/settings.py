@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from schemas.errors import SettingsError
-from schemas.files import is_remote
 from schemas.options import option
 
 DIRECTORY = option(metavar="DIR")
@@ -16,7 +15,7 @@ class ReproduceSettings:
     """Which runs are trained, on what, and where their figures go."""
 
     data: str = field(metadata=DIRECTORY)
-    """Dataset of short documents, made with --split-bytes 96."""
+    """Dataset of short documents, made with --split-bytes 96; what is at a URL is copied to OUT once."""
     corpus: str = field(default="", metadata=option(metavar="DIR", default="--data"))
     """Dataset of whole documents, whose rates and analysis decide claims (a) to (c)."""
     scale: str = "cpu"
@@ -45,9 +44,3 @@ class ReproduceSettings:
             raise SettingsError(f"--processes is {self.processes}; give 1 or more, or 0 for one per core")
         if not 0 <= self.minutes < float("inf"):
             raise SettingsError(f"--minutes is {self.minutes}; give a number above 0, or 0 for no limit")
-        for name in ("data", "corpus", "formats"):
-            if is_remote(getattr(self, name)):
-                raise SettingsError(
-                    f"--{name} is {getattr(self, name)}, a remote dataset, and many runs read it at a time; "
-                    "copy it here and give its directory"
-                )

@@ -137,6 +137,10 @@ def test_a_run_leaves_a_result_and_the_next_one_finds_it(
     elsewhere = [*words[:5], "--out", str(tmp_path / "elsewhere"), "--results", str(tmp_path / "results.jsonl")]
     assert main([*elsewhere, "--gather"]) == 0
     assert (tmp_path / "elsewhere" / "reproduction.md").read_bytes() == page
+    # So is a dataset at a URL, whose copy is the same dataset.
+    at_url = ["reproduce", "--data", f"file://{data}", *elsewhere[3:5], "--out", str(tmp_path / "third")]
+    assert main([*at_url, *elsewhere[7:], "--arms", "gzip"]) == 0
+    assert (tmp_path / "third" / "reproduction.md").read_bytes() == page
     monkeypatch.setitem(SCALES, "smoke", replace(SMOKE, scored_bytes=301))
     assert main([*words, "--gather"]) == 2
     assert "holds gzip-nano-x1-0 of other documents or settings; take the corpus" in capsys.readouterr().err
