@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from schemas.errors import SettingsError, UserError, refusing
 from schemas.json_files import parse_object, said, typed
-from schemas.options import OPTION, holds_settings, without_none
+from schemas.options import OPTION, flag, holds_settings, without_none
 
 Settings = TypeVar("Settings")
 
@@ -50,10 +50,16 @@ def from_options(cls: type[Settings], options: argparse.Namespace, *, base: Any 
         raise SettingsError(f"{error} (with --config {path})") from error
 
 
-def config_value(options: argparse.Namespace, name: str, default: Any) -> Any:
-    """One value of a command line or its `--config`, for what must be known before the rest, such as a size."""
-    config = read_config(options.config) if getattr(options, "config", "") else {}
-    return getattr(options, name, config.get(name, default))
+def config_value(options: argparse.Namespace, name: str, default: Any, hint: Any) -> Any:
+    """One value of a command line or its `--config`, for what must be known before the rest, such as a size.
+
+    hint: its type. SettingsError where the file has one of another type.
+    """
+    if hasattr(options, name):
+        return getattr(options, name)
+    path = getattr(options, "config", "")
+    config = read_config(path) if path else {}
+    return _checked(config[name], hint, name, path) if name in config else default
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -112,6 +118,9 @@ def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: 
         elif base is not None:
             values[name] = getattr(base, name)
         if name in values and fields[name].metadata.get(OPTION, {}).get("path"):
+            default = fields[name].default if base is None else getattr(base, name)
+            if values[name] == "" != default:
+                raise SettingsError(f"{flag(cls, name)} is empty; give a path")
             values[name] = home_expanded(values[name])
     return cls(**values)
 

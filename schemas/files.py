@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
+from schemas.errors import SettingsError
+
 
 def sha256_hex(data: bytes) -> str:
     """sha256 of `data` as 64 hex digits."""
@@ -24,6 +26,20 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def is_remote(path: str) -> bool:
     """Whether `path` is a URL, gs://… or s3://…, and not a local path."""
     return "://" in path
+
+
+def make_room(path: str, option: str = "--out") -> None:
+    """Make the directory of a file that is to be written, before the work whose result it holds.
+
+    SettingsError, which names the option that `path` was given by, where there can be no such file.
+    """
+    directory = os.path.dirname(os.path.abspath(path))
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"cannot write to {directory} ({error.strerror}); choose another {option}") from error
+    if os.path.isdir(path):
+        raise SettingsError(f"{option} {path} is a directory; give a file")
 
 
 def canonical_json(value: Any) -> bytes:

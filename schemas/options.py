@@ -27,6 +27,9 @@ OPTION = "option"
 """Key of a field's metadata under which `option` is kept."""
 _UNITS = ("bytes", "bits", "symbols", "steps", "documents", "share", "fraction", "seconds", "shards", "rows", "heads")
 
+_PLACES = {"DIR", "FILE", "PATH", "SHARD"}
+"""Words of the help for values that are paths."""
+
 
 def option(
     name: str = "",
@@ -76,7 +79,7 @@ class _Leaf:
 
     @property
     def flag(self) -> str:
-        return "--" + (self.own.get("name") or self.path[-1].replace("_", "-"))
+        return _flag(self.path[-1], self.own)
 
     @property
     def is_tuple(self) -> bool:
@@ -88,6 +91,16 @@ class _Leaf:
             return str(self.own["metavar"])
         last = self.path[-1].rpartition("_")[2]
         return last.upper() if last in _UNITS else {int: "N", float: "X"}.get(self.type, last.upper())
+
+
+def flag(settings: Any, name: str) -> str:
+    """How a field of a settings dataclass is typed, for errors: `--unit-bytes`, or the bare name of an argument."""
+    own = settings.__dataclass_fields__[name].metadata.get(OPTION, {})
+    return name if own.get("positional") else _flag(name, own)
+
+
+def _flag(name: str, own: Mapping[str, Any]) -> str:
+    return "--" + (own.get("name") or name.replace("_", "-"))
 
 
 def field_help(cls: type) -> dict[str, str]:
@@ -156,6 +169,8 @@ def add_options(
         if leaf.own.get("hidden") or leaf.path[-1] in omit or leaf.path[0] in omit:
             continue
         assert leaf.help, f"{cls.__name__}.{'.'.join(leaf.path)} has no string below it to explain it"
+        is_place = not _PLACES.isdisjoint(leaf.metavar.split("|"))
+        assert leaf.own.get("path") or not is_place, f"{cls.__name__}.{leaf.path[-1]} has no path=True, so `~` stays"
         said = leaf.own.get("default") or defaults or _said(leaf)
         words: dict[str, Any] = {
             "help": (f"{leaf.help} (default: {said})" if said else leaf.help).replace("%", "%%"),

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.analysis.settings import AnalyzeSettings
-from pipeline.cli.options import make_room
 from schemas.config import from_options
 from schemas.errors import SettingsError
+from schemas.files import make_room
 from schemas.options import option
 from schemas.progress import Progress
 

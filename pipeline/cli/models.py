@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipeline.cli.options import make_room
-from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings
+from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings, check_sample_bytes
 from schemas.config import from_options
+from schemas.files import make_room
 from schemas.options import option
 from schemas.progress import Progress
 
@@ -22,6 +22,9 @@ class SampleSettings:
     """Text to draw, at most."""
     out: str = field(metadata=option(metavar="FILE", path=True))
     """The Arrow file to write."""
+
+    def __post_init__(self) -> None:
+        check_sample_bytes(self.sample_bytes)
 
 
 def run_sample(options: argparse.Namespace, extra: Sequence[str]) -> int:
@@ -52,6 +55,9 @@ class TokenizerSettings:
     """Pieces, the 256 bytes included."""
     out: str = field(default="models/tokenizer.model", metadata=option(metavar="FILE", path=True))
     """The SentencePiece model to write."""
+
+    def __post_init__(self) -> None:
+        check_sample_bytes(self.sample_bytes)
 
 
 def run_tokenizer(options: argparse.Namespace, extra: Sequence[str]) -> int:

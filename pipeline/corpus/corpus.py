@@ -55,9 +55,9 @@ class Corpus:
         UnreachableError if a server does not answer.
         """
         if shards is not None and shards < 1:
-            raise SettingsError(f"shards is {shards}, at least 1 is needed; leave it out to cut by size")
+            raise SettingsError(f"--shards is {shards}; give at least 1, or leave it out to cut by size")
         if unit_bytes < 1:
-            raise SettingsError(f"unit size is {unit_bytes} bytes, at least 1 is needed")
+            raise SettingsError(f"--unit-bytes is {unit_bytes}; give at least 1")
         few = shards is not None and len(self._files) < shards
         total_bytes = sum(unit_bytes if file.size_bytes is None else file.size_bytes for file in self._files)
         part_bytes = total_bytes // shards if shards else unit_bytes

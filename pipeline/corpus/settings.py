@@ -38,14 +38,16 @@ class ReadSettings:
 
     def __post_init__(self) -> None:
         if not self.text_fields or not all(self.text_fields):
-            raise SettingsError(f"text_fields is {self.text_fields!r}; name at least one field, such as text")
+            raise SettingsError(
+                f"--text-field is {' '.join(self.text_fields)!r}; name at least one field, such as text"
+            )
         if not 1 <= self.max_document_bytes <= MAX_DOCUMENT_BYTES:
             raise SettingsError(
-                f"max_document_bytes is {self.max_document_bytes}; choose a number from 1 to {MAX_DOCUMENT_BYTES}"
+                f"--max-document-bytes is {self.max_document_bytes}; choose a number from 1 to {MAX_DOCUMENT_BYTES}"
             )
         if self.split_bytes and self.split_bytes < MIN_SPLIT_BYTES:
             raise SettingsError(
-                f"split_bytes is {self.split_bytes}; choose at least {MIN_SPLIT_BYTES}, or 0 not to split"
+                f"--split-bytes is {self.split_bytes}; choose at least {MIN_SPLIT_BYTES}, or 0 not to split"
             )
         if self.max_expansion < 1:
             raise SettingsError(f"max_expansion is {self.max_expansion}; choose at least 1")
@@ -59,6 +61,12 @@ class ReadSettings:
         """The columns that are needed of those in `names`."""
         wanted = (*self.text_fields, self.id_field, self.language_field, self.source_field)
         return list(dict.fromkeys(name for name in wanted if name is not None and name in names))
+
+
+def check_sample_bytes(sample_bytes: int) -> None:
+    """SettingsError where a sample could hold no text."""
+    if sample_bytes < 1:
+        raise SettingsError(f"--sample-bytes is {sample_bytes}; give at least 1")
 
 
 def standard_library() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Literal
 from pipeline.compressors.names import COMPRESSORS
 from pipeline.compressors.neural.settings import NeuralSettings
 from pipeline.compressors.token_bytes.settings import TokenBytesSettings
-from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings
+from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings, check_sample_bytes
 from schemas.errors import SettingsError
 from schemas.options import option
 
@@ -39,11 +39,10 @@ class ModelSettings:
     """Width and code of token_bytes."""
 
     def __post_init__(self) -> None:
-        if self.sample_bytes < 1:
-            raise SettingsError(f"sample is {self.sample_bytes} bytes; give at least 1")
+        check_sample_bytes(self.sample_bytes)
         if self.tokenizer_vocabulary < 300:
             raise SettingsError(
-                f"tokenizer vocabulary is {self.tokenizer_vocabulary}; 256 bytes and some pieces need 300"
+                f"--tokenizer-vocabulary is {self.tokenizer_vocabulary}; 256 bytes and some pieces need 300"
             )
 
 
@@ -85,7 +84,7 @@ class PreprocessSettings:
         unknown = sorted(set(self.compressors) - set(COMPRESSORS))
         if unknown or not self.compressors or len(set(self.compressors)) < len(self.compressors):
             raise SettingsError(
-                f"compressors are {','.join(self.compressors)!r}; "
+                f"--compressors is {','.join(self.compressors)!r}; "
                 f"give one or more of {', '.join(COMPRESSORS)}, each once"
             )
         if self.write_entropy and "neural" not in self.compressors:
@@ -93,8 +92,8 @@ class PreprocessSettings:
         if self.learn_once and "neural" not in self.compressors:
             raise SettingsError("--learn-once codes the neural compressor's segments; add `neural` to --compressors")
         if self.compression not in ("zstd", "none"):
-            raise SettingsError(f"compression is {self.compression!r}; give zstd or none")
+            raise SettingsError(f"--compression is {self.compression!r}; give zstd or none")
         if not 0 <= self.max_reject_fraction <= 1:
-            raise SettingsError(f"max reject fraction is {self.max_reject_fraction}; give 0 to 1")
+            raise SettingsError(f"--max-reject-fraction is {self.max_reject_fraction}; give 0 to 1")
         if self.workers < 1:
-            raise SettingsError(f"workers is {self.workers}; give at least 1")
+            raise SettingsError(f"--workers is {self.workers}; give at least 1")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.config import add_config_option, config_value, from_options, to_json
 from schemas.errors import SettingsError
-from schemas.options import add_options, field_help, option
+from schemas.options import add_options, field_help, flag, option
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +136,49 @@ def test_a_field_without_explanation_cannot_be_an_option() -> None:
         add_options(argparse.ArgumentParser(), Silent)
 
 
+def test_a_field_that_is_a_path_must_say_so_for_the_home_directory() -> None:
+    @dataclass
+    class Placed:
+        out: str = field(default="", metadata=option(metavar="SIZE|DIR"))
+        """Where it goes."""
+
+    with pytest.raises(AssertionError, match=r"Placed\.out has no path=True"):
+        add_options(argparse.ArgumentParser(), Placed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Places:
+    """Paths that must be somewhere, and one that need not be."""
+
+    shard: str = field(metadata=option(positional=True, path=True))
+    """What is read."""
+    out: str = field(default="runs", metadata=option("output", path=True))
+    """What is written."""
+    cache: str = field(default="", metadata=option(path=True))
+    """What is kept."""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["a", "--output", ""], "--output is empty; give a path"), ([""], "shard is empty; give a path")],
+)
+def test_a_path_is_empty_only_where_that_is_the_default(words: list[str], said: str, tmp_path: Path) -> None:
+    made = argparse.ArgumentParser()
+    add_config_option(made)
+    add_options(made, Places)
+    assert from_options(Places, made.parse_args(["a", "--cache", ""])) == Places(shard="a")
+    with pytest.raises(SettingsError, match=f"^{said}$"):
+        from_options(Places, made.parse_args(words))
+    (tmp_path / "settings.json").write_text('{"out": ""}')
+    with pytest.raises(SettingsError, match="--output is empty"):
+        from_options(Places, made.parse_args(["a", "--config", str(tmp_path / "settings.json")]))
+
+
+def test_a_field_is_named_as_it_is_typed() -> None:
+    assert [flag(Places, name) for name in ("shard", "out", "cache")] == ["shard", "--output", "--cache"]
+    assert flag(Inner(), "window_bits") == "--window-bits"
+
+
 def test_wrong_values_end_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in (
         (["--share", "much"], "invalid float"),
@@ -186,7 +229,11 @@ def test_the_command_line_goes_before_the_file_and_the_file_before_the_base(tmp_
     base = Outer(inputs=("z",), shards=1, share=0.25)
     found = read("--config", str(path), "--window-bits", "14", base=base)
     assert found == Outer(inputs=("x",), shards=7, share=0.25, inner=Inner(window_bits=14))
-    assert config_value(parser().parse_args(["--config", str(path), "--input", "x"]), "shards", 0) == 7
+    path.write_text(json.dumps({"shards": [7]}))
+    with pytest.raises(SettingsError, match=r"has shards=\[7\], which is not a value"):
+        config_value(parser().parse_args(["--config", str(path), "--input", "x"]), "shards", 0, int)
+    path.write_text(json.dumps({"shards": 7}))
+    assert config_value(parser().parse_args(["--config", str(path), "--input", "x"]), "shards", 0, int) == 7
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 from kernels.byte_lm_config import PRESETS
 from schemas.errors import SettingsError
-from schemas.options import option
+from schemas.options import flag, option
 
 BY_SIZE = option(default="the size's")
 
@@ -79,27 +79,25 @@ class ByteLMTraining(SizedTraining):
 
     def __post_init__(self) -> None:
         if self.size not in PRESETS:
-            raise SettingsError(f"byte LM: size {self.size!r} is unknown; choose one of {', '.join(PRESETS)}")
+            raise SettingsError(f"--size is {self.size!r}; choose one of {', '.join(PRESETS)}")
         for name in _AT_LEAST_1:
             if getattr(self, name) < 1:
-                raise SettingsError(f"byte LM: {_words(name)} is {getattr(self, name)}, it must be at least 1")
+                raise SettingsError(f"{flag(self, name)} is {getattr(self, name)}, it must be at least 1")
         for name in ("matrix_lr", "other_lr", "clip_norm"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise SettingsError(f"byte LM: {_words(name)} is {getattr(self, name)}, it must be above 0 and finite")
+                raise SettingsError(f"{flag(self, name)} is {getattr(self, name)}, it must be above 0 and finite")
         if not 0 <= self.matrix_momentum < 1:
-            raise SettingsError(
-                f"byte LM: matrix momentum is {self.matrix_momentum}, it must be at least 0 and below 1"
-            )
+            raise SettingsError(f"--matrix-momentum is {self.matrix_momentum}, it must be at least 0 and below 1")
         if not 0 <= self.final_lr_share <= 1:
-            raise SettingsError(f"byte LM: final lr share is {self.final_lr_share}, it must be between 0 and 1")
+            raise SettingsError(f"--final-lr-share is {self.final_lr_share}, it must be between 0 and 1")
         if self.held_out_bytes < 0:
-            raise SettingsError(f"byte LM: held-out bytes is {self.held_out_bytes}, it must be at least 0")
+            raise SettingsError(f"--held-out-bytes is {self.held_out_bytes}, it must be at least 0")
 
     @classmethod
     def for_size(cls, size: str, **changes: Any) -> ByteLMTraining:
         """The training of a size, with some of its settings changed; SettingsError for an unknown size."""
         if size not in SIZES:
-            raise SettingsError(f"byte LM: size {size!r} is unknown; choose one of {', '.join(SIZES)}")
+            raise SettingsError(f"--size is {size!r}; choose one of {', '.join(SIZES)}")
         sized = {each.name: getattr(SIZES[size], each.name) for each in fields(SizedTraining)}
         return cls(**{**sized, **changes, "size": size})
 
@@ -126,9 +124,4 @@ class ByteLMSettings:
 
     def __post_init__(self) -> None:
         if self.threads < 1:
-            raise SettingsError(f"byte LM: threads is {self.threads}, it must be at least 1")
-
-
-def _words(name: str) -> str:
-    """A field's name as an error says it."""
-    return name.replace("_", " ")
+            raise SettingsError(f"--threads is {self.threads}, it must be at least 1")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from schemas.config import from_options
 from schemas.errors import SettingsError
@@ -19,8 +19,10 @@ from trainer.evaluation.settings import (
 )
 
 if TYPE_CHECKING:
+    from trainer.data.dataset import Dataset
     from trainer.evaluation.code.completions import Completion
     from trainer.evaluation.code.sandbox import Sandbox
+    from trainer.model.evabyte import EvaByte
 
 
 def add(options: argparse.ArgumentParser) -> None:
@@ -42,8 +44,6 @@ def add(options: argparse.ArgumentParser) -> None:
 
 
 def _run_bpb(options: argparse.Namespace) -> int:
-    from trainer.data.dataset import Dataset, HeldOut
-    from trainer.data.shard_cache import open_cache
     from trainer.evaluation.bits_per_byte import COMP_HEAD, held_out_symbols, score
     from trainer.generation.opening import mixing_mode, opening
     from trainer.training.device import training_device
@@ -51,19 +51,10 @@ def _run_bpb(options: argparse.Namespace) -> int:
 
     settings = from_options(BitsPerByteSettings, options)
     model, run = load_model(settings.model, device=training_device(settings.device))
-    share = of_run(settings.held_out_share, run, "held_out_share")
     sequence_length = of_run(settings.sequence_length, run, "sequence_length")
     mode = mixing_mode(run)
     symbols_of = str(run["compressor"]) if mode == "comp-only" else None
-    cache = open_cache(settings.data, settings.shards.cache, settings.shards.cache_bytes)
-    dataset = Dataset(
-        settings.data,
-        compressor=symbols_of,
-        literals=bool(run.get("literals")),
-        held_out=HeldOut(share=share),
-        cache=cache,
-    )
-    dataset.check_vocabulary(model.config.vocabulary)
+    dataset = _held_out_dataset(settings, run, model, compressor=symbols_of)
     texts = held_out_symbols(dataset) if symbols_of else (texts for _, texts in dataset.held_out_documents())
     result = None
     head = COMP_HEAD if symbols_of else opening(mode)
@@ -71,7 +62,9 @@ def _run_bpb(options: argparse.Namespace) -> int:
         if settings.max_bytes and result.raw_bytes >= settings.max_bytes:
             break
     if result is None or not result.raw_bytes:
-        raise SettingsError(f"{settings.data} holds out no documents at a share of {share}; give --held-out-share")
+        raise SettingsError(
+            f"{settings.data} holds out no documents at a share of {dataset.held_out.share}; give --held-out-share"
+        )
     how = f", read as {symbols_of} symbols alone" if symbols_of else ""
     print(
         f"{result.bits_per_byte:.4f} bits per byte over {result.raw_bytes:,} raw bytes of {result.documents:,} "
@@ -80,32 +73,41 @@ def _run_bpb(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_translation(options: argparse.Namespace) -> int:
-    from schemas.files import canonical_json, replace_file
+def _held_out_dataset(
+    settings: BitsPerByteSettings | TranslationSettings, run: Mapping[str, Any], model: EvaByte, compressor: str | None
+) -> Dataset:
+    """The dataset whose held-out documents are read; which those are, the model's run says where the options do not."""
     from trainer.data.dataset import Dataset, HeldOut
     from trainer.data.shard_cache import open_cache
+
+    dataset = Dataset(
+        settings.data,
+        compressor=compressor,
+        literals=bool(run.get("literals")),
+        held_out=HeldOut(share=of_run(settings.held_out_share, run, "held_out_share")),
+        cache=open_cache(settings.data, settings.shards.cache, settings.shards.cache_bytes),
+    )
+    dataset.check_vocabulary(model.config.vocabulary)
+    return dataset
+
+
+def _run_translation(options: argparse.Namespace) -> int:
+    from schemas.files import canonical_json, make_room, replace_file
     from trainer.evaluation.translation import first_pairs, translate
     from trainer.generation.opening import mixing_mode, opening
     from trainer.training.device import training_device
     from trainer.training.load_model import load_model
 
     settings = from_options(TranslationSettings, options)
+    if settings.out:
+        make_room(settings.out)
     model, run = load_model(settings.model, device=training_device(settings.device))
     opening(mixing_mode(run))  # refuses a model that never saw raw bytes
     compressor = of_run(settings.compressor, run, "compressor")
     if not compressor:
         raise SettingsError(f"{settings.model} was trained on raw bytes alone; name the --compressor to translate from")
-    share = of_run(settings.held_out_share, run, "held_out_share")
     positions = of_run(settings.positions, run, "sequence_length")
-    cache = open_cache(settings.data, settings.shards.cache, settings.shards.cache_bytes)
-    dataset = Dataset(
-        settings.data,
-        compressor=compressor,
-        literals=bool(run.get("literals")),
-        held_out=HeldOut(share=share),
-        cache=cache,
-    )
-    dataset.check_vocabulary(model.config.vocabulary)
+    dataset = _held_out_dataset(settings, run, model, compressor=compressor)
     pairs, left_out = first_pairs(dataset, documents=settings.documents, positions=positions)
     figures = translate(model, pairs)
     if settings.out:

@@ -26,9 +26,10 @@ def add(options: argparse.ArgumentParser) -> None:
 
 def read_settings(options: argparse.Namespace) -> ByteLMSettings:
     """The training that a command line asks for: its options, then its --config, then the defaults of its size."""
-    config = config_value(options, "training", {})
-    size = getattr(options, "size", config.get("size", "tiny") if isinstance(config, dict) else "tiny")
-    base = ByteLMSettings(sample="", out="", training=ByteLMTraining.for_size(size))
+    size = getattr(options, "size", config_value(options, "training", {}, dict).get("size", "tiny"))
+    # A size of another type is refused with the rest of the file.
+    training = ByteLMTraining.for_size(size if isinstance(size, str) else "tiny")
+    base = ByteLMSettings(sample="", out="", training=training)
     return from_options(ByteLMSettings, options, base=base)
 
 

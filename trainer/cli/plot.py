@@ -17,10 +17,12 @@ def add(options: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from schemas.files import make_room
     from trainer.curves.draw import draw
     from trainer.curves.read import names_of, read_curves
 
     settings = from_options(PlotSettings, options)
+    make_room(settings.file)
     curves = [read_curves(run, name) for run, name in zip(settings.runs, names_of(settings.runs), strict=True)]
     draw(curves, settings.file)
     for run in curves:

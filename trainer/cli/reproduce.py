@@ -29,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
 
     settings = from_options(ReproduceSettings, options)
     if settings.scale not in SCALES:
-        raise SettingsError(f"scale {settings.scale!r} is unknown; choose one of {', '.join(SCALES)}")
+        raise SettingsError(f"--scale is {settings.scale!r}; choose one of {', '.join(SCALES)}")
     scale = SCALES[settings.scale]
     check_arms(scale, settings.arms)
     matplotlib_or_refuse()
@@ -45,6 +45,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[Result]:
     """What the table holds, and what is trained now and added to it."""
+    from schemas.files import make_room
     from schemas.progress import Progress
     from trainer.reproduction.arms import jobs
     from trainer.reproduction.documents import check_datasets
@@ -52,6 +53,8 @@ def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[R
     from trainer.reproduction.run import default_processes, is_done, known_result, of_jobs, reproduce
 
     table = settings.results or os.path.join(out, "results.jsonl")
+    make_room(table, "--results")
+    make_room(_report_path(settings, out), "--report")
     wanted = jobs(scale, only=settings.arms)
     check_datasets(wanted, settings.data)
     kept = of_jobs(read_results(table), jobs(scale), settings.data, table)
@@ -77,6 +80,10 @@ def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[R
     return list(kept.values())
 
 
+def _report_path(settings: ReproduceSettings, out: str) -> str:
+    return settings.report or os.path.join(out, "reproduction.md")
+
+
 def _write_report(settings: ReproduceSettings, results: list[Result], out: str, *, all_jobs: int) -> str:
     """Write the page and its picture; the page's file."""
     from schemas.files import replace_file
@@ -87,7 +94,7 @@ def _write_report(settings: ReproduceSettings, results: list[Result], out: str, 
     from trainer.reproduction.report import markdown
     from trainer.reproduction.result_table import ResultTable
 
-    report = settings.report or os.path.join(out, "reproduction.md")
+    report = _report_path(settings, out)
     picture = os.path.splitext(report)[0] + ".svg"
     findings = read_findings(settings.corpus or settings.data)
     if results:

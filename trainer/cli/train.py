@@ -30,7 +30,7 @@ def read_settings(options: argparse.Namespace) -> TrainSettings:
 
     An arm that is typed decides more than a file does, so that a recipe serves baselines too.
     """
-    size, arm = config_value(options, "size", "tiny"), config_value(options, "arm", None)
+    size, arm = config_value(options, "size", "tiny", str), config_value(options, "arm", None, str | None)
     base = TrainSettings.for_size(size, arm=arm)
     if getattr(options, "arm", None):
         for name, value in arm_defaults(options.arm, size_named(size).run).items():

@@ -47,7 +47,7 @@ class HeldOut:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
-            raise SettingsError(f"held-out share is {self.share}, it must be at least 0 and below 1")
+            raise SettingsError(f"--held-out-share is {self.share}, it must be at least 0 and below 1")
 
     def holds(self, doc_id: str) -> bool:
         """Whether the document is held out by its id."""

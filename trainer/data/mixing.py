@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from schemas.errors import SettingsError
-from schemas.options import option
+from schemas.options import flag, option
 
 if TYPE_CHECKING:
     from kernels.packing import Choice
@@ -75,13 +75,12 @@ class Mixing:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise SettingsError(f"mixing mode {self.mode!r} is not known: choose one of {', '.join(MODES)}")
+            raise SettingsError(f"--mode is {self.mode!r}; choose one of {', '.join(MODES)}")
         for name in ("compressed_fraction", "initial_compressed_fraction"):
             if not 0 <= getattr(self, name) <= 1:
-                words = name.replace("_", " ")
-                raise SettingsError(f"{words} is {getattr(self, name)}, it must be between 0 and 1")
+                raise SettingsError(f"{flag(self, name)} is {getattr(self, name)}, it must be between 0 and 1")
         if self.warmup_steps < 0:
-            raise SettingsError(f"mixing warm-up is {self.warmup_steps} steps, it must be 0 or more")
+            raise SettingsError(f"--mixing-warmup-steps is {self.warmup_steps}, it must be 0 or more")
 
     @property
     def needs_raw(self) -> bool:

@@ -22,6 +22,10 @@ class CacheSettings:
     cache_bytes: int = SHARD_CACHE_BYTES
     """Bytes of shards that are kept there."""
 
+    def __post_init__(self) -> None:
+        if self.cache_bytes < 1:
+            raise SettingsError(f"--cache-bytes is {self.cache_bytes}; give at least the bytes of a shard")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:

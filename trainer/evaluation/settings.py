@@ -16,8 +16,8 @@ from trainer.data.settings import CacheSettings
 
 PAPER = {"sequence_length": 16_384, "held_out_share": 0.05}
 """Where a model does not say what it was trained with."""
-MODEL = option(positional=True)
-DATASET = option(metavar="DIR")
+MODEL = option(positional=True, path=True)
+DATASET = option(metavar="DIR", path=True)
 OF_RUN = option(default="the run's")
 SCORED = option(default="plus; recode: base")
 CORES = option(default="half of the cores")
@@ -41,6 +41,10 @@ class BitsPerByteSettings:
     device: str = field(default="", metadata=option(default="cuda where there is one"))
     """cpu or cuda."""
 
+    def __post_init__(self) -> None:
+        if self.max_bytes < 0:
+            raise SettingsError(f"--max-bytes is {self.max_bytes}; give 1 or more, or 0 for all")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TranslationSettings:
@@ -58,7 +62,7 @@ class TranslationSettings:
     """Symbols that both encodings of a document must fit into together."""
     held_out_share: float | None = field(default=None, metadata=OF_RUN)
     """Share of the documents that counts as held out."""
-    out: str = field(default="", metadata=option(metavar="FILE"))
+    out: str = field(default="", metadata=option(metavar="FILE", path=True))
     """Write the figures as JSON to this file too."""
     shards: CacheSettings = field(default_factory=CacheSettings)
     device: str = field(default="", metadata=option(default="cuda where there is one"))
@@ -99,7 +103,7 @@ class ScoreSettings:
 
     def __post_init__(self) -> None:
         if self.workers < 0:
-            raise SettingsError(f"workers {self.workers} must be 1 or more, or 0 for half of the cores")
+            raise SettingsError(f"--workers is {self.workers}; give 1 or more, or 0 for half of the cores")
 
     @property
     def suites(self) -> tuple[str, ...]:
@@ -115,7 +119,7 @@ class CodeSettings:
     model: str = field(default="runs/demo", metadata=MODEL)
     """Run, checkpoint or export."""
     scoring: ScoreSettings
-    out: str = field(default="", metadata=option(metavar="DIR", default="MODEL/evaluation/TASK"))
+    out: str = field(default="", metadata=option(metavar="DIR", default="MODEL/evaluation/TASK", path=True))
     """Directory of the samples."""
     samples: int = 1
     """Samples of each prompt."""

@@ -19,9 +19,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
-            raise SettingsError(f"temperature {self.temperature} must be 0 (greedy) or more")
+            raise SettingsError(f"--temperature is {self.temperature}; give 0 (greedy) or more")
         if not 0 < self.top_p <= 1:
-            raise SettingsError(f"top-p {self.top_p} must be above 0 and at most 1")
+            raise SettingsError(f"--top-p is {self.top_p}; give a number above 0 and at most 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,3 +42,9 @@ class GenerateSettings:
     """Read several guessed bytes in one forward pass; the text is the same without."""
     device: str = field(default="", metadata=option(default="cuda where there is one"))
     """Device, cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        if self.max_bytes < 0:
+            raise SettingsError(f"--max-bytes is {self.max_bytes}; give 0 or more")
+        if self.seed < 0:
+            raise SettingsError(f"--seed is {self.seed}; give 0 or more")

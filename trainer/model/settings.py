@@ -31,6 +31,6 @@ class ExportSettings:
         for name, known in (("mode", get_args(ExportMode)), ("dtype", get_args(ExportDtype))):
             if getattr(self, name) not in known:
                 choice = f"{', '.join(known[:-1])} or {known[-1]}"
-                raise SettingsError(f"export {name} {getattr(self, name)!r} is unknown; choose {choice}")
+                raise SettingsError(f"--{name} is {getattr(self, name)!r}; choose {choice}")
         if self.shard_bytes < 1:
-            raise SettingsError(f"shard bytes is {self.shard_bytes}, it must be at least 1")
+            raise SettingsError(f"--shard-bytes is {self.shard_bytes}, it must be at least 1")

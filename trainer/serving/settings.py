@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from schemas.errors import SettingsError
-from schemas.options import option
+from schemas.options import flag, option
 
 _AT_LEAST = {
     "port": 0,
@@ -48,7 +48,6 @@ class ServeSettings:
     def __post_init__(self) -> None:
         for name, minimum in _AT_LEAST.items():
             if not getattr(self, name) >= minimum:
-                words = name.replace("_", " ")
-                raise SettingsError(f"serve: {words} is {getattr(self, name)}, it must be at least {minimum}")
+                raise SettingsError(f"{flag(self, name)} is {getattr(self, name)}, it must be at least {minimum}")
         if self.port > 65_535:
-            raise SettingsError(f"serve: port is {self.port}, it must be at most 65535")
+            raise SettingsError(f"--port is {self.port}, it must be at most 65535")

@@ -86,4 +86,4 @@ def _rules(arm: str) -> _Rules:
     for known, rules in _RULES.items():
         if known == arm:
             return rules
-    raise SettingsError(f"arm {arm!r} is unknown; choose one of {', '.join(ARMS)}")
+    raise SettingsError(f"--arm is {arm!r}; choose one of {', '.join(ARMS)}")

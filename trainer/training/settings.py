@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from schemas.errors import SettingsError
-from schemas.options import option
+from schemas.options import flag, option
 from trainer.data.settings import SHARD_CACHE_BYTES, sources
 from trainer.training.arms import Arm, arm_defaults, check_arm
 from trainer.training.sizes import SHARDINGS, SIZES, SizedSettings, size_named
@@ -110,25 +110,25 @@ class TrainSettings(SizedSettings):
         size_named(self.size)
         sources(self.data)
         if self.sharding not in SHARDINGS:
-            raise SettingsError(f"sharding {self.sharding!r} is unknown; choose one of {', '.join(SHARDINGS)}")
+            raise SettingsError(f"--sharding is {self.sharding!r}; choose one of {', '.join(SHARDINGS)}")
         if self.optimizer not in ("adamw", "muon"):
-            raise SettingsError(f"optimizer {self.optimizer!r} is unknown; choose one of adamw, muon")
+            raise SettingsError(f"--optimizer is {self.optimizer!r}; choose one of adamw, muon")
         if self.optimizer == "muon" and self.sharding == "fsdp":
             raise SettingsError("--optimizer muon needs whole matrices, which fsdp divides; take --sharding ddp")
         for name, minimum in _AT_LEAST.items():
             if not getattr(self, name) >= minimum:
-                raise SettingsError(f"{_words(name)} is {getattr(self, name)}, it must be at least {minimum}")
+                raise SettingsError(f"{flag(self, name)} is {getattr(self, name)}, it must be at least {minimum}")
         for name in ("peak_lr", "matrix_lr", "adam_eps", "clip_norm"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise SettingsError(f"{_words(name)} is {getattr(self, name)}, it must be above 0 and finite")
+                raise SettingsError(f"{flag(self, name)} is {getattr(self, name)}, it must be above 0 and finite")
         for name in ("adam_beta1", "adam_beta2", "matrix_momentum"):
             if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{_words(name)} is {getattr(self, name)}, it must be at least 0 and below 1")
+                raise SettingsError(f"{flag(self, name)} is {getattr(self, name)}, it must be at least 0 and below 1")
         if not 0 <= self.final_lr_share <= 1:
-            raise SettingsError(f"final lr share is {self.final_lr_share}, it must be between 0 and 1")
+            raise SettingsError(f"--final-lr-share is {self.final_lr_share}, it must be between 0 and 1")
         if self.batch_symbols % self.sequence_length:
             raise SettingsError(
-                f"batch symbols {self.batch_symbols} are not whole sequences of {self.sequence_length} ids; take a "
+                f"--batch-symbols is {self.batch_symbols}, no whole sequences of {self.sequence_length} ids; take a "
                 f"multiple, such as {max(1, self.batch_symbols // self.sequence_length) * self.sequence_length}"
             )
         if self.arm is not None:
@@ -165,8 +165,3 @@ class TrainSettings(SizedSettings):
         """What a checkpoint must agree with, as JSON values: all that decides the weights but the number of ranks."""
         values = asdict(self)
         return {name: values[name] for name in sorted(values) if name not in NOT_CONTENT}
-
-
-def _words(name: str) -> str:
-    """A field's name as an error says it."""
-    return name.replace("_", " ")

@@ -124,7 +124,7 @@ SIZES = {
 def size_named(name: str) -> Size:
     """A row of SIZES; SettingsError for a name that it does not have."""
     if name not in SIZES:
-        raise SettingsError(f"size {name!r} is unknown; choose one of {', '.join(SIZES)}")
+        raise SettingsError(f"--size is {name!r}; choose one of {', '.join(SIZES)}")
     return SIZES[name]
 
 

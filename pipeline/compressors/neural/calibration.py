@@ -79,7 +79,7 @@ def _bisect(measure: Callable[[float], float], goal: float, high: float) -> floa
     low, without_boundary = 0.0, measure(high)
     if without_boundary < goal:
         raise SettingsError(
-            f"theta cannot reach {goal:g}: without any boundary the sample gives {without_boundary:.2f}; ask for less"
+            f"--theta cannot reach {goal:g}: without any boundary the sample gives {without_boundary:.2f}; ask for less"
         )
     for _ in range(BISECTIONS):
         middle = (low + high) / 2

@@ -94,25 +94,25 @@ class NeuralSettings:
 
     def __post_init__(self) -> None:
         if self.context not in get_args(Context):
-            raise SettingsError(f"context is {self.context!r}; it is `segment` or `document`")
+            raise SettingsError(f"--context is {self.context!r}; give segment or document")
         if self.boundary_score not in get_args(BoundaryScoreName):
             names = ", ".join(get_args(BoundaryScoreName))
-            raise SettingsError(f"boundary score is {self.boundary_score!r}; give one of {names}")
+            raise SettingsError(f"--boundary-score is {self.boundary_score!r}; give one of {names}")
         if not 1 <= self.score_context_bytes <= MAX_SCORE_CONTEXT_BYTES:
             raise SettingsError(
-                f"score context is {self.score_context_bytes} bytes; give 1 to {MAX_SCORE_CONTEXT_BYTES}, "
+                f"--score-context-bytes is {self.score_context_bytes}; give 1 to {MAX_SCORE_CONTEXT_BYTES}, "
                 "or --boundary-score document_entropy"
             )
         default_bytes = type(self).__dataclass_fields__["score_context_bytes"].default
         if self.boundary_score != "context_entropy" and self.score_context_bytes != default_bytes:
             raise SettingsError(
-                f"score context is {self.score_context_bytes} bytes, but {self.boundary_score} has none; "
+                f"--score-context-bytes is {self.score_context_bytes}, but {self.boundary_score} has none; "
                 "add --boundary-score context_entropy"
             )
         if not 1 <= self.max_segment_bytes <= MAX_SEGMENT_BYTES:
-            raise SettingsError(f"max segment is {self.max_segment_bytes} bytes; give 1 to {MAX_SEGMENT_BYTES}")
+            raise SettingsError(f"--max-segment-bytes is {self.max_segment_bytes}; give 1 to {MAX_SEGMENT_BYTES}")
         if not MIN_WINDOW_BITS <= self.window_bits <= WINDOW_BITS:
-            raise SettingsError(f"windows have {self.window_bits} bits; give {MIN_WINDOW_BITS} to {WINDOW_BITS}")
+            raise SettingsError(f"--window-bits is {self.window_bits}; give {MIN_WINDOW_BITS} to {WINDOW_BITS}")
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values; no `jump` where there is none, as releases that had no jump wrote them."""

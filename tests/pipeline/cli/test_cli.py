@@ -123,13 +123,13 @@ def test_help_explains_every_option_with_its_default(name: str, capsys: pytest.C
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--shards", "0"], ["shards is 0", "at least 1"]),
-        (["--shards", "-3"], ["shards is -3"]),
+        (["--shards", "0"], ["--shards is 0", "at least 1"]),
+        (["--shards", "-3"], ["--shards is -3"]),
         (["--shards", "many"], ["--shards", "invalid int value: 'many'", "--help"]),
-        (["--unit-bytes", "0"], ["0 bytes", "at least 1"]),
+        (["--unit-bytes", "0"], ["--unit-bytes is 0", "at least 1"]),
         (["--unit-bytes", "1", "--compressors", "gzip"], ["shards", "99999", "--unit-bytes"]),
         (["--compressors", "neural,zip"], ["'neural,zip'", "neural, tokenizer, gzip, token_bytes"]),
-        (["--compressors", ""], ["compressors are ''"]),
+        (["--compressors", ""], ["--compressors is ''"]),
         (["--compressors", "gzip,gzip"], ["each once"]),
         (["--theta", "warm"], ["theta is 'warm'", "quantile="]),
         (["--theta", "nan"], ["theta is 'nan'"]),
@@ -138,22 +138,25 @@ def test_help_explains_every_option_with_its_default(name: str, capsys: pytest.C
         (["--theta", "mean=3"], ["theta is 'mean=3'", "quantile=, mean_bytes= or bytes_per_symbol="]),
         (["--jump", "warm"], ["--jump: jump is 'warm'; give bits or quantile="]),
         (["--jump", "mean_bytes=3"], ["jump is 'mean_bytes=3'"]),
-        (["--boundary-score", "entropy"], ["'entropy'", "pair_surprisal", "context_entropy", "document_entropy"]),
-        (["--score-context-bytes", "0"], ["0 bytes", "1 to 8", "--boundary-score document_entropy"]),
-        (["--score-context-bytes", "9"], ["9 bytes", "1 to 8"]),
-        (["--score-context-bytes", "9", "--compressors", "gzip"], ["9 bytes", "1 to 8"]),
+        (
+            ["--boundary-score", "entropy"],
+            ["--boundary-score", "'entropy'", "pair_surprisal", "context_entropy", "document_entropy"],
+        ),
+        (["--score-context-bytes", "0"], ["--score-context-bytes is 0", "1 to 8", "--boundary-score document_entropy"]),
+        (["--score-context-bytes", "9"], ["--score-context-bytes is 9", "1 to 8"]),
+        (["--score-context-bytes", "9", "--compressors", "gzip"], ["--score-context-bytes is 9", "1 to 8"]),
         (["--score-context-bytes", "two"], ["'two'"]),
-        (["--boundary-score", "pair_surprisal"], ["1 bytes", "--boundary-score context_entropy"]),
-        (["--max-segment-bytes", "0"], ["max segment is 0 bytes"]),
-        (["--window-bits", "9"], ["windows have 9 bits", "10 to 16"]),
+        (["--boundary-score", "pair_surprisal"], ["--score-context-bytes is 1", "--boundary-score context_entropy"]),
+        (["--max-segment-bytes", "0"], ["--max-segment-bytes is 0"]),
+        (["--window-bits", "9"], ["--window-bits is 9", "10 to 16"]),
         (["--context", "page"], ["--context", "'page'", "segment"]),
         (["--token-width-bytes", "4"], ["--token-width-bytes is 4", "2 or 3"]),
-        (["--tokenizer-vocabulary", "256"], ["vocabulary is 256", "300"]),
-        (["--sample-bytes", "0"], ["sample is 0 bytes"]),
-        (["--max-document-bytes", "0"], ["max_document_bytes is 0"]),
-        (["--max-reject-fraction", "1.1"], ["1.1", "0 to 1"]),
+        (["--tokenizer-vocabulary", "256"], ["--tokenizer-vocabulary is 256", "300"]),
+        (["--sample-bytes", "0"], ["--sample-bytes is 0"]),
+        (["--max-document-bytes", "0"], ["--max-document-bytes is 0"]),
+        (["--max-reject-fraction", "1.1"], ["--max-reject-fraction is 1.1", "0 to 1"]),
         (["--max-reject-fraction", "nan"], ["0 to 1"]),
-        (["--workers", "0"], ["workers is 0"]),
+        (["--workers", "0"], ["--workers is 0"]),
         (["--compression", "lz4"], ["'lz4'", "zstd"]),
         (["--write-entropy", "--compressors", "gzip"], ["--write-entropy", "neural"]),
         (["--frobnicate"], ["unknown option '--frobnicate'", "--help"]),
@@ -165,12 +168,14 @@ def test_help_explains_every_option_with_its_default(name: str, capsys: pytest.C
         (["--input", "/nowhere/at/all"], ["/nowhere/at/all", "no file matches"]),
         (["--input", "nothing/*.jsonl"], ["nothing/*.jsonl"]),
         (["--input", "nowhere://x/y"], ["nowhere://x/y"]),
+        (["--output", ""], ["--output is empty"]),
+        (["--lm", ""], ["--lm is empty"]),
         (["--output", "/sys"], ["cannot write to /sys", "--output"]),
         (["--output", "/proc/nothing/out"], ["cannot write to /proc/nothing/out", "--output"]),
         (["--output", "nowhere://x/y"], ["nowhere://x/y is in no store", "s3://"]),
         (["--lm", "/nowhere"], ["no byte LM at /nowhere", "lm.json", "make lm"]),
         (["--tokenizer", "/nowhere.model"], ["no tokenizer at /nowhere.model", "SentencePiece"]),
-        (["--text-field", ""], ["text_fields"]),
+        (["--text-field", ""], ["--text-field is ''"]),
     ],
     ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "",
 )
@@ -204,6 +209,15 @@ def test_cuda_without_a_gpu(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_verify_with_cuda_without_a_gpu(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, main(["verify", str(finished / "out"), "--device", "cuda"]), "0 CUDA devices")
+
+
+@pytest.mark.parametrize("command", ["sample", "tokenizer"])
+@pytest.mark.parametrize("size", ["0", "-5"])
+def test_a_sample_without_room_is_not_blamed_on_the_input(
+    command: str, size: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [command, "--input", str(corpus), "--out", str(tmp_path / "made"), "--sample-bytes", size]
+    refused(capsys, exit_status(words), f"--sample-bytes is {size}; give at least 1")
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_nothing_found_names_the_input_and_the_remedy(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(("shards", "unit_bytes"), [(0, 1), (-1, 1), (None, 0)])
 def test_impossible_sizes_are_refused(tmp_path: Path, shards: int | None, unit_bytes: int) -> None:
-    with pytest.raises(SettingsError, match="at least 1 is needed"):
+    with pytest.raises(SettingsError, match="is -?[01]; give at least 1"):
         plan_units([str(fill(tmp_path, "a.py"))], shards=shards, unit_bytes=unit_bytes)
 
 

@@ -61,7 +61,7 @@ def test_what_is_typed_wins_over_a_file_and_a_file_over_the_size(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["steps", "rows", "window_bytes", "lr_warmup_steps", "checkpoint_steps"])
 def test_counts_of_zero_are_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"{name.replace('_', ' ')} is 0, it must be at least 1"):
+    with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')} is 0, it must be at least 1"):
         ByteLMTraining.for_size("tiny", **{name: 0})
 
 
@@ -77,7 +77,7 @@ def test_counts_of_zero_are_refused(name: str) -> None:
     ],
 )
 def test_values_out_of_range_are_refused(name: str, value: object) -> None:
-    with pytest.raises(SettingsError, match=name.replace("_", " ")):
+    with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')} is "):
         replace(ByteLMTraining.for_size("tiny"), **{name: value})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -100,6 +101,33 @@ def test_an_export_has_the_type_and_the_file_size_asked_for(model: Path, tmp_pat
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     for one, two in zip(import_model(str(tmp_path)).parameters(), import_model(str(model)).parameters(), strict=True):
         assert torch.equal(one, two.bfloat16().float()) or one.shape[0] != two.shape[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "--config", "CONFIG"], "has size=[], which is not a value of that setting"),
+        (["lm", "--sample", "x", "--out", "y", "--config", "TRAINING"], "has size=[], which is not a value of that"),
+        (["train", "--out", ""], "--out is empty; give a path"),
+        (["export", "--out", ""], "--out is empty; give a path"),
+        (["generate", "--max-bytes", "-1"], "--max-bytes is -1; give 0 or more"),
+        (["generate", "--seed", "-1"], "--seed is -1; give 0 or more"),
+        (["evaluate", "bpb", "--max-bytes", "-5"], "--max-bytes is -5; give 1 or more, or 0 for all"),
+        (["evaluate", "bpb", "--cache-bytes", "0"], "--cache-bytes is 0; give"),
+        (["evaluate", "translation", "--out", "CONFIG/x/y.json"], "choose another --out"),
+        (["plot", "nowhere", "--out", "CONFIG/x/y.png"], "choose another --out"),
+    ],
+)
+def test_small_mistakes_end_in_one_line_before_any_work(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"CONFIG": {"size": []}, "TRAINING": {"training": {"size": []}}}
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+        words = [word.replace(name, str(tmp_path / name)) for word in words]
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and said in line
 
 
 def test_threads_that_wait_sleep_unless_the_user_says_otherwise() -> None:

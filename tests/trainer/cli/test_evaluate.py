@@ -204,16 +204,16 @@ def test_mistakes_end_in_one_line_and_write_nothing(
 ) -> None:
     out = tmp_path / "out"
     for more, message in (
-        (["--temperature", -1], "temperature -1.0 must be 0 (greedy) or more"),
+        (["--temperature", -1], "--temperature is -1.0; give 0 (greedy) or more"),
         (["--samples", 2], "2 samples at temperature 0 would all be the same"),
-        (["--top-p", 0], "top-p 0.0 must be above 0 and at most 1"),
+        (["--top-p", 0], "--top-p is 0.0; give a number above 0"),
         (["--max-new-bytes", 0], "must be 1 or more"),
         (["--context", 40], "passes the context of 40 symbols; give a smaller --max-new-bytes, or --truncate-left"),
-        (["--limit", -1], "limit -1 must be 0"),
+        (["--limit", -1], "--limit is -1; give"),
         (["--data-dir", tmp_path / "nowhere"], "nowhere; --data-dir is where the files of humaneval lie"),
         (["--task", "apps"], "invalid choice: 'apps'"),
         (["--task", "recode", "--suite", "plus", "--allow-code-execution"], "recode has no plus tests"),
-        (["--workers", -1, "--allow-code-execution"], "workers -1 must be 1 or more"),
+        (["--workers", -1, "--allow-code-execution"], "--workers is -1; give"),
         (["--sandbox", "docker"], "invalid choice: 'docker'"),
         (["--samples", "many"], "invalid int value"),
     ):

@@ -314,7 +314,7 @@ def test_wrong_datasets_are_named(directory: Path, dataset: Dataset, tmp_path: P
     with pytest.raises(SettingsError, match=r"has 320 ids, compressor 'neural' .* needs 65856"):
         dataset.check_vocabulary(320)
     dataset.check_vocabulary(65856)
-    with pytest.raises(SettingsError, match=r"held-out share is 1\.5"):
+    with pytest.raises(SettingsError, match=r"--held-out-share is 1\.5"):
         HeldOut(share=1.5)
     copied = write_dataset(tmp_path / "copy", TEXTS)
     manifest = copied / "manifest.json"

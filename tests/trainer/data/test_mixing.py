@@ -103,10 +103,10 @@ def test_epochs_and_seeds_draw_anew():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"mode": "pairs"}, "mixing mode 'pairs' is not known: choose one of none, sentinel"),
-        ({"compressed_fraction": 1.1}, "compressed fraction is 1.1, it must be between 0 and 1"),
-        ({"initial_compressed_fraction": float("nan")}, "initial compressed fraction is nan"),
-        ({"warmup_steps": -1}, "warm-up is -1 steps"),
+        ({"mode": "pairs"}, "--mode is 'pairs'; choose one of none, sentinel"),
+        ({"compressed_fraction": 1.1}, "--compressed-fraction is 1.1, it must be between 0 and 1"),
+        ({"initial_compressed_fraction": float("nan")}, "--initial-compressed-fraction is nan"),
+        ({"warmup_steps": -1}, "--mixing-warmup-steps is -1"),
     ],
 )
 def test_wrong_settings_are_named(wrong: dict, message: str):

@@ -71,7 +71,7 @@ def test_impossible_shapes_are_refused(changes: dict[str, int], message: str) ->
 
 
 def test_unknown_size_names_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match=r"size '8b' is unknown; choose one of pico, nano, .* medium, 0\.5b"):
+    with pytest.raises(SettingsError, match=r"--size is '8b'; choose one of pico, nano, .* medium, 0\.5b"):
         sized_config("8b", vocabulary=320)
 
 

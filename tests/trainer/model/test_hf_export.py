@@ -183,9 +183,9 @@ def test_broken_directories_are_named(model: EvaByte, tmp_path: Path, what: str,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mode": "fat"}, "export mode 'fat' is unknown; choose plain or merged"),
-        ({"dtype": "int8"}, "export dtype 'int8' is unknown; choose float32, bfloat16 or float16"),
-        ({"shard_bytes": 0}, "shard bytes is 0, it must be at least 1"),
+        ({"mode": "fat"}, "--mode is 'fat'; choose plain or merged"),
+        ({"dtype": "int8"}, "--dtype is 'int8'; choose float32, bfloat16 or float16"),
+        ({"shard_bytes": 0}, "--shard-bytes is 0, it must be at least 1"),
     ],
 )
 def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> None:

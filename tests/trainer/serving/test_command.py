@@ -60,9 +60,9 @@ def test_a_server_of_its_own_answers_until_a_signal_comes(model: str, capsys: py
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--port", "70000"], "serve: port is 70000, it must be at most 65535"),
-        (["--rows", "0"], "serve: rows is 0, it must be at least 1"),
-        (["--max-bytes", "0"], "serve: max bytes is 0, it must be at least 1"),
+        (["--port", "70000"], "--port is 70000, it must be at most 65535"),
+        (["--rows", "0"], "--rows is 0, it must be at least 1"),
+        (["--max-bytes", "0"], "--max-bytes is 0, it must be at least 1"),
         (["--host", "no such host", "--port", "0"], "no such host:0 cannot be listened at"),
         (["--rows", "100000000", "--port", "0"], "100000000 texts of up to 18434 ids at once need a cache of"),
     ],

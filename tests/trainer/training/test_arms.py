@@ -81,7 +81,7 @@ def test_what_would_make_the_name_untrue_is_refused(words: str, message: str) ->
 
 
 def test_an_unknown_arm_is_named_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match="arm 'words' is unknown; choose one of proxy, bytes, tokens, gzip"):
+    with pytest.raises(SettingsError, match="--arm is 'words'; choose one of proxy, bytes, tokens, gzip"):
         TrainSettings.for_size("tiny", arm="words")  # type: ignore[arg-type]
 
 

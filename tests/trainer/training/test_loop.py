@@ -142,7 +142,7 @@ def test_errors_are_one_line_with_the_remedy(
         (["--data", str(tmp_path), *small], "holds no manifest.json"),
         (["--data", str(data), *small], "has no compressor 'neural', it has"),
         (["--data", str(data), "--size", "7b", "--compressor", "gzip", *small], "it fits on"),
-        (["--data", str(data), "--compressor", "gzip", "--batch-symbols", "1000", *small], "not whole sequences"),
+        (["--data", str(data), "--compressor", "gzip", "--batch-symbols", "1000", *small], "no whole sequences"),
         (["--data", str(data), "--compressor", "gzip", "--micro-batch-size", "3", *small], "so that they divide"),
     ]
     for words, message in cases:

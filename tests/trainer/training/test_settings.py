@@ -147,23 +147,26 @@ def test_a_file_of_an_older_version_is_refused_in_one_line(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "steps is 0, it must be at least 1"),
-        ({"sequence_length": 1}, "sequence length is 1, it must be at least 2"),
-        ({"batch_symbols": 1000}, "are not whole sequences of 512 ids; take a multiple, such as 512"),
-        ({"peak_lr": 0.0}, "peak lr is 0.0, it must be above 0 and finite"),
-        ({"peak_lr": float("nan")}, "peak lr is nan"),
-        ({"adam_beta2": 1.0}, "adam beta2 is 1.0, it must be at least 0 and below 1"),
-        ({"final_lr_share": -0.1}, "final lr share is -0.1, it must be between 0 and 1"),
-        ({"weight_decay": -1.0}, "weight decay is -1.0, it must be at least 0"),
-        ({"clip_norm": 0.0}, "clip norm is 0.0, it must be above 0"),
-        ({"matrix_lr": 0.0}, "matrix lr is 0.0, it must be above 0"),
-        ({"matrix_momentum": 1.0}, "matrix momentum is 1.0, it must be at least 0 and below 1"),
-        ({"optimizer": "sgd"}, "optimizer 'sgd' is unknown; choose one of adamw, muon"),
+        ({"steps": 0}, "--steps is 0, it must be at least 1"),
+        ({"sequence_length": 1}, "--sequence-length is 1, it must be at least 2"),
+        (
+            {"batch_symbols": 1000},
+            "--batch-symbols is 1000, no whole sequences of 512 ids; take a multiple, such as 512",
+        ),
+        ({"peak_lr": 0.0}, "--peak-lr is 0.0, it must be above 0 and finite"),
+        ({"peak_lr": float("nan")}, "--peak-lr is nan"),
+        ({"adam_beta2": 1.0}, "--adam-beta2 is 1.0, it must be at least 0 and below 1"),
+        ({"final_lr_share": -0.1}, "--final-lr-share is -0.1, it must be between 0 and 1"),
+        ({"weight_decay": -1.0}, "--weight-decay is -1.0, it must be at least 0"),
+        ({"clip_norm": 0.0}, "--clip-norm is 0.0, it must be above 0"),
+        ({"matrix_lr": 0.0}, "--matrix-lr is 0.0, it must be above 0"),
+        ({"matrix_momentum": 1.0}, "--matrix-momentum is 1.0, it must be at least 0 and below 1"),
+        ({"optimizer": "sgd"}, "--optimizer is 'sgd'; choose one of adamw, muon"),
         ({"optimizer": "muon", "sharding": "fsdp"}, "muon needs whole matrices, which fsdp divides; .*--sharding ddp"),
-        ({"sharding": "pp"}, "sharding 'pp' is unknown; choose one of ddp, fsdp"),
-        ({"cache_bytes": 0}, "cache bytes is 0"),
-        ({"eval_every": -1}, "eval every is -1, it must be at least 0"),
-        ({"eval_bytes": 0}, "eval bytes is 0, it must be at least 1"),
+        ({"sharding": "pp"}, "--sharding is 'pp'; choose one of ddp, fsdp"),
+        ({"cache_bytes": 0}, "--cache-bytes is 0"),
+        ({"eval_every": -1}, "--eval-every is -1, it must be at least 0"),
+        ({"eval_bytes": 0}, "--eval-bytes is 0, it must be at least 1"),
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, Any], message: str) -> None:
@@ -172,5 +175,5 @@ def test_wrong_settings_are_named(change: dict[str, Any], message: str) -> None:
 
 
 def test_an_unknown_size_is_named_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match="size '8b' is unknown; choose one of pico, nano, .* medium, 0.5b"):
+    with pytest.raises(SettingsError, match="--size is '8b'; choose one of pico, nano, .* medium, 0.5b"):
         TrainSettings.for_size("8b")

@@ -52,7 +52,7 @@ class SampleSettings:
     def __post_init__(self) -> None:
         if self.samples < 1 or self.max_new_bytes < 1 or self.batch_size < 1:
             raise SettingsError(
-                f"samples {self.samples}, max-new-bytes {self.max_new_bytes} and batch size {self.batch_size} "
+                f"--samples {self.samples}, --max-new-bytes {self.max_new_bytes} and --batch-size {self.batch_size} "
                 "must be 1 or more"
             )
         if self.samples > 1 and not self.sampling.temperature:

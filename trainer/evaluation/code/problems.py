@@ -107,7 +107,7 @@ def load_problems(directory: str, task: str, *, suites: Sequence[str] = (BASE,),
     if task == "recode" and PLUS in suites:
         raise SettingsError("recode has no plus tests; give --suite base")
     if limit < 0:
-        raise SettingsError(f"limit {limit} must be 0, for all problems, or more")
+        raise SettingsError(f"--limit is {limit}; give 1 or more, or 0 for all problems")
     if not os.path.isdir(directory):
         raise InputError(f"no directory {directory}; --data-dir is where the files of {task} lie, such as {RECODE}.gz")
     files = _Files(directory)

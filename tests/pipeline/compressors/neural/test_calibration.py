@@ -145,7 +145,7 @@ def test_theta_meets_its_target(theta: str, measure, lm: str, tmp_path: Path) ->
 
 
 def test_a_target_out_of_reach_is_refused(lm: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="theta cannot reach 20: without any boundary the sample gives"):
+    with pytest.raises(SettingsError, match="--theta cannot reach 20: without any boundary the sample gives"):
         build(tmp_path, lm, CODE, 1, theta="bytes_per_symbol=20")
 
 

@@ -266,13 +266,16 @@ def test_another_name_of_the_same_window_is_no_encoding(by_model: bool) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"context": "page"}, "context is 'page'; it is `segment` or `document`"),
-        ({"boundary_score": "gzip"}, "boundary score is 'gzip'; give one of pair_surprisal, "),
-        ({"boundary_score": "context_entropy", "score_context_bytes": 9}, "score context is 9 bytes; give 1 to 8"),
+        ({"context": "page"}, "--context is 'page'; give segment or document"),
+        ({"boundary_score": "gzip"}, "--boundary-score is 'gzip'; give one of pair_surprisal, "),
+        ({"boundary_score": "context_entropy", "score_context_bytes": 9}, "--score-context-bytes is 9; give 1 to 8"),
         ({"boundary_score": "context_entropy", "score_context_bytes": 0}, "or --boundary-score document_entropy"),
-        ({"score_context_bytes": 4}, "4 bytes, but pair_surprisal has none; add --boundary-score context_entropy"),
-        ({"max_segment_bytes": 256}, "max segment is 256 bytes; give 1 to 255"),
-        ({"max_segment_bytes": 0}, "max segment is 0 bytes"),
+        (
+            {"score_context_bytes": 4},
+            "--score-context-bytes is 4, but pair_surprisal has none; add --boundary-score context_entropy",
+        ),
+        ({"max_segment_bytes": 256}, "--max-segment-bytes is 256; give 1 to 255"),
+        ({"max_segment_bytes": 0}, "--max-segment-bytes is 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, object], message: str) -> None:

@@ -153,7 +153,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
             replace(GREEDY, **changes)
     with pytest.raises(SettingsError, match="2 samples at temperature 0 would all be the same"):
         replace(GREEDY, samples=2)
-    with pytest.raises(SettingsError, match="top-p 1.5 must be above 0 and at most 1"):
+    with pytest.raises(SettingsError, match=r"--top-p is 1\.5; give a number above 0 and at most 1"):
         Sampling(temperature=1, top_p=1.5)
 
 

@@ -57,7 +57,7 @@ def test_unknown_tasks_suites_limits_and_directories_are_refused(data: Path) -> 
     for task, options, message in (
         ("apps", {}, "task 'apps' is unknown; choose one of humaneval, mbpp, recode"),
         ("recode", {"suites": (BASE, PLUS)}, "recode has no plus tests; give --suite base"),
-        ("mbpp", {"limit": -1}, "limit -1 must be 0, for all problems, or more"),
+        ("mbpp", {"limit": -1}, "--limit is -1; give 1 or more, or 0 for all problems"),
     ):
         with pytest.raises(SettingsError, match=message):
             load_problems(str(data), task, **options)  # type: ignore[arg-type]
