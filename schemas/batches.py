@@ -36,7 +36,7 @@ class Documents:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoding:
-    """The compressed encoding of n documents. A segment is what a code was made for: an entropy segment, a token."""
+    """The compressed encoding of n documents. A segment is what a code was made for: likely bytes, a token, a text."""
 
     symbols: np.ndarray
     """uint8, uint16 or uint32 [n_symbols]."""
@@ -53,6 +53,13 @@ class Encoding:
 
     def __len__(self) -> int:
         return len(self.symbol_offsets) - 1
+
+
+def first_bytes(documents: Documents, limit_bytes: int) -> Documents:
+    """The first documents, as many as begin within a limit; the last one is cut there. Over the same memory."""
+    n = min(int(np.searchsorted(documents.offsets, limit_bytes)), len(documents))
+    offsets = np.minimum(documents.offsets[: n + 1], limit_bytes)
+    return Documents(raw=documents.raw[: offsets[-1]], offsets=offsets)
 
 
 def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -70,7 +70,7 @@ class VerificationError(UserError):
 
 
 class TrainingError(UserError):
-    """A training run cannot go on: its loss is not finite."""
+    """A training run cannot go on: its loss is not finite, or the device's memory ran out."""
 
     exit_code = 1
 

@@ -24,7 +24,7 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def is_remote(path: str) -> bool:
-    """Whether `path` is a URL, gs://… or s3://…, and not a local path."""
+    """Whether `path` is a URL, such as s3://… or https://…, and not a local path."""
     return "://" in path
 
 

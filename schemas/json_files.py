@@ -46,7 +46,7 @@ def parse_json(data: bytes, *, foreign: bool = False) -> Any:
         raise ValueError(f"byte {error.start} is not UTF-8") from None
     try:
         value = json.loads(text, **(_FOREIGN if foreign else _STRICT))
-        if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
+        if text.count("[") + text.count("{") > MAX_DEPTH and is_deeper(value, MAX_DEPTH):
             raise RecursionError
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
@@ -185,7 +185,8 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _any_integer(digits: str) -> int | str:
+def any_integer(digits: str) -> int | str:
+    """An integer of JSON; as it is written where it has more than MAX_INTEGER_DIGITS digits."""
     return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else digits
 
 
@@ -206,10 +207,10 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _is_too_deep(value: Any) -> bool:
-    """Whether objects and lists nest deeper than `MAX_DEPTH`."""
+def is_deeper(value: Any, depth: int) -> bool:
+    """Whether objects and lists of a JSON value are in each other deeper than `depth`."""
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(depth + 1):
         level = [outer for outer in level if isinstance(outer, (dict, list))]
         if not level:
             return False
@@ -217,7 +218,7 @@ def _is_too_deep(value: Any) -> bool:
     return True
 
 
-_FOREIGN: dict[str, Any] = {"parse_int": _any_integer}
+_FOREIGN: dict[str, Any] = {"parse_int": any_integer}
 _STRICT: dict[str, Any] = {
     "parse_int": _integer,
     "parse_float": _finite,

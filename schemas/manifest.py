@@ -1,6 +1,6 @@
 """The manifest: what a finished dataset holds. It is written last, so a directory without one is unfinished.
 
-    {"format_version": 1,
+    {"format_version": 2,
      "shards": [{"name": "shard-00000-of-00016.arrow", "rows": 812, "raw_bytes": 9812345, "symbols": {"neural": …},
                  "segments": {"neural": …}, "rejects": {"empty": 3}, "sha256": "…", "file_bytes": 5123456}, …],
      "compressors": {"neural": {"digest": "…", "alphabet_size": 65536, "symbol_dtype": "uint16", …}},

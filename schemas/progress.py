@@ -77,7 +77,7 @@ class Progress:
             logger.info(
                 "%s: %s",
                 self.what,
-                one_line(self._done, self.total, self._done - first, seconds, self.unit, self._note),
+                progress_line(self._done, self.total, self._done - first, seconds, self.unit, self._note),
             )
             wait = min(LONGEST_SILENCE_SECONDS, max(FIRST_LINE_SECONDS, (time.monotonic() - begin) / 10))
 
@@ -87,7 +87,7 @@ class Progress:
         self._bar.refresh()
 
 
-def one_line(done: float, total: float | None, lately: float, seconds: float, unit: str, note: str = "") -> str:
+def progress_line(done: float, total: float | None, lately: float, seconds: float, unit: str, note: str = "") -> str:
     """A line of a log: `done` of `total` units, of which this process did `lately` in `seconds`."""
     if total is None and not done:
         return f"{duration(seconds)} so far"

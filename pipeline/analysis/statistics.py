@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.analysis.findings import CompressorRow, Histogram, LanguageRow, Statistics
 from pipeline.analysis.histograms import HistogramCounter
 from pipeline.analysis.one_pass import DecodedBatch
-from schemas.batches import Documents
+from schemas.batches import Documents, first_bytes
 from schemas.encodings import list_parts
 from schemas.errors import DatasetError
 from schemas.manifest import Manifest
@@ -130,7 +130,7 @@ class StatisticsCounter:
         if not self._scored.needs_model:
             return self._scored.of(batch.documents)
         limit_bytes = MODEL_SCORED_BYTES // max(1, len(self._manifest.shards))
-        return self._scored.of(_first_bytes(batch.documents, limit_bytes))
+        return self._scored.of(first_bytes(batch.documents, limit_bytes))
 
     def _check(self) -> None:
         totals = self._manifest.totals
@@ -184,10 +184,3 @@ class StatisticsCounter:
             whole = self._segments[name] <= self._documents
             if not whole and np.count_nonzero(counter.counts) > 1:
                 yield counter.histogram(quantity, name)
-
-
-def _first_bytes(documents: Documents, limit_bytes: int) -> Documents:
-    """The first documents, the last of them cut, so that they have at most `limit_bytes` bytes."""
-    n = int(np.searchsorted(documents.offsets, limit_bytes))
-    offsets = np.minimum(documents.offsets[: n + 1], limit_bytes)
-    return Documents(raw=documents.raw[: offsets[-1]], offsets=offsets)

@@ -27,11 +27,11 @@ class PlanOptions:
 def run_plan(options: argparse.Namespace, extra: Sequence[str] = ()) -> int:
     """Print the plan; the exit status."""
     asked = from_options(PlanOptions, options)
-    from pipeline.planning.plan import make_plan
+    from pipeline.planning.plan import estimate
     from pipeline.planning.rates import measured, parse_rates
     from pipeline.planning.text import describe
 
     base = measured(asked.dataset)
     settings = replace(asked.planned, rates=parse_rates(asked.rate, base.stage_seconds))
-    print("\n".join(describe(make_plan(base, settings), base, settings)))
+    print("\n".join(describe(estimate(base, settings), base, settings)))
     return 0

@@ -167,7 +167,11 @@ def _find_below(url: str, sizes: Callable[[str], Sizes], below: Callable[[str], 
         return Found(files=[found_file(path, posixpath.dirname(path), size) for path, size in matches.items()])
     root = url.rstrip("/")
     members = [found_file(path, root, size) for path, size in below(root).items()]
-    skipped = [file for file in members if any(map(is_skipped, file.source.split("/")[:-1]))]
-    kept = [file for file in members if file not in skipped]
-    not_read = [file.not_read("in a directory that is not looked into") for file in skipped]
+    kept: list[FoundFile] = []
+    not_read: list[NotRead] = []
+    for file in members:
+        if any(map(is_skipped, file.source.split("/")[:-1])):
+            not_read.append(file.not_read("in a directory that is not looked into"))
+        else:
+            kept.append(file)
     return Found(directories=[kept] if kept else [], not_read=not_read)

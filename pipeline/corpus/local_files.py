@@ -166,13 +166,17 @@ class _Walk:
                 names.clear()
                 continue
             self._seen.add(real)
-            paths = [os.path.join(parent, name) for name in sorted(names)]
-            for path in paths:
-                if is_skipped(os.path.basename(path)):
+            entered: list[str] = []
+            for name in sorted(names):
+                path = os.path.join(parent, name)
+                if is_skipped(name):
                     self._leave_out(path, "a directory that is not looked into")
                 elif os.path.islink(path):
                     links.append(path)
-            names[:] = [os.path.basename(p) for p in paths if not is_skipped(os.path.basename(p)) and p not in links]
+                else:
+                    entered.append(name)
+            # os.walk goes on with what is left in its list.
+            names[:] = entered
             yield from self._files(os.path.join(parent, name) for name in sorted(files))
 
     def _files(self, paths: Iterable[str]) -> Iterator[FoundFile]:

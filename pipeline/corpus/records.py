@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline.corpus.languages import language_of
 from pipeline.corpus.readers.columns import Row
-from pipeline.corpus.readers.json_text import Item, JsonError, parse
+from pipeline.corpus.readers.json_text import BYTE_ORDER_MARK, Item, JsonError, parse
 from pipeline.corpus.readers.lines import Line
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import TEXT, Piece
@@ -19,7 +19,6 @@ from pipeline.storage.open import BrokenInputError
 from schemas.errors import one_line
 from schemas.rejects import Reject, excerpt
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DOC_ID_DIGITS = 16
 MAX_DETAIL_CHARACTERS = 400
 JSON_TYPES = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
@@ -76,7 +75,7 @@ class Checker:
             detail = f"a line of {size_bytes} bytes, the limit is {self.settings.max_line_bytes}"
             return self.reject(position, "too_long", f"{detail}; raise --max-document-bytes", data)
         if position == 0:
-            data = data.removeprefix(BYTE_ORDER_MARK)
+            data = data.removeprefix(BYTE_ORDER_MARK.encode())
         if not data or data.isspace():
             return None
         try:

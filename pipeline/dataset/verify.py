@@ -1,4 +1,4 @@
-"""Verify and decode finished datasets: every encoding of every document against its raw bytes, shard by shard."""
+"""Verify finished datasets: every encoding of every document against its raw bytes, shard by shard."""
 
 from __future__ import annotations
 

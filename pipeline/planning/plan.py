@@ -1,6 +1,6 @@
 """A small model of a preprocessing run: what it takes in hours, storage and requests, and on which assumptions.
 
-    finished dataset ── measured() ──► rates, ratios, growth law ── make_plan(settings) ──► Plan ── describe() ──► lines
+    finished dataset ── measured() ──► rates, ratios, growth ── estimate(settings) ──► Estimate ── describe() ──► lines
 
 Everything but the work of byte LM and SentencePiece is in proportion to the corpus. They see what a codebook lacks, and
 that grows like a vocabulary, as growth.py measures it on segments; words are taken to grow as these do.
@@ -33,7 +33,7 @@ parts, commit record, rejects."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class Estimate:
     """What the run takes."""
 
     corpus_bytes: float
@@ -66,7 +66,7 @@ class Plan:
         return sum(self.stage_seconds.values()) + (0 if self.gpus else self.model_seconds)
 
 
-def make_plan(base: Measured, settings: PlanSettings) -> Plan:
+def estimate(base: Measured, settings: PlanSettings) -> Estimate:
     """Scale a measured run to another corpus; SettingsError where a rate that is needed was never measured."""
     scale = settings.corpus_bytes / base.raw_bytes
     workers = settings.workers or (WORKERS_PER_GPU * settings.gpus if settings.gpus else base.workers)
@@ -90,7 +90,7 @@ def make_plan(base: Measured, settings: PlanSettings) -> Plan:
     storage_bytes = base.file_bytes * scale
     reads = shards * SHARD_READS + settings.corpus_bytes / BLOCK_BYTES + seconds / POLL_SECONDS
     writes = shards * SHARD_WRITES + storage_bytes / PART_BYTES
-    return Plan(
+    return Estimate(
         corpus_bytes=settings.corpus_bytes,
         workers=workers,
         processes=processes,

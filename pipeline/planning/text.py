@@ -11,7 +11,7 @@ from pipeline.planning.plan import (
     POLL_SECONDS,
     SHARD_READS,
     SHARD_WRITES,
-    Plan,
+    Estimate,
     flop_per_byte,
     model_rate,
 )
@@ -24,7 +24,7 @@ MIN_ROUNDED = 100_000
 UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def describe(plan: Plan, base: Measured, settings: PlanSettings) -> list[str]:
+def describe(plan: Estimate, base: Measured, settings: PlanSettings) -> list[str]:
     """The plan as aligned columns: what, how much, and the assumption."""
     rows = [*_size_rows(plan, base), *_work_rows(plan, base, settings), *_store_rows(plan)]
     return [
@@ -35,7 +35,7 @@ def describe(plan: Plan, base: Measured, settings: PlanSettings) -> list[str]:
     ]
 
 
-def _size_rows(plan: Plan, base: Measured) -> Iterator[tuple[str, str, str]]:
+def _size_rows(plan: Estimate, base: Measured) -> Iterator[tuple[str, str, str]]:
     totals = base.manifest.totals
     bytes_each = base.raw_bytes / totals.written
     yield "documents", _amount(plan.documents), f"{bytes_each:,.0f} bytes each, as there"
@@ -49,7 +49,7 @@ def _size_rows(plan: Plan, base: Measured) -> Iterator[tuple[str, str, str]]:
     yield "storage", _amount(plan.storage_bytes) + "B", f"{per_byte:.3f} per raw byte: {columns}; {compression}"
 
 
-def _work_rows(plan: Plan, base: Measured, settings: PlanSettings) -> Iterator[tuple[str, str, str]]:
+def _work_rows(plan: Estimate, base: Measured, settings: PlanSettings) -> Iterator[tuple[str, str, str]]:
     for stage, seconds in plan.stage_seconds.items():
         rate = plan.corpus_bytes / max(seconds, 1e-9) / 1e6
         origin = "given" if stage in settings.rates else f"measured with {base.workers} workers"
@@ -60,8 +60,7 @@ def _work_rows(plan: Plan, base: Measured, settings: PlanSettings) -> Iterator[t
         yield f"worker-hours, {stage}", _hours(seconds), assumption
     if base.neural is not None:
         yield from _model_rows(plan, base, settings)
-    hours = sum(plan.stage_seconds.values()) + (0 if plan.gpus else plan.model_seconds)
-    yield "worker-hours, all", _hours(hours), "as fast as here; no failures, no waiting for the store"
+    yield "worker-hours, all", _hours(plan.worker_seconds), "as fast as here; no failures, no waiting for the store"
     overlap = "the GPUs read while workers do the rest" if plan.gpus else "shared equally"
     yield "hours", _hours(plan.seconds), f"{plan.workers} workers, {overlap}; {base.startup_seconds:.1f} s to start"
     if base.prepare_seconds:
@@ -69,7 +68,7 @@ def _work_rows(plan: Plan, base: Measured, settings: PlanSettings) -> Iterator[t
         yield "hours, before", _hours(sum(base.prepare_seconds.values())), f"once, from a sample: {made}, as there"
 
 
-def _model_rows(plan: Plan, base: Measured, settings: PlanSettings) -> Iterator[tuple[str, str, str]]:
+def _model_rows(plan: Estimate, base: Measured, settings: PlanSettings) -> Iterator[tuple[str, str, str]]:
     neural = base.neural
     assert neural is not None
     growth = neural.growth
@@ -104,7 +103,7 @@ def _model_rows(plan: Plan, base: Measured, settings: PlanSettings) -> Iterator[
         yield "worker-hours, model", _hours(plan.model_seconds), f"{rate} of one worker, {origin} (LM {lm})"
 
 
-def _store_rows(plan: Plan) -> Iterator[tuple[str, str, str]]:
+def _store_rows(plan: Estimate) -> Iterator[tuple[str, str, str]]:
     yield (
         "requests, read",
         _amount(plan.store_reads),

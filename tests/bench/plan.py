@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
-from pipeline.planning.plan import Plan, make_plan
+from pipeline.planning.plan import Estimate, estimate
 from pipeline.planning.rates import Measured, measured
 from pipeline.planning.settings import PlanSettings
 from tests.bench.common import dataset, documents
@@ -26,7 +26,7 @@ def main() -> None:
     directory = dataset()
     with tempfile.TemporaryDirectory() as scratch:
         small, large = (_run(directory, Path(scratch), size_bytes) for size_bytes in SIZES_BYTES)
-        plan = make_plan(small, PlanSettings(corpus_bytes=large.raw_bytes, unit_bytes=UNIT_BYTES))
+        plan = estimate(small, PlanSettings(corpus_bytes=large.raw_bytes, unit_bytes=UNIT_BYTES))
         print(f"{small.raw_bytes:,} bytes tell of {large.raw_bytes:,}, one worker; predicted / measured:")
         for name, predicted, found in _figures(plan, large):
             print(f"  {name:18} {predicted:14,.2f} / {found:14,.2f}   {predicted / found - 1:+.1%}", flush=True)
@@ -48,7 +48,7 @@ def _run(directory: str, scratch: Path, size_bytes: int) -> Measured:
     return measured(str(output))
 
 
-def _figures(plan: Plan, large: Measured) -> list[tuple[str, float, float]]:
+def _figures(plan: Estimate, large: Measured) -> list[tuple[str, float, float]]:
     totals = large.manifest.totals
     report = json.loads(Path(large.directory, "report.json").read_bytes())
     return [

@@ -11,21 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import progress
-from schemas.progress import Progress, duration, one_line
+from schemas.progress import Progress, duration, progress_line
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
         (
-            one_line(120, 370, 120, 20.0, "steps", "2.7 bits"),
+            progress_line(120, 370, 120, 20.0, "steps", "2.7 bits"),
             "120 of 370 steps (32 %), 6.0 steps/s, 42 s left; 2.7 bits",
         ),
-        (one_line(2, 20_000, 2, 800.0, "steps"), "2 of 20,000 steps (0 %), 7 min each, 93 days left"),
-        (one_line(12.4e6, 33.1e6, 10e6, 2.0, "B"), "12.4 of 33.1 MB (37 %), 5.0 MB/s, 4 s left"),
-        (one_line(12.4e6, None, 12.4e6, 2.0, "B"), "12.4 MB, 6.2 MB/s"),
-        (one_line(0, None, 0, 61.0, ""), "61 s so far"),
-        (one_line(0, 370, 0, 30.0, "steps"), "0 of 370 steps (0 %), 30 s so far"),
+        (progress_line(2, 20_000, 2, 800.0, "steps"), "2 of 20,000 steps (0 %), 7 min each, 93 days left"),
+        (progress_line(12.4e6, 33.1e6, 10e6, 2.0, "B"), "12.4 of 33.1 MB (37 %), 5.0 MB/s, 4 s left"),
+        (progress_line(12.4e6, None, 12.4e6, 2.0, "B"), "12.4 MB, 6.2 MB/s"),
+        (progress_line(0, None, 0, 61.0, ""), "61 s so far"),
+        (progress_line(0, 370, 0, 30.0, "steps"), "0 of 370 steps (0 %), 30 s so far"),
     ],
 )
 def test_a_line_says_how_far_how_fast_and_how_long(line: str, expected: str) -> None:
@@ -39,7 +39,7 @@ def test_a_line_says_how_far_how_fast_and_how_long(line: str, expected: str) -> 
     st.sampled_from(["B", "steps", ""]),
 )
 def test_the_time_left_is_what_is_left_over_the_rate(done: float, left: float, seconds: float, unit: str) -> None:
-    line = one_line(done, done + left, done, seconds, unit)
+    line = progress_line(done, done + left, done, seconds, unit)
     if done > 0:
         assert line.endswith(f"{duration(left / (done / seconds))} left")
     else:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from kernels.byte_lm import ByteLM
 from kernels.byte_lm_config import PRESETS
-from schemas.errors import ArtifactError, TrainingError
+from schemas.errors import ArtifactError, SettingsError, TrainingError
 from schemas.files import sha256_hex
 from schemas.progress import Progress
 from schemas.sample import Sample
@@ -37,12 +37,12 @@ def train_byte_lm(
     """Train into directory `out`, continuing from its last checkpoint; yields (steps done, loss in bits per byte).
 
     progress: is told the steps done and the loss. ArtifactError where the sample has no text or `out` holds another
-    training, TrainingError where it diverges.
+    training, SettingsError where the ranks cannot share the rows evenly, TrainingError where it diverges.
     """
     if not sample.train.raw.size:
         raise ArtifactError("the sample holds no training text; give more input than the held-out share")
     if training.rows % dist.size:
-        raise ArtifactError(f"{training.rows} windows per step cannot be dealt out to {dist.size} ranks; change --rows")
+        raise SettingsError(f"--rows is {training.rows}, which {dist.size} ranks cannot share evenly; give a multiple")
     model = ByteLM(PRESETS[training.size])
     initialise(model, training.seed)
     model.to(dist.device)

@@ -3,10 +3,11 @@
     gradient ─► momentum, looked ahead ─► Polar Express, three times X (a + b XᵀX + c (XᵀX)²) ─► NorMuon ─► weight
 
 Polar Express brings the singular values of an update near 1, three steps all above a hundredth of the largest to
-between 0.18 and 1.9. Muon: Jordan et al. 2024; Polar Express and its
-coefficients: Amsel et al., arXiv 2505.16932; NorMuon, which divides each row by the root of a running mean of its
-squares: Li et al., arXiv 2510.05491. `torch.optim.Muon` computes in bfloat16, which CPUs without instructions for it
-imitate at a tenth of the speed; here everything is float32 on every device, and matrices of one shape go together.
+between 0.18 and 1.9. Muon: Jordan et al. 2024. Polar Express and its coefficients: Amsel et al., arXiv 2505.16932.
+NorMuon, which divides each row by the root of a running mean of its squares: Li et al., arXiv 2510.05491.
+
+`torch.optim.Muon` computes in bfloat16, which CPUs without instructions for it imitate at a tenth of the speed; here
+everything is float32 on every device, and matrices of one shape go together.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import numpy as np
 from kernels.boundary_score import BoundaryScore, CachedScores
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.neural.settings import JumpTarget
-from schemas.batches import Documents
+from schemas.batches import Documents, first_bytes
 from schemas.errors import SettingsError
 
 CALIBRATION_BYTES = 4 << 20
@@ -34,7 +34,7 @@ class ScoredBeginnings:
     def first(self, limit_bytes: int) -> tuple[Documents, CachedScores]:
         """The first documents, up to a limit in bytes, the last of which may be cut, and their scores."""
         if limit_bytes not in self._known:
-            documents = _head(self._documents, limit_bytes)
+            documents = first_bytes(self._documents, limit_bytes)
             self._known[limit_bytes] = documents, CachedScores(self._score, documents.raw, documents.offsets)
         return self._known[limit_bytes]
 
@@ -85,10 +85,3 @@ def _bisect(measure: Callable[[float], float], goal: float, high: float) -> floa
         middle = (low + high) / 2
         low, high = (low, middle) if measure(middle) >= goal else (middle, high)
     return high
-
-
-def _head(documents: Documents, limit_bytes: int) -> Documents:
-    """The first documents, up to a limit; the last one may be cut."""
-    n = min(int(np.searchsorted(documents.offsets, limit_bytes)), len(documents))
-    offsets = np.minimum(documents.offsets[: n + 1], limit_bytes)
-    return Documents(raw=documents.raw[: offsets[-1]], offsets=offsets)

@@ -3,7 +3,7 @@
     text  ── parse ──► its one value
     blocks of bytes ── list_items ──► Item(position, value) …          '[ {…}, {…} ]' is never held whole
 
-Objects and lists nest `MAX_DEPTH` deep at most; an integer of more than `MAX_INTEGER_DIGITS` digits may stay a string.
+Objects and lists nest `MAX_DEPTH` deep at most; an integer of very many digits stays a string (`any_integer`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 
 from pipeline.storage.open import BrokenInputError
 from schemas.errors import one_line
+from schemas.json_files import any_integer, is_deeper
 
 MAX_DEPTH = 500
 """Half of what the interpreter's stack allows."""
-MAX_INTEGER_DIGITS = 600
-"""Below the least limit that an interpreter can be given (640)."""
 BLANK = " \t\r\n"
 DELIMITERS = tuple(BLANK + ",]")
 """What may follow a value of a list."""
@@ -36,12 +35,8 @@ class JsonError(Exception):
     """Text is no JSON value; the message says why, on one line."""
 
 
-def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else digits
-
-
 _DECODER = json.JSONDecoder()
-_LONG_DECODER = json.JSONDecoder(parse_int=_integer)
+_LONG_DECODER = json.JSONDecoder(parse_int=any_integer)
 
 
 def parse(text: str) -> Any:
@@ -60,7 +55,7 @@ def scan(text: str, begin: int) -> tuple[Any, int]:
         # Perhaps the caller has used up the stack; a thread has one of its own.
         with ThreadPoolExecutor(1) as thread:
             value, end = thread.submit(_scan_in_own_stack, text, begin).result()
-    if _is_too_deep(value):
+    if is_deeper(value, MAX_DEPTH):
         raise _too_deep()
     return value, end
 
@@ -84,23 +79,6 @@ def _scan_in_own_stack(text: str, begin: int) -> tuple[Any, int]:
         return _scan(text, begin)
     except RecursionError:
         raise _too_deep() from None
-
-
-def _is_too_deep(value: Any) -> bool:
-    """Whether objects and lists nest deeper than `MAX_DEPTH`."""
-    if not isinstance(value, (dict, list)):
-        return False
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _too_deep() -> JsonError:

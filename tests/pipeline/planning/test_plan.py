@@ -19,7 +19,7 @@ from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.neural.family import NeuralFamily
 from pipeline.compressors.tokenizer.training import train_tokenizer
 from pipeline.planning.growth import Growth, PowerLaw, measure_growth
-from pipeline.planning.plan import Plan, make_plan
+from pipeline.planning.plan import Estimate, estimate
 from pipeline.planning.rates import Measured, measured, parse_rates
 from pipeline.planning.settings import PlanSettings
 from pipeline.planning.text import describe
@@ -75,17 +75,17 @@ def base(runs: list[Run]) -> Measured:
 
 
 @pytest.fixture(scope="module")
-def prediction(runs: list[Run], base: Measured) -> Plan:
+def prediction(runs: list[Run], base: Measured) -> Estimate:
     """Of the large run."""
     raw_bytes = read_manifest(runs[1].output).totals.raw_bytes
-    return make_plan(base, PlanSettings(corpus_bytes=raw_bytes, unit_bytes=500_000))
+    return estimate(base, PlanSettings(corpus_bytes=raw_bytes, unit_bytes=500_000))
 
 
 def near(found: float, predicted: float) -> None:
     assert abs(predicted / found - 1) <= TOLERANCE, (found, predicted)
 
 
-def test_the_larger_run_is_predicted_from_the_smaller(runs: list[Run], prediction: Plan) -> None:
+def test_the_larger_run_is_predicted_from_the_smaller(runs: list[Run], prediction: Estimate) -> None:
     manifest = read_manifest(runs[1].output)
     near(manifest.totals.written, prediction.documents)
     near(sum(shard.file_bytes for shard in manifest.shards), prediction.storage_bytes)
@@ -95,7 +95,7 @@ def test_the_larger_run_is_predicted_from_the_smaller(runs: list[Run], predictio
         near(sum(shard.segments[name] for shard in manifest.shards), prediction.segments[name])
 
 
-def test_the_models_work_is_predicted_by_the_growth_law(runs: list[Run], prediction: Plan) -> None:
+def test_the_models_work_is_predicted_by_the_growth_law(runs: list[Run], prediction: Estimate) -> None:
     assert runs[1].prefixes_read > 3 * runs[0].prefixes_read > 0
     near(runs[1].prefixes_read, prediction.model_bytes)
 
@@ -110,7 +110,7 @@ def test_the_fitted_law_is_that_of_the_larger_corpus(runs: list[Run], base: Meas
 
 
 def test_a_plan_of_the_measured_run_is_that_run(base: Measured) -> None:
-    plan = make_plan(base, PlanSettings(corpus_bytes=base.raw_bytes))
+    plan = estimate(base, PlanSettings(corpus_bytes=base.raw_bytes))
     assert plan.documents == pytest.approx(base.manifest.totals.written)
     assert plan.storage_bytes == pytest.approx(base.file_bytes)
     assert plan.symbols == pytest.approx(base.manifest.totals.symbols)
@@ -124,7 +124,7 @@ def test_a_plan_of_the_measured_run_is_that_run(base: Measured) -> None:
 @pytest.mark.parametrize("gpus", [0, 1, 64])
 def test_every_size_has_a_plan(base: Measured, corpus_bytes: float, gpus: int) -> None:
     settings = PlanSettings(corpus_bytes=corpus_bytes, gpus=gpus)
-    plan = make_plan(base, settings)
+    plan = estimate(base, settings)
     assert plan.seconds >= base.startup_seconds
     assert 0 <= plan.model_bytes <= corpus_bytes
     assert 1 <= plan.shards <= 99_999
@@ -135,7 +135,7 @@ def test_every_size_has_a_plan(base: Measured, corpus_bytes: float, gpus: int) -
 
 
 def test_more_workers_share_the_hours_and_relearn_what_others_know(base: Measured) -> None:
-    plans = [make_plan(base, PlanSettings(corpus_bytes=1e10, workers=n, processes=n)) for n in (1, 2, 16)]
+    plans = [estimate(base, PlanSettings(corpus_bytes=1e10, workers=n, processes=n)) for n in (1, 2, 16)]
     assert plans[0].seconds > plans[1].seconds > plans[2].seconds
     assert plans[0].model_bytes <= plans[1].model_bytes <= plans[2].model_bytes
     assert plans[0].stage_seconds == plans[2].stage_seconds
@@ -145,14 +145,14 @@ def test_new_words_grow_as_segments_do(base: Measured) -> None:
     assert base.neural is not None
     stage, exponent = "sentencepiece", base.neural.growth.segments.exponent
     settings = PlanSettings(corpus_bytes=1000 * base.raw_bytes)
-    plan = make_plan(base, settings)
+    plan = estimate(base, settings)
     assert plan.stage_seconds[stage] == pytest.approx(base.stage_seconds[stage] * 1000**exponent)
     assert plan.stage_seconds["tokenizer"] == pytest.approx(base.stage_seconds["tokenizer"] * 1000)
     (line,) = [line for line in describe(plan, base, settings) if stage in line]
     assert f"taken to grow as segments do, B^{exponent:.3f}, if one table" in line
     given = replace(settings, rates={stage: 1e6})
-    assert make_plan(base, given).stage_seconds[stage] == pytest.approx(base.raw_bytes / 1000)
-    assert any("1.0 MB/s of one worker, given" in line for line in describe(make_plan(base, given), base, given))
+    assert estimate(base, given).stage_seconds[stage] == pytest.approx(base.raw_bytes / 1000)
+    assert any("1.0 MB/s of one worker, given" in line for line in describe(estimate(base, given), base, given))
 
 
 def test_whole_document_codes_are_planned_in_proportion(runs: list[Run], tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_whole_document_codes_are_planned_in_proportion(runs: list[Run], tmp_pat
     times["stage_seconds"]["byte_lm"] = 5.0
     report.write_text(json.dumps(times))
     base = measured(str(directory))
-    plan = make_plan(base, PlanSettings(corpus_bytes=1000 * base.raw_bytes))
+    plan = estimate(base, PlanSettings(corpus_bytes=1000 * base.raw_bytes))
     assert (base.neural, plan.model_bytes) == (None, 0)
     assert plan.stage_seconds["byte_lm"] == pytest.approx(5000)
 
@@ -172,10 +172,10 @@ def test_whole_document_codes_are_planned_in_proportion(runs: list[Run], tmp_pat
 def test_rates_that_are_given_replace_measured_ones(base: Measured) -> None:
     rates = parse_rates(["tokenizer=2", "model=0.5", "gpu=4.4"], base.stage_seconds)
     assert rates == {"tokenizer": 2e6, "model": 5e5, "gpu": 4.4e6}
-    plan = make_plan(base, PlanSettings(corpus_bytes=1e9, rates=rates))
+    plan = estimate(base, PlanSettings(corpus_bytes=1e9, rates=rates))
     assert plan.stage_seconds["tokenizer"] == pytest.approx(500)
     assert plan.model_seconds == pytest.approx(plan.model_bytes / 5e5)
-    plan = make_plan(base, PlanSettings(corpus_bytes=1e9, gpus=2, rates=rates))
+    plan = estimate(base, PlanSettings(corpus_bytes=1e9, gpus=2, rates=rates))
     assert plan.model_seconds == pytest.approx(plan.model_bytes / 4.4e6)
     assert plan.seconds >= plan.model_seconds / 2
 
@@ -205,12 +205,12 @@ def test_settings_that_cannot_be(options: dict, message: str) -> None:
 def test_a_run_that_found_its_codebook_needs_the_models_rate(base: Measured) -> None:
     unknown = replace(base, prefixes_per_second=math.nan)
     with pytest.raises(SettingsError, match=r"rate was not measured; give --rate model="):
-        make_plan(unknown, PlanSettings(corpus_bytes=1e9))
-    assert make_plan(unknown, PlanSettings(corpus_bytes=1e9, gpus=1)).model_seconds > 0
+        estimate(unknown, PlanSettings(corpus_bytes=1e9))
+    assert estimate(unknown, PlanSettings(corpus_bytes=1e9, gpus=1)).model_seconds > 0
 
 
 def test_a_larger_byte_lm_takes_longer_by_its_work(base: Measured) -> None:
-    tiny, large = (make_plan(base, PlanSettings(corpus_bytes=1e9, gpus=1, lm=lm)) for lm in ("tiny", "40m"))
+    tiny, large = (estimate(base, PlanSettings(corpus_bytes=1e9, gpus=1, lm=lm)) for lm in ("tiny", "40m"))
     assert tiny.model_bytes == large.model_bytes
     assert 30 < large.model_seconds / tiny.model_seconds < 50
 
@@ -233,7 +233,7 @@ def test_a_dataset_without_neural_codes(runs: list[Run], tmp_path: Path) -> None
     assert main([*arguments, "--workers", "1"]) == 0
     settings = PlanSettings(corpus_bytes=1e9, gpus=3)
     only_gzip = measured(str(tmp_path / "out"))
-    plan = make_plan(only_gzip, settings)
+    plan = estimate(only_gzip, settings)
     assert plan.model_bytes == 0
     assert set(plan.stage_seconds) == {"read", "gzip", "write"}
     assert not any("GPU-hours" in line for line in describe(plan, only_gzip, settings))

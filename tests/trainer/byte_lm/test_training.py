@@ -13,7 +13,7 @@ import torch
 
 from schemas.batches import Documents
 from schemas.byte_lm_files import read_byte_lm
-from schemas.errors import ArtifactError, TrainingError
+from schemas.errors import ArtifactError, SettingsError, TrainingError
 from schemas.sample import Sample, write_sample
 from tests.kernels.micro_lm import CONFIG
 from tests.trainer.runs import ROOT, environment
@@ -109,7 +109,7 @@ def test_a_training_that_diverges_says_what_to_lower(tmp_path: Path) -> None:
 
 def test_windows_that_ranks_cannot_share_are_refused(tmp_path: Path) -> None:
     two = replace(ALONE, size=2)
-    with pytest.raises(ArtifactError, match="7 windows per step cannot be dealt out to 2 ranks; change --rows"):
+    with pytest.raises(SettingsError, match="--rows is 7, which 2 ranks cannot share evenly"):
         list(train_byte_lm(SAMPLE, replace(TRAINING, rows=7), out=str(tmp_path), dist=two))
 
 
