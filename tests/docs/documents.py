@@ -31,7 +31,10 @@ _ITEM = re.compile(r"( *)([-*]|\d+\.) +")
 
 
 def wrapped(text: str) -> str:
-    """Markdown with its paragraphs and list items filled; headings, tables, code and HTML comments as they are."""
+    """Markdown with its paragraphs and list items filled; headings, tables, code and HTML comments as they are.
+
+    A heading gets the empty line before it that it needs.
+    """
     done: list[str] = []
     paragraph: list[str] = []
 
@@ -62,6 +65,9 @@ def wrapped(text: str) -> str:
         as_it_is = as_it_is or bool(LINK_ITEM.fullmatch(line))
         if as_it_is and not (paragraph and line.startswith("    ") and not fenced):
             flush()
+            # What two branches appended to one file is joined without one.
+            if line.startswith("#") and not fenced and done and done[-1]:
+                done.append("")
             done.append(line.rstrip())
         else:
             if _ITEM.match(line):

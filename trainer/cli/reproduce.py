@@ -57,7 +57,7 @@ def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[R
     make_room(_report_path(settings, out), "--report")
     wanted = jobs(scale, only=settings.arms)
     check_datasets(wanted, settings.data)
-    kept = of_jobs(read_results(table), jobs(scale), settings.data, table)
+    kept = of_jobs(read_results(table), jobs(scale), settings.data, table, wanted=wanted)
     chosen = [job for job in wanted if job.name not in kept]
     if settings.gather:
         finished = [known_result(job, settings.data, out) for job in chosen if is_done(job, out)]

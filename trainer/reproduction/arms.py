@@ -129,8 +129,9 @@ _VARIANTS = ("neural-none", "neural-always", "neural-literals", "tokenizer-only"
 _CPU_PARTS = (
     Part(arms=(*CORE, "gzip", "neural-level"), sizes=("micro",)),
     Part(arms=(*CORE, "gzip"), sizes=("mini",)),
-    Part(arms=("neural", "neural-long"), sizes=("nano",), densities=(0.25, 0.5, 1.0)),
+    Part(arms=("neural",), sizes=("nano",), densities=(1.0,)),
     Part(arms=_VARIANTS, sizes=("micro",), densities=()),
+    Part(arms=("neural", "neural-long"), sizes=("nano",), densities=(0.25, 0.5, 1.0)),
     Part(arms=CORE, sizes=("small",), densities=(0.25, 0.5, 1.0)),
     Part(arms=WATCHED, sizes=("micro",), budget=4.0, densities=(), seeds=(0,)),
     Part(arms=CORE, sizes=("nano",), densities=()),

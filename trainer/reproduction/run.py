@@ -21,6 +21,7 @@ import torch
 
 from schemas.errors import ArtifactError
 from schemas.files import canonical_json, replace_file, sha256_hex
+from schemas.manifest import MANIFEST_NAME
 from trainer.data.dataset import Dataset
 from trainer.reproduction.arms import Job
 from trainer.reproduction.documents import raw_per_comp
@@ -86,11 +87,23 @@ def known_result(job: Job, data: str, out: str) -> Result:
     return _of_job(read_result(path), job, data, path, f"remove {out}, or choose another --out")
 
 
-def of_jobs(results: Sequence[Result], jobs: Sequence[Job], data: str, path: str) -> dict[str, Result]:
-    """Those of the results that are of these jobs, by name; ArtifactError where one has other documents or settings."""
-    known = {result.name: result for result in results}
+def of_jobs(
+    results: Sequence[Result], jobs: Sequence[Job], data: str, path: str, *, wanted: Sequence[Job]
+) -> dict[str, Result]:
+    """Those of the results that are of these jobs, by name; ArtifactError where one has other documents or settings.
+
+    A job that is not wanted keeps its result unchecked where its dataset is not here: a study of some arms needs no
+    dataset of the others.
+    """
+    known, names = {result.name: result for result in results}, {job.name for job in wanted}
     remedy = "take the corpus that it was made from, or another --results"
-    return {job.name: _of_job(known[job.name], job, data, path, remedy) for job in jobs if job.name in known}
+    found = {}
+    for job in jobs:
+        if job.name in known:
+            is_checked = job.name in names or os.path.exists(os.path.join(job.arm.dataset(data), MANIFEST_NAME))
+            result = known[job.name]
+            found[job.name] = _of_job(result, job, data, path, remedy) if is_checked else result
+    return found
 
 
 def _of_job(result: Result, job: Job, data: str, path: str, remedy: str) -> Result:

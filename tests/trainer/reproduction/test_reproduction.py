@@ -38,7 +38,7 @@ from trainer.reproduction.formats import job_format_bits
 from trainer.reproduction.report import markdown
 from trainer.reproduction.result_table import ResultTable, Spread
 from trainer.reproduction.results import Result, TranslationPoint, read_result, read_results, write_results
-from trainer.reproduction.run import RESULT_NAME, run_job
+from trainer.reproduction.run import RESULT_NAME, identity, of_jobs, run_job
 from trainer.reproduction.words import OURS, WHY
 from trainer.training.load_model import load_model
 from trainer.training.loop import loader_settings, open_blend
@@ -147,6 +147,19 @@ def test_a_run_leaves_a_result_and_the_next_one_finds_it(
     (tmp_path / "results.jsonl").unlink()
     assert main([*words, "--gather"]) == 2
     assert "holds gzip-nano-x1-0 of other documents or settings; remove" in capsys.readouterr().err
+
+
+def test_a_study_of_some_arms_needs_no_dataset_of_the_others(data: str) -> None:
+    scale = replace(SMOKE, parts=(Part(arms=("gzip", "neural-jump"), sizes=("nano",), densities=(), seeds=(0,)),))
+    every = jobs(scale)
+    gzip, jump = (_result(job, 4.0, 0.0, 0.0) for job in every)
+    here = replace(gzip, identity=identity(every[0], data))
+    kept = of_jobs([here, jump], every, data, "results.jsonl", wanted=every[:1])
+    assert kept == {here.name: here, jump.name: jump}
+    with pytest.raises(DatasetError, match="-jump"):
+        of_jobs([here, jump], every, data, "results.jsonl", wanted=every)
+    with pytest.raises(ArtifactError, match="holds gzip-nano-x1-0 of other documents"):
+        of_jobs([gzip, jump], every, data, "results.jsonl", wanted=every[1:])
 
 
 def test_a_study_stops_in_time_and_goes_on(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
