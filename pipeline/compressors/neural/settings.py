@@ -11,6 +11,9 @@ from schemas.errors import SettingsError
 
 BoundaryScoreName = Literal["pair_surprisal", "context_entropy", "document_entropy"]
 Context = Literal["segment", "document"]
+MAX_SCORE_BITS = 32
+"""Of a θ or δ that is given as a number. An entropy has at most 8 bits; a surprisal, by counts of pairs, at most the
+logarithm of the sample's bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +57,7 @@ class ThetaTarget(BitsTarget):
 
     NAME = "theta"
     LIMITS: ClassVar = {
-        "bits": (0, 8),
+        "bits": (0, MAX_SCORE_BITS),
         "quantile": (0, 1),
         "mean_bytes": (1, MAX_SEGMENT_BYTES),
         "bytes_per_symbol": (1, MAX_SEGMENT_BYTES),
@@ -66,7 +69,7 @@ class JumpTarget(BitsTarget):
     """How the jump δ is chosen. `quantile`: share of bytes whose score rises by at most δ over the byte before."""
 
     NAME = "jump"
-    LIMITS: ClassVar = {"bits": (0, 8), "quantile": (0, 1)}
+    LIMITS: ClassVar = {"bits": (0, MAX_SCORE_BITS), "quantile": (0, 1)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -133,7 +133,7 @@ def test_help_explains_every_option_with_its_default(name: str, capsys: pytest.C
         (["--compressors", "gzip,gzip"], ["each once"]),
         (["--theta", "warm"], ["theta is 'warm'", "quantile="]),
         (["--theta", "nan"], ["theta is 'nan'"]),
-        (["--theta", "9"], ["theta is '9'", "bits is 0 to 8"]),
+        (["--theta", "33"], ["theta is '33'", "bits is 0 to 32"]),
         (["--theta", "quantile=1.5"], ["quantile is 0 to 1"]),
         (["--theta", "mean=3"], ["theta is 'mean=3'", "quantile=, mean_bytes= or bytes_per_symbol="]),
         (["--jump", "warm"], ["--jump: jump is 'warm'; give bits or quantile="]),

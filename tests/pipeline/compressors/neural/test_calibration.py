@@ -89,7 +89,7 @@ def test_targets_are_what_they_say(kind: str, value: int) -> None:
             ThetaTarget.parse(text)
 
 
-WRONG = ("", "bits", "9", "-1", "nan", "inf", "0x4", "speed=3", "bits=8.1", "bits=-1")
+WRONG = ("", "bits", "33", "-1", "nan", "inf", "0x4", "speed=3", "bits=32.1", "bits=-1")
 WRONG_SHARES = ("quantile=2", "quantile=x", "quantile=nan", "quantile==1", "quantile=1=1")
 
 
