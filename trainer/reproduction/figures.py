@@ -96,13 +96,16 @@ def _over_size(axes: Any, evidence: Evidence) -> None:
     note = "" if trend is None else f"; neural {trend.per_decade} per tenfold size"
     axes.axhline(0, color="#555555", linewidth=0.8)
     axes.set_xscale("log")
-    axes.set_xlabel(f"parameters in blocks{note}")
+    names = [f"{size}\n{table.body_parameters[size] / 1e6:.2g} M" for size in table.sizes]
+    axes.set_xticks([table.body_parameters[size] for size in table.sizes], names)
+    axes.minorticks_off()
+    axes.set_xlabel(f"size, parameters in blocks{note}")
     axes.set_ylabel("saved over raw-only at ×1, bits per raw byte")
     _legend(axes)
 
 
 def _bars(axes: Any, table: ResultTable, value: Callable[..., float | None], label: str) -> None:
-    """A group of bars for each arm, a bar for each size and budget."""
+    """A group of bars for each arm, a bar for each size and budget, a pale one where it is a single seed."""
     arms = [arm for arm in ordered(table) if any(table.spread(value, point, arm) for point in table.points)]
     points = [point for point in table.points if any(table.spread(value, point, arm) for arm in arms)]
     width = 0.8 / max(1, len(points))
@@ -110,12 +113,13 @@ def _bars(axes: Any, table: ResultTable, value: Callable[..., float | None], lab
         spreads = [table.spread(value, point, arm) for arm in arms]
         places = [place + (number - (len(points) - 1) / 2) * width for place in range(len(arms))]
         known = [(place, spread) for place, spread in zip(places, spreads, strict=True) if spread is not None]
+        colour = COLOURS[number % len(COLOURS)]
         axes.bar(
             [place for place, _ in known],
             [spread.mean for _, spread in known],
             width,
             yerr=[_error(spread) for _, spread in known],
-            color=COLOURS[number % len(COLOURS)],
+            color=[(colour, 1.0 if len(spread.values) > 1 else 0.35) for _, spread in known],
             error_kw={"linewidth": 0.8},
             label=point_name(point),
         )

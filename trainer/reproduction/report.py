@@ -29,6 +29,8 @@ PARTIAL = """**This page is partial**: the same command goes on with the runs th
 RULES_NOTE = """Written before the numbers. How as much raw alone is trained was mended after a first look at one seed
 (docs/decisions.md, 2026-11-30).
 """
+FIGURES_NOTE = """Error bars are standard errors over seeds; a pale bar or a point without one is a single seed.
+"""
 RAW_NOTE = """Raw-only and proxies read bytes alone. All arms of a column were trained on equally many symbols.
 """
 TRANSFER_NOTE = """What comp is worth: bits per raw byte that a proxy saves over as much raw alone, which is raw-only
@@ -64,7 +66,7 @@ def markdown(
         _head(table, scale, name, all_jobs),
         "## Claims\n\n" + _claims(rows, evidence),
         f"## Rules\n\n{RULES_NOTE}\n" + _rules(rows),
-        *([f"## Figures\n\n![gains over size, budget and boundaries]({figure})\n"] if figure else []),
+        *([f"## Figures\n\n![gains over size, budget and boundaries]({figure})\n\n{FIGURES_NOTE}"] if figure else []),
         "## Bits per raw byte, held out\n\n" + tables.by_point(table, raw_bits, RAW_NOTE),
         "## Saved over as much raw alone\n\n" + tables.by_point(table, table.transfer_gain, TRANSFER_NOTE),
         "## Raw alone, in smaller batches\n\nBits per raw byte, held out.\n\n" + tables.raw_alone(table),
