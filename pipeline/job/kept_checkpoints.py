@@ -16,10 +16,12 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pipeline.storage import files
 from schemas import stores
+from schemas.beside import beside
 from schemas.byte_lm_files import CONFIG_NAME
 from schemas.errors import UserError, one_line
 from schemas.remote import copy_file
@@ -42,14 +44,9 @@ def kept_checkpoints(url: str, directory: Path) -> Iterator[None]:
         yield
         return
     _unpack(url, directory / FOLDER)
-    ended, kept = threading.Event(), _last(directory / FOLDER)
-    thread = threading.Thread(target=_keep, args=(url, directory / FOLDER, kept, ended), daemon=True)
-    thread.start()
-    try:
+    folder = directory / FOLDER
+    with beside(partial(_keep, url, folder, _last(folder))):
         yield
-    finally:
-        ended.set()
-        thread.join()
     if (directory / CONFIG_NAME).exists():
         files.remove(url)
 
