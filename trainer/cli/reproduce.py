@@ -11,7 +11,9 @@ from schemas.options import add_options
 from trainer.reproduction.settings import ReproduceSettings
 
 if TYPE_CHECKING:
-    from trainer.reproduction.arms import StudyScale
+    from collections.abc import Sequence
+
+    from trainer.reproduction.arms import Job
     from trainer.reproduction.results import Result
 
 
@@ -23,6 +25,7 @@ def add(options: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from schemas.errors import SettingsError
+    from schemas.files import make_room
     from trainer.curves.draw import matplotlib_or_refuse
     from trainer.reproduction.arms import SCALES, check_arms, jobs
     from trainer.reproduction.local_copies import with_local_datasets
@@ -35,29 +38,29 @@ def _run(options: argparse.Namespace) -> int:
     matplotlib_or_refuse()
     out = settings.out or f"runs/reproduce-{settings.scale}"
     os.makedirs(out, exist_ok=True)
-    every = jobs(scale)
-    settings = with_local_datasets(settings, jobs(scale, only=settings.arms), every, out)
-    results = _results(settings, scale, out)
-    report = _write_report(settings, results, out, all_jobs=len(every))
+    table = settings.results or os.path.join(out, "results.jsonl")
+    report = settings.report or os.path.join(out, "reproduction.md")
+    make_room(table, "--results")
+    make_room(report, "--report")
+    every, wanted = jobs(scale), jobs(scale, only=settings.arms)
+    settings = with_local_datasets(settings, wanted, every, out)
+    results = _results(settings, wanted, every, out, table)
+    _write_report(settings, results, report, all_jobs=len(every))
     print(f"{report}: {len(results)} of {len(every)} runs of scale {settings.scale}")
     return 0
 
 
-def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[Result]:
-    """What the table holds, and what is trained now and added to it."""
-    from schemas.files import make_room
+def _results(
+    settings: ReproduceSettings, wanted: Sequence[Job], every: Sequence[Job], out: str, table: str
+) -> list[Result]:
+    """What the table holds of all jobs, and what is trained now of the wanted ones and added to it."""
     from schemas.progress import Progress
-    from trainer.reproduction.arms import jobs
     from trainer.reproduction.documents import check_datasets
     from trainer.reproduction.results import read_results, write_results
     from trainer.reproduction.run import default_processes, is_done, known_result, of_jobs, reproduce
 
-    table = settings.results or os.path.join(out, "results.jsonl")
-    make_room(table, "--results")
-    make_room(_report_path(settings, out), "--report")
-    wanted = jobs(scale, only=settings.arms)
     check_datasets(wanted, settings.data)
-    kept = of_jobs(read_results(table), jobs(scale), settings.data, table, wanted=wanted)
+    kept = of_jobs(read_results(table), every, settings.data, table, wanted=wanted)
     chosen = [job for job in wanted if job.name not in kept]
     if settings.gather:
         finished = [known_result(job, settings.data, out) for job in chosen if is_done(job, out)]
@@ -80,12 +83,8 @@ def _results(settings: ReproduceSettings, scale: StudyScale, out: str) -> list[R
     return list(kept.values())
 
 
-def _report_path(settings: ReproduceSettings, out: str) -> str:
-    return settings.report or os.path.join(out, "reproduction.md")
-
-
-def _write_report(settings: ReproduceSettings, results: list[Result], out: str, *, all_jobs: int) -> str:
-    """Write the page and its picture; the page's file."""
+def _write_report(settings: ReproduceSettings, results: list[Result], report: str, *, all_jobs: int) -> None:
+    """Write the page and, beside it, its picture."""
     from schemas.files import replace_file
     from trainer.reproduction.arms import SCALES
     from trainer.reproduction.evidence import Evidence
@@ -94,7 +93,6 @@ def _write_report(settings: ReproduceSettings, results: list[Result], out: str, 
     from trainer.reproduction.report import markdown
     from trainer.reproduction.result_table import ResultTable
 
-    report = _report_path(settings, out)
     picture = os.path.splitext(report)[0] + ".svg"
     findings = read_findings(settings.corpus or settings.data)
     if results:
@@ -108,4 +106,3 @@ def _write_report(settings: ReproduceSettings, results: list[Result], out: str, 
         figure=os.path.basename(picture) if results else "",
     )
     replace_file(report, page.encode())
-    return report

@@ -141,6 +141,19 @@ def _reproduced_if(holds: bool) -> str:
     return REPRODUCED if holds else NOT_REPRODUCED
 
 
+def _default_against(other: str, *, letter: str, text: str, rule_text: str) -> Claim:
+    """A claim of ours: the default's boundaries beside those of another arm."""
+    return Claim(
+        letter=letter,
+        text=text,
+        paper="not asked",
+        measure=lambda evidence: numbers.boundaries(evidence, other),
+        rule=_default_holds,
+        rule_text=rule_text,
+        arms=("neural", other, "raw-only"),
+    )
+
+
 CLAIMS = (
     Claim(
         letter="a",
@@ -213,24 +226,18 @@ CLAIMS = (
         rule_text="reproduced where tokens alone lose more than each of the others, not where they lose less than one",
         arms=FORMATTED,
     ),
-    Claim(
+    _default_against(
+        PAPER_BOUNDARIES,
         letter="i",
         text="ours: stable boundaries (pairs of bytes) serve raw bytes as well as the paper's (entropy given the text)",
-        paper="not asked",
-        measure=lambda evidence: numbers.boundaries(evidence, PAPER_BOUNDARIES),
-        rule=_default_holds,
         rule_text="the default falls where the paper's is better both at an equal budget and over as much raw alone; "
         "it holds where it is better by one of the two and worse by none",
-        arms=("neural", PAPER_BOUNDARIES, "raw-only"),
     ),
-    Claim(
+    _default_against(
+        LONG_SEGMENTS,
         letter="j",
         text="ours: short segments (four bytes, stable, few distinct) serve raw bytes as well as long ones (ten bytes)",
-        paper="not asked",
-        measure=lambda evidence: numbers.boundaries(evidence, LONG_SEGMENTS),
-        rule=_default_holds,
         rule_text="as (i)",
-        arms=("neural", LONG_SEGMENTS, "raw-only"),
     ),
 )
 """The claims, in the order of the page."""
