@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from schemas.vocabulary import COMP_BASE, PAD, RAW_BASE
-from trainer.model.products import add_product, product
+from trainer.model.products import add_product, factor, product
 
 LOGITS_AT_ONCE = 1 << 26
 """Logits that exist at one time, at about 12 bytes each."""
@@ -167,7 +167,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_enabled: bool,
     ) -> tuple[Tensor, Tensor]:
         learn = grad_enabled and any(ctx.needs_input_grad)
-        ctx.weight_dtype, weight = weight.dtype, weight.to(hidden.dtype)
+        ctx.hidden_dtype, ctx.weight_dtype = hidden.dtype, weight.dtype
+        hidden, weight = factor(hidden), factor(weight.to(hidden.dtype))
         nats = torch.empty(labels.shape, dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty(hidden.shape, dtype=torch.float32, device=hidden.device) if learn else None
         grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if learn else None
@@ -183,7 +184,6 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 _add_gradients(share, wanted, label_weights[part], hidden[part], weight, grad_hidden[part], grad_weight)
         if grad_hidden is not None and grad_weight is not None:
             ctx.save_for_backward(grad_hidden, grad_weight)
-            ctx.hidden_dtype = hidden.dtype
         ctx.mark_non_differentiable(nats)
         return (nats * label_weights).sum(), nats
 

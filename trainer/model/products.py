@@ -1,14 +1,19 @@
 """Matrix products whose sums are, and stay, in fp32, whatever the factors are.
 
 A bf16 product that leaves in bf16 rounds each sum to 8 bits, and a sum over many such products rounds each of them.
-GPUs sum up in fp32 anyway, and torch lets these sums out where it is asked to: on CUDA. On a CPU, where bf16 is for
-tests, factors are made fp32, which changes none of them.
+GPUs sum up in fp32 anyway, and torch lets these sums out where it is asked to: on CUDA. On a CPU factors are made fp32,
+which changes none of them.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+
+def factor(values: Tensor) -> Tensor:
+    """The same numbers as products take them on that device; made once where a factor is multiplied several times."""
+    return values if _has_fp32_sums(values) else values.float()
 
 
 def product(left: Tensor, right: Tensor, *, out: Tensor | None = None) -> Tensor:
