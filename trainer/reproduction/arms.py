@@ -248,7 +248,7 @@ def check_arms(scale: StudyScale, names: Sequence[str]) -> None:
     known = list(dict.fromkeys(job.arm.name for job in jobs(scale)))
     unknown = sorted(set(names) - set(known))
     if unknown:
-        raise SettingsError(f"arm {unknown[0]!r} is unknown; choose from {', '.join(known)}")
+        raise SettingsError(f"--arms names {unknown[0]!r}, which is unknown; choose from {', '.join(known)}")
 
 
 def jobs(scale: StudyScale, *, only: Sequence[str] = ()) -> list[Job]:

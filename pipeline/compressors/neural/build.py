@@ -24,7 +24,7 @@ from pipeline.compressors.neural.artifact import write_codebook, write_described
 from pipeline.compressors.neural.calibration import ScoredBeginnings, jump_of, theta_of
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.neural.description import CodebookStatistics, NeuralDescription
-from pipeline.compressors.neural.model import describe_device, device_probe, load_model
+from pipeline.compressors.neural.model import device_probe, load_model
 from pipeline.compressors.neural.score import score_of_sample
 from pipeline.compressors.neural.settings import NeuralSettings
 from schemas.batches import Documents
@@ -80,7 +80,6 @@ def build_neural(
         request=request,
         lm_digest=files.digest,
         lm_training=files.training,
-        device=describe_device(device),
         device_probe=device_probe(model),
         codebook=CodebookStatistics(
             entries=len(book),

@@ -47,8 +47,6 @@ class NeuralDescription(CompressorDescription):
     """Digest of the byte LM."""
     lm_training: dict[str, Any]
     """How the byte LM was trained: size, steps, held-out bits per byte."""
-    device: str
-    """Where the codebook was made: device type, capability, torch version."""
     device_probe: str
     """Digest of codes of fixed strings, the same on every machine: an alarm, see `neural.model.device_probe`."""
     codebook: CodebookStatistics
@@ -113,6 +111,7 @@ class NeuralDescription(CompressorDescription):
     def from_json(cls, entry: Mapping[str, Any]) -> NeuralDescription:
         """The inverse of `to_json`; ValueError where the entry is another's, or theta_bits is no number of bits."""
         whole = {"jump_bits": None, **entry}
+        whole.pop("device", None)  # Of before 2026-12-01; it gave equal encodings of two machines two digests.
         if isinstance(whole.get("settings"), dict):
             whole["settings"] = {"jump": None, **whole["settings"]}
         return record(cls, whole)

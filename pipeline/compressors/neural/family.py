@@ -58,8 +58,8 @@ def load_neural(directory: str, *, device: str = "cpu") -> NeuralCompressor:
         logger.warning("%s", model.slower_because)
     if device_probe(model) != description.device_probe:
         raise ArtifactError(
-            f"{describe_device(device)} computes other codes than {description.device}, where {directory} was made, "
-            "which must never happen: please report this with both descriptions; another machine will read it"
+            f"{describe_device(device)} computes other codes than the machine that made {directory}, which must never "
+            "happen: please report this with both devices; another machine will read it"
         )
     table = read_score_table(directory)
     try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +24,10 @@ from schemas.manifest import read_manifest
 from schemas.shards import ENTROPY
 from tests.pipeline.corpora import jsonl, texts, whole
 from tests.pipeline.runs import (
+    ALL_COMPRESSORS,
     MIXED_DOCUMENTS,
     MIXED_REJECTS,
+    Models,
     Preprocess,
     content,
     manifest,
@@ -34,6 +39,9 @@ from tests.pipeline.runs import (
 )
 
 GZIP = ("--compressors", "gzip")
+ROOT = Path(__file__).parents[3]
+OLDER_CPU = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}
+"""What hides most instructions of a CPU from torch, oneDNN and MKL."""
 
 
 def test_counts_balance(finished: Path) -> None:
@@ -75,6 +83,18 @@ def test_a_finished_dataset_is_shards_manifest_rejects_report_and_models(finishe
 def test_workers_do_not_matter(workers: str, finished: Path, tmp_path: Path, preprocess: Preprocess) -> None:
     assert preprocess(finished / "corpus", tmp_path / "out", "--shards", "4", "--workers", workers) == 0
     assert content(tmp_path / "out") == content(finished / "out")
+
+
+def test_an_older_cpu_makes_the_same_dataset_and_the_same_models(
+    finished: Path, tmp_path: Path, models: Models
+) -> None:
+    """To the byte, and so to the digests by which datasets are mixed and trainings continued."""
+    inputs = ["--input", str(finished / "corpus"), "--output", str(tmp_path / "out"), "--shards", "4", "--workers", "1"]
+    command = [sys.executable, "-m", "pipeline", "preprocess", *inputs, *models.options]
+    options = ["--compressors", ALL_COMPRESSORS]
+    subprocess.run([*command, *options], env={**os.environ, **OLDER_CPU}, cwd=ROOT, check=True, capture_output=True)
+    assert content(tmp_path / "out") == content(finished / "out")
+    assert tree(tmp_path / "out/compressors") == tree(finished / "out/compressors")
 
 
 def test_a_moved_corpus_gives_the_same_bytes(finished: Path, tmp_path: Path, preprocess: Preprocess) -> None:

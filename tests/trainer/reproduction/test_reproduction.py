@@ -214,7 +214,7 @@ def test_all_arms_are_scored_on_the_same_documents_read_once(data: str, monkeypa
     ("words", "message"),
     [
         (["--scale", "huge"], "--scale is 'huge'; choose one of"),
-        (["--arms", "zip"], "arm 'zip' is unknown; choose from"),
+        (["--arms", "zip"], "--arms names 'zip', which is unknown; choose from"),
         (["--processes", "-1"], "give 1 or more"),
         ([], "has no compressor 'neural'"),
         (["--scale", "cpu", "--arms", "neural-level"], "data-level"),
