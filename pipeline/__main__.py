@@ -15,6 +15,7 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
     from pipeline.cli import parser as cli
+    from pipeline.storage.files import check_name_encoding
 
     parser = cli.parser()
     for word in sys.argv[1:] if arguments is None else arguments:
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Beam complains to the root logger, on import, that Google's optional clients are not installed.
     logging.getLogger().addFilter(lambda record: record.name != "root")
     try:
+        check_name_encoding()
         return options.run(options, extra)
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)

@@ -121,16 +121,23 @@ def _add_directory(found: Found, directory: str, *, root: str) -> None:
     """The files below a directory, and the names that are left out."""
     walk = _Walk(directory, root)
     files = list(walk.files())
-    # One file under several names is read once: by the name without a link, else by the first.
+    # One file under several names is read once: by the name without a link below the directory, else by the first.
+    # Links above it are where the corpus lies, on which no name may depend.
+    real = {file.path: os.path.realpath(file.path) for file in files}
+    real_directory = os.path.realpath(directory)
+
+    def by_a_link(file: FoundFile) -> bool:
+        return real[file.path] != os.path.join(real_directory, file.path.removeprefix(directory).lstrip(os.sep))
+
     chosen: dict[str, FoundFile] = {}
-    for file in sorted(files, key=lambda file: (os.path.realpath(file.path) != file.path, file.path)):
-        chosen.setdefault(os.path.realpath(file.path), file)
+    for file in sorted(files, key=lambda file: (by_a_link(file), file.path)):
+        chosen.setdefault(real[file.path], file)
     kept = {file.path for file in chosen.values()}
     found.directories.append([file for file in files if file.path in kept])
     found.not_read += walk.not_read
     for file in files:
         if file.path not in kept:
-            same = chosen[os.path.realpath(file.path)].path
+            same = chosen[real[file.path]].path
             found.not_read.append(file.not_read(f"the same file as {printable(same)}"))
 
 

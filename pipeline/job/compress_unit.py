@@ -47,6 +47,7 @@ class Commit:
     """What a unit has become: its commit record."""
 
     identity: str
+    """`Job.encoding_identity`."""
     unit: Count
     read: Count
     """Documents read, kept or not."""
@@ -108,7 +109,7 @@ def finished_commit(job: Job, unit: WorkUnit) -> Commit | None:
         commit = Commit.from_bytes(files.read_bytes(path), path)
     except FileNotFoundError:
         return None
-    if commit.identity != job.identity:
+    if commit.identity != job.encoding_identity:
         return None
     commit.check(job, unit, path)
     paths = (commit.shard_path(job), job.path(commit.shard.name))
@@ -192,7 +193,7 @@ class UnitCompressor:
         reasons = dict(sorted(Counter(reject.reason for reject in rejects).items()))
         entry = ShardEntry(name=name, rejects=reasons, **asdict(summary))
         return Commit(
-            identity=self.job.identity,
+            identity=self.job.encoding_identity,
             unit=unit.index,
             read=read,
             shard=entry,

@@ -34,7 +34,7 @@ def finished_commits(job: Job, units: Sequence[WorkUnit]) -> list[Commit | None]
     ours = {
         name: commit
         for name, commit in zip(names, records, strict=True)
-        if commit.identity == job.identity and holds_shard(found, commit, job)
+        if commit.identity == job.encoding_identity and holds_shard(found, commit, job)
     }
     stores.remove(path for name, path in zip(names, paths, strict=True) if name not in ours)
     commits = [ours.get(commit_name(unit.index)) for unit in units]

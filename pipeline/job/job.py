@@ -22,7 +22,7 @@ from pipeline.job.artifacts.needed import artifacts_digest
 from pipeline.job.settings import LM_SIZES, PreprocessSettings
 from pipeline.storage import files
 from schemas.config import to_json
-from schemas.files import canonical_json
+from schemas.files import canonical_json, sha256_hex
 from schemas.shards import FORMAT_VERSION
 
 WORK_DIRECTORY = "_work"
@@ -54,6 +54,15 @@ class Job:
     def loading(self) -> Loading:
         """From where and how the compressors are loaded."""
         return _loading(self.settings, self.output)
+
+    @property
+    def encoding_identity(self) -> str:
+        """The identity with the digests of the compressors, zlib's among them: what a commit record is compared by.
+
+        A dataset that is finished is the same run's on a machine with another zlib; half of one must not go on there.
+        """
+        digests = {name: entry["digest"] for name, entry in self.compressors.items()}
+        return sha256_hex(canonical_json([self.identity, digests]))
 
     @property
     def manifest_settings(self) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from apache_beam.utils.shared import Shared
@@ -25,6 +26,7 @@ class Held:
     def __init__(self, job: Job, plan: PlanFile, names: Sequence[str], device: str) -> None:
         self.plan = open_plan(plan)
         self.compressors = load_compressors(names, replace(job.loading, device=device))
+        _check_same_digests(self.compressors, job)
         self._job = job
         self._lock = threading.Lock()
         self._unit_compressor: UnitCompressor | None = None
@@ -61,10 +63,21 @@ class Holder:
 
         SettingsError or ArtifactError where this machine lacks what the launcher has made: before any unit is read.
         """
+        files.check_name_encoding()
         _check_sees(self.job.output)
         return self.shared.acquire(
             lambda: Held(self.job, self.plan, self.names, self.device), tag=f"{self.job.identity} {self.plan.sha256}"
         )
+
+
+def _check_same_digests(compressors: Mapping[str, Compressor], job: Job) -> None:
+    """SettingsError where this machine would encode otherwise than the launcher says in the manifest."""
+    for name, compressor in compressors.items():
+        if compressor.digest != job.compressors[name]["digest"]:
+            raise SettingsError(
+                f"{socket.gethostname()} has another {name} than the launcher (for gzip: zlib "
+                f"{zlib.ZLIB_RUNTIME_VERSION} here); give all workers one image, or leave {name} out of --compressors"
+            )
 
 
 def _check_sees(output: str) -> None:

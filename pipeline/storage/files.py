@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import weakref
 from collections.abc import Collection, Iterator
@@ -29,6 +30,13 @@ from schemas.stores import StoredObject
 def is_local(path: str) -> bool:
     """Whether the path is on this machine's file system."""
     return not is_remote(path)
+
+
+def check_name_encoding() -> None:
+    """SettingsError unless names of files are UTF-8 here: elsewhere equal files would get other names and ids."""
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        raise SettingsError(f"names of files are {encoding} in this locale, not UTF-8; set PYTHONUTF8=1")
 
 
 def make_directory(path: str) -> None:

@@ -10,6 +10,7 @@ its next epoch while a large one is still in its first.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +29,8 @@ class Blend:
         """weights: one for each part, above 0. DatasetError where the parts' encodings are not of one compressor."""
         assert len(parts) == len(weights) > 0 and all(weight > 0 for weight in weights), weights
         self.parts = tuple(parts)
-        self.shares = tuple(weight / sum(weights) for weight in weights)
+        # Not `sum`, whose rounding changed with Python 3.12.
+        self.shares = tuple(weight / math.fsum(weights) for weight in weights)
         """Shares of the sequences, which add up to 1."""
         self.first_shards = np.cumsum([0, *(len(part.shards) for part in parts)]).tolist()
         """Shards are numbered through the parts; part p has those from first_shards[p] on."""

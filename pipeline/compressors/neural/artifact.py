@@ -4,7 +4,10 @@ weights.safetensors, lm.json   the byte LM
 entropy.arrow                  context binary, bits float32: the score table; H after each context, or the surprisal of
                                its last byte
 codebook.arrow                 segment binary, count uint64, symbols list<uint16>, window_bytes list<uint8>
-compressor.json                settings, θ, device probe, versions, digests of the other files; written last
+compressor.json                settings, θ, device probe, digests of the other files; written last
+
+The compressor's digest is made of what boundaries and codes depend on, and of nothing else: not of the codebook, whose
+codes follow from the byte LM, nor of how files are compressed, what the making took, or how the byte LM was trained.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from kernels.byte_spans import ByteSpans, Codes
 from kernels.codebook import Codebook
 from kernels.string_table import distinct
 from pipeline.compressors.neural.description import CODE_FORMAT, NeuralDescription
-from schemas.byte_lm_files import ByteLMFiles
+from schemas.byte_lm_files import ByteLMFiles, array_digest
 from schemas.errors import ArtifactError, refusing
 from schemas.files import canonical_json, file_sha256, replace_file, sha256_hex
 from schemas.json_files import parse_object, record, said, typed
@@ -28,8 +31,10 @@ from schemas.json_files import parse_object, record, said, typed
 SCORE_TABLE_NAME = "entropy.arrow"
 CODEBOOK_NAME = "codebook.arrow"
 COMPRESSOR_NAME = "compressor.json"
-ARTIFACT_FORMAT = 2
+ARTIFACT_FORMAT = 3
 """Changes when the files of the directory come to mean something else: 1 had no name for the boundary score."""
+WHOLE_FILE_FORMAT = 2
+"""Is read too. Its compressor's digest is the sha256 of compressor.json, with the device and the work in it."""
 
 SCORE_TABLE_SCHEMA = pa.schema([("context", pa.binary()), ("bits", pa.float32())])
 CODEBOOK_SCHEMA = pa.schema(
@@ -129,7 +134,7 @@ def byte_lm_config(files: ByteLMFiles) -> ByteLMConfig:
 def write_described(directory: str, description: NeuralDescription) -> None:
     """Write compressor.json with the digests of the other files; from then on the directory is a compressor.
 
-    The description's digest is not written: it is that of the file.
+    The description's digest is not written: it follows from the rest.
     """
     names = (SCORE_TABLE_NAME, CODEBOOK_NAME)
     whole = {
@@ -137,6 +142,7 @@ def write_described(directory: str, description: NeuralDescription) -> None:
         "artifact_format": ARTIFACT_FORMAT,
         "code_format": CODE_FORMAT,
         "files": {name: file_sha256(os.path.join(directory, name)) for name in names},
+        "score_digest": _score_digest(*read_score_table(directory)),
     }
     del whole["digest"]
     replace_file(os.path.join(directory, COMPRESSOR_NAME), canonical_json(whole))
@@ -158,7 +164,9 @@ def read_described(directory: str, *, check_files: bool = False) -> NeuralDescri
                 "make one with `python -m pipeline preprocess`"
             ) from error
         whole = parse_object(content)
-        for name, known in (("artifact_format", ARTIFACT_FORMAT), ("code_format", CODE_FORMAT)):
+        is_whole_file = whole.get("artifact_format") == WHOLE_FILE_FORMAT
+        known_format = WHOLE_FILE_FORMAT if is_whole_file else ARTIFACT_FORMAT
+        for name, known in (("artifact_format", known_format), ("code_format", CODE_FORMAT)):
             if whole.pop(name, 1) != known:
                 raise ArtifactError(
                     f"{path} was made by another release (its {name} is not {known}); "
@@ -167,12 +175,20 @@ def read_described(directory: str, *, check_files: bool = False) -> NeuralDescri
         digests = typed(dict[str, str], whole.pop("files", None), "files")
         if digests.keys() != {SCORE_TABLE_NAME, CODEBOOK_NAME}:
             raise ValueError(f"files are {said(sorted(digests))}")
+        score_digest = "" if is_whole_file else typed(str, whole.pop("score_digest", None), "score_digest")
         description = NeuralDescription.from_json({**whole, "digest": ""})
     for name, digest in digests.items() if check_files else ():
         with refusing(os.path.join(directory, name), ArtifactError, "remove the directory and make it again"):
             if file_sha256(os.path.join(directory, name)) != digest:
                 raise ValueError("it is not the file that was built")
-    return replace(description, digest=sha256_hex(content))
+    return replace(description, digest=sha256_hex(content) if is_whole_file else description.digest_with(score_digest))
+
+
+def _score_digest(contexts: list[bytes], bits: np.ndarray) -> str:
+    """sha256 over the values of a score table, however its file is compressed."""
+    lengths = np.array([len(context) for context in contexts], np.int64)
+    parts = (lengths, np.frombuffer(b"".join(contexts), np.uint8), bits)
+    return sha256_hex(canonical_json([array_digest(part) for part in parts]))
 
 
 def _write_table(path: str, table: pa.Table) -> None:

@@ -5,6 +5,7 @@ Both are functions of the sample, the score and the settings alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -50,7 +51,7 @@ def theta_of(compressor: NeuralCompressor, beginnings: ScoredBeginnings) -> floa
     coded = target.kind == "bytes_per_symbol"
     documents, score = beginnings.first(CODING_CALIBRATION_BYTES if coded else CALIBRATION_BYTES)
     if target.kind == "quantile":
-        return float(np.quantile(score.bits, target.value, method="lower"))
+        return quantile(score.bits, target.value)
 
     def mean_segment_bytes(theta_bits: float) -> float:
         ends, _ = compressor.variant(score=score, theta_bits=theta_bits).segments(documents)
@@ -71,7 +72,17 @@ def jump_of(target: JumpTarget, beginnings: ScoredBeginnings) -> float:
     is_first = np.zeros(score.bits.size + 1, bool)
     is_first[documents.offsets] = True
     rises = np.diff(score.bits)[~is_first[1:-1]]
-    return float(np.quantile(rises, target.value, method="lower")) if rises.size else 0.0
+    return quantile(rises, target.value) if rises.size else 0.0
+
+
+def quantile(values: np.ndarray, share: float) -> float:
+    """The value at place ⌊(n − 1) · share⌋ of n sorted ones, n at least 1; of numpy's quantiles the one it calls lower.
+
+    Not numpy's: it computes the place in the type of the values in one release and in float64 in another, and a place
+    further can be another θ.
+    """
+    place = math.floor((values.size - 1) * share)
+    return float(np.partition(values, place)[place])
 
 
 def _bisect(measure: Callable[[float], float], goal: float, high: float) -> float:

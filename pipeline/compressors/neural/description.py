@@ -9,10 +9,13 @@ from typing import Any, Literal
 from pipeline.compressors.base import CompressorDescription
 from pipeline.compressors.neural.settings import NeuralSettings
 from schemas.byte_lm_files import check_training
+from schemas.files import canonical_json, sha256_hex
 from schemas.json_files import Count, record, typed
 
 CODE_FORMAT = "neural-2"
 """Changes when the same byte LM and text would give other symbols: neural-1 was computed in floating point."""
+CALIBRATED = ("theta", "jump")
+"""Settings that say how a number of bits was chosen, for codes that depend on the number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +34,7 @@ class CodebookStatistics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NeuralDescription(CompressorDescription):
-    """What `compressor.json` holds, and a manifest's entry too, there with the digest of that file."""
+    """What `compressor.json` holds, and a manifest's entry too, there with the compressor's digest."""
 
     settings: NeuralSettings
     """What was asked for."""
@@ -59,6 +62,19 @@ class NeuralDescription(CompressorDescription):
             raise ValueError(f"jump is {self.jump_bits} bits where {self.settings.jump} was asked for")
         typed(str, self.request.get("lm"), "lm of request")
         check_training(self.lm_training)
+
+    def digest_with(self, score_digest: str) -> str:
+        """The compressor's digest: sha256 over all that boundaries and codes depend on; score_digest: of the table."""
+        settings = self.settings.to_json()
+        parts = {
+            "code_format": CODE_FORMAT,
+            "lm": self.lm_digest,
+            "settings": {name: value for name, value in settings.items() if name not in CALIBRATED},
+            "theta_bits": self.theta_bits,
+            "jump_bits": self.jump_bits,
+            "score": score_digest,
+        }
+        return sha256_hex(canonical_json(parts))
 
     @property
     def score_quantity(self) -> Literal["surprisal", "entropy"]:
@@ -111,7 +127,7 @@ class NeuralDescription(CompressorDescription):
     def from_json(cls, entry: Mapping[str, Any]) -> NeuralDescription:
         """The inverse of `to_json`; ValueError where the entry is another's, or theta_bits is no number of bits."""
         whole = {"jump_bits": None, **entry}
-        whole.pop("device", None)  # Of before 2026-12-01; it gave equal encodings of two machines two digests.
+        whole.pop("device", None)  # In artifacts of before 2026-12-01.
         if isinstance(whole.get("settings"), dict):
             whole["settings"] = {"jump": None, **whole["settings"]}
         return record(cls, whole)

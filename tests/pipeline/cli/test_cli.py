@@ -437,3 +437,19 @@ def test_a_lost_artifact_of_a_finished_dataset(
 ) -> None:
     shutil.rmtree(dataset / "compressors/neural")
     refused(capsys, preprocess(finished / "corpus", dataset, "--shards", "4"), "no neural compressor at")
+
+
+def test_a_locale_in_which_names_are_not_utf8(tmp_path: Path) -> None:
+    """There é.py would have another name, and so another id, or none."""
+    (tmp_path / "é.py").write_text("x = 1\n")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = subprocess.run(
+        [sys.executable, "-m", "pipeline", "preprocess", "--input", str(tmp_path), "--output", str(tmp_path / "out")],
+        cwd=ROOT,
+        env={**os.environ, **locale},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == "error: names of files are ascii in this locale, not UTF-8; set PYTHONUTF8=1\n"

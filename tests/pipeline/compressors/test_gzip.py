@@ -76,6 +76,14 @@ def test_identity_names_level_and_zlib() -> None:
     assert described.digest == GzipCompressor().digest
 
 
+def test_another_library_under_the_same_version_is_another_compressor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As zlib-ng is, whose streams differ with the CPU: here another level stands for it."""
+    ours = GzipCompressor().digest
+    compress = zlib.compress
+    monkeypatch.setattr(zlib, "compress", lambda text, level, wbits: compress(text, 8, wbits=wbits))
+    assert GzipCompressor().digest != ours
+
+
 def encoding_of(*octets: bytes, raw_bytes: list[int]) -> Encoding:
     """An encoding of these members."""
     ends = np.cumsum([0, *map(len, octets)])

@@ -276,6 +276,16 @@ def test_linked_directories_are_read_once(linked: Path) -> None:
     )
 
 
+def test_a_corpus_behind_a_link_gets_the_same_names(linked: Path) -> None:
+    """Of a file under two names the one without a link, wherever the corpus lies."""
+    (linked / "b.jsonl").write_bytes(jsonl({"text": "b"}))
+    os.symlink("b.jsonl", linked / "a.jsonl")
+    os.symlink("d", linked.parent / "elsewhere")
+    expected = ["b.jsonl", "l.jsonl", "w.jsonl"]
+    assert listed(linked)[0] == listed(linked.parent / "elsewhere")[0] == expected
+    assert [file.source for file in list_inputs([f"{linked.parent}/elsewhere/"]).files] == expected
+
+
 def test_links_that_lead_around_in_circles(linked: Path) -> None:
     os.symlink(".", linked / "here")
     os.symlink("..", linked / "up")

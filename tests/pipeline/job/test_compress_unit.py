@@ -55,7 +55,7 @@ def staged(job: Job, commit: Commit) -> bytes:
 def test_the_commit_says_what_is_staged(job: Job, unit: WorkUnit) -> None:
     commit = compressor(job).process(unit)
     entry = commit.shard
-    assert (commit.unit, commit.identity, commit.read) == (2, "one", 16)
+    assert (commit.unit, commit.identity, commit.read) == (2, job.encoding_identity, 16)
     assert entry.name == "shard-00002-of-00005.arrow"
     assert entry.rows == 12
     assert entry.rejects == {"bad_json": 1, "empty": 1, "text_not_string": 1, "too_long": 1}
@@ -107,12 +107,14 @@ def test_batches_do_not_show_in_the_shard(
     assert again.staged != expected.staged
 
 
-@pytest.mark.parametrize("lost", ["identity", "staged", "commit"])
+@pytest.mark.parametrize("lost", ["identity", "compressor", "staged", "commit"])
 def test_what_does_not_match_is_made_again(lost: str, job: Job, unit: WorkUnit) -> None:
     first = compressor(job).process(unit)
     other = job
     if lost == "identity":
         other = replace(job, identity="two")
+    elif lost == "compressor":
+        other = replace(job, compressors={"gzip": {**job.compressors["gzip"], "digest": "another zlib's"}})
     elif lost == "staged":
         Path(job.staged_path(first.staged)).unlink()
     else:

@@ -9,6 +9,7 @@ import re
 import shlex
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +317,14 @@ def test_a_worker_that_does_not_see_the_output(tmp_path: Path) -> None:
     files.remove(job.path("_work"))
     with pytest.raises(SettingsError, match="there is no .*out on .*give an --output that all workers share"):
         graph.CompressUnit(Holder(job=job, plan=plan, names=("gzip",), device="cpu")).setup()
+
+
+def test_a_worker_whose_compressor_is_another_one(tmp_path: Path) -> None:
+    """Two images with two zlibs would else write one dataset under one digest."""
+    job, plan = parts(tmp_path, "cpu")
+    other = replace(job, compressors={"gzip": {**job.compressors["gzip"], "digest": "of another zlib"}})
+    with pytest.raises(SettingsError, match=r"has another gzip than the launcher .*zlib .* give all workers one image"):
+        graph.CompressUnit(Holder(job=other, plan=plan, names=("gzip",), device="cpu")).setup()
 
 
 @pytest.mark.parametrize(

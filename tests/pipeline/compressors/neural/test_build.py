@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from kernels.byte_spans import ByteSpans
-from pipeline.compressors.neural.artifact import read_codebook
+from pipeline.compressors.neural.artifact import read_codebook, read_described
 from pipeline.compressors.neural.family import load_neural
+from pipeline.compressors.neural.settings import JumpTarget
 from schemas.batches import Documents
 from schemas.errors import ArtifactError
 from tests.pipeline.compressors.neural.making import build, save_lm
@@ -36,6 +38,36 @@ def test_building_twice_and_with_more_threads_gives_the_same_bytes(artifact: Pat
     assert sorted(file.name for file in again.iterdir()) == sorted(file.name for file in artifact.iterdir())
     for file in artifact.iterdir():
         assert (again / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_the_digest_names_what_codes_depend_on_and_nothing_else(artifact: Path, lm: str, tmp_path: Path) -> None:
+    """Not the text that the codebook is of, where θ and the table are the same, nor what the model read for it."""
+    digest = read_described(str(artifact)).digest
+    theta_bits = read_described(str(artifact)).theta_bits
+    request = {"theta": f"{theta_bits}", "threads": 2}
+    fewer = Documents.from_bytes([DOCUMENTS.text(0)])
+    same = read_described(build(tmp_path / "same", lm, fewer, 1, **request))
+    assert (same.digest, same.codebook.entries) == (digest, len(read_codebook(str(tmp_path / "same"))))
+    assert same.codebook != read_described(str(artifact)).codebook
+    for name, changes in {
+        "theta": {"theta": f"{theta_bits + 0.5}"},
+        "window": {"window_bits": 12},
+        "length": {"max_segment_bytes": 8},
+        "jump": {"jump": JumpTarget.parse("0.25")},
+    }.items():
+        assert read_described(build(tmp_path / name, lm, fewer, 1, **{**request, **changes})).digest != digest, name
+    other_lm = save_lm(tmp_path / "lm", seed=5)
+    assert read_described(build(tmp_path / "other", other_lm, fewer, 1, **request)).digest != digest
+
+
+def test_the_digest_does_not_depend_on_how_files_are_compressed(
+    artifact: Path, lm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_file = pa.ipc.new_file
+    monkeypatch.setattr(pa.ipc, "new_file", lambda sink, schema, options: new_file(sink, schema))
+    plain = build(tmp_path, lm, DOCUMENTS, 1)
+    assert (tmp_path / "entropy.arrow").read_bytes() != (artifact / "entropy.arrow").read_bytes()
+    assert read_described(plain).digest == read_described(str(artifact)).digest
 
 
 def test_the_codebook_of_the_sample_leaves_the_model_nothing_to_read(artifact: Path) -> None:

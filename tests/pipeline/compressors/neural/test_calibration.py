@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kernels.boundary_score import PairSurprisal
 from kernels.segmentation import segment
 from pipeline.compressors.neural.artifact import read_described
-from pipeline.compressors.neural.calibration import BISECTIONS, ScoredBeginnings
+from pipeline.compressors.neural.calibration import BISECTIONS, ScoredBeginnings, quantile
 from pipeline.compressors.neural.description import NeuralDescription
 from pipeline.compressors.neural.family import load_neural
 from pipeline.compressors.neural.settings import BitsTarget, JumpTarget, ThetaTarget
@@ -38,6 +38,13 @@ def test_a_quantile_of_the_bytes_is_at_or_below_theta(share: float, lm: str, tmp
     bits, n = compressor.scores(DOCUMENTS), DOCUMENTS.raw.size
     assert (bits <= compressor.theta_bits).mean() >= share - 1 / n
     assert (bits < compressor.theta_bits).mean() <= share
+
+
+@given(st.lists(st.sampled_from([0.5, 1.25, 3.0, 4.4375, 8.0]), min_size=1, max_size=300), st.floats(0, 1))
+def test_a_quantile_s_place_is_counted_in_float64(values: list[float], share: float) -> None:
+    bits = np.array(values, np.float32)
+    assert quantile(bits, share) == sorted(values)[int((len(values) - 1) * share)]
+    assert quantile(bits, share) == np.quantile(bits.astype(np.float64), share, method="lower")
 
 
 @pytest.mark.parametrize("jump", ["quantile=0.9", "quantile=0.5", "0.25"])
