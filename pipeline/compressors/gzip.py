@@ -2,7 +2,7 @@
 
 The header is written here and not by zlib, so that it is the same everywhere: no name, time 0, operating system 255
 ("unknown"). The deflate stream itself depends on zlib: on its version, which the manifest names, and where a system has
-another library under that name, on the CPU too. The digest has the stream of a fixed text in it.
+another library under that name, on the CPU too. So the digest is made of the stream of a fixed text.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class GzipCompressor:
     layout = EncodingLayout(symbols="uint8")
 
     def __init__(self) -> None:
-        parts = {"format": FORMAT, "level": LEVEL, "zlib_version": zlib.ZLIB_RUNTIME_VERSION, "probe": _probe()}
+        parts = {"format": FORMAT, "level": LEVEL, "probe": _probe()}
         self.digest = sha256_hex(canonical_json(parts))
 
     def compress(self, documents: Documents) -> Encoding:
@@ -94,9 +94,13 @@ class GzipCompressor:
 
 
 def _probe() -> str:
-    """sha256 of the stream of 19,200 drawn letters a and b: so many matches that each level of zlib takes others."""
+    """sha256 of the stream of a fixed text, longer than deflate's window of 32 KiB.
+
+    19,200 drawn letters a and b have so many matches that each level of zlib takes others; drawn bytes have few and
+    move the window on, over its end and into a repetition of both.
+    """
     draws = b"".join(hashlib.sha256(number.to_bytes(2, "big")).digest() for number in range(600))
-    text = bytes(97 + draw % 2 for draw in draws)
+    text = bytes(97 + draw % 2 for draw in draws) + draws * 2
     return sha256_hex(zlib.compress(text, LEVEL, wbits=_RAW_WINDOW_BITS))
 
 

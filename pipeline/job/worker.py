@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from apache_beam.utils.shared import Shared
 
 from pipeline.compressors.base import Compressor
+from pipeline.compressors.gzip import GzipCompressor
 from pipeline.compressors.registry import load_compressors
 from pipeline.job.compress_unit import UnitCompressor
 from pipeline.job.job import WORK_DIRECTORY, Job
@@ -74,9 +75,10 @@ def _check_same_digests(compressors: Mapping[str, Compressor], job: Job) -> None
     """SettingsError where this machine would encode otherwise than the launcher says in the manifest."""
     for name, compressor in compressors.items():
         if compressor.digest != job.compressors[name]["digest"]:
+            library = f" (zlib {zlib.ZLIB_RUNTIME_VERSION})" if name == GzipCompressor.name else ""
             raise SettingsError(
-                f"{socket.gethostname()} has another {name} than the launcher (for gzip: zlib "
-                f"{zlib.ZLIB_RUNTIME_VERSION} here); give all workers one image, or leave {name} out of --compressors"
+                f"{socket.gethostname()} has another {name}{library} than the launcher; give all workers one image, "
+                f"or leave {name} out of --compressors"
             )
 
 

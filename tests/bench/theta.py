@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from kernels.boundary_score import CachedScores
+from pipeline.compressors.neural.calibration import quantile as share_to_bits
 from pipeline.compressors.neural.compressor import NeuralCompressor
 from pipeline.compressors.neural.score import score_of_sample
 from pipeline.compressors.neural.settings import NeuralSettings
@@ -44,7 +43,7 @@ def main() -> None:
             score = score_of_sample(settings, given.model, held_out)
         cached = CachedScores(score, held_out.raw, held_out.offsets)
         for quantile in QUANTILES:
-            theta_bits = float(np.quantile(cached.bits, quantile, method="lower"))
+            theta_bits = share_to_bits(cached.bits, quantile)
             compressor = NeuralCompressor(given.model, cached, settings, theta_bits, threads=2)
             encoding = compressor.compress(held_out)
             segments, symbols = encoding.raw_ends.size, encoding.symbols.size

@@ -31,6 +31,6 @@ def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total.addmm_(left.float(), right.float())
 
 
-def _has_fp32_sums(factor: Tensor) -> bool:
+def _has_fp32_sums(values: Tensor) -> bool:
     """Whether torch gives fp32 sums of lower factors on that device."""
-    return factor.is_cuda
+    return values.is_cuda

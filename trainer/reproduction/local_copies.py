@@ -35,7 +35,7 @@ def with_local_datasets(
     """The settings with a local directory for each dataset, those at a URL copied.
 
     wanted: jobs that will be trained, unless results are only gathered; others: jobs whose results may be known. Of
-    datasets that nothing is trained on a manifest will do.
+    datasets that nothing is trained on a manifest will do, or none.
     DatasetError where one is missing or damaged, SettingsError where there is no room for it, UnreachableError where
     its store does not answer.
     """
@@ -43,7 +43,8 @@ def with_local_datasets(
     data, corpus, formats = settings.data, settings.corpus, settings.formats
     if is_remote(data):
         data = os.path.join(folder, "data")
-        needed, train = {"", *_endings(wanted)}, not settings.gather
+        train = not settings.gather
+        needed = {"", *_endings(wanted)} if train else {""}
         for ending in sorted(needed | _endings(others)):
             # A study of some arms needs no dataset of the others.
             with nullcontext() if ending in needed else suppress(DatasetError):

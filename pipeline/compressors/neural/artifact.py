@@ -33,7 +33,7 @@ CODEBOOK_NAME = "codebook.arrow"
 COMPRESSOR_NAME = "compressor.json"
 ARTIFACT_FORMAT = 3
 """Changes when the files of the directory come to mean something else: 1 had no name for the boundary score."""
-WHOLE_FILE_FORMAT = 2
+FILE_DIGEST_FORMAT = 2
 """Is read too. Its compressor's digest is the sha256 of compressor.json, with the device and the work in it."""
 
 SCORE_TABLE_SCHEMA = pa.schema([("context", pa.binary()), ("bits", pa.float32())])
@@ -164,8 +164,8 @@ def read_described(directory: str, *, check_files: bool = False) -> NeuralDescri
                 "make one with `python -m pipeline preprocess`"
             ) from error
         whole = parse_object(content)
-        is_whole_file = whole.get("artifact_format") == WHOLE_FILE_FORMAT
-        known_format = WHOLE_FILE_FORMAT if is_whole_file else ARTIFACT_FORMAT
+        digest_is_of_file = whole.get("artifact_format") == FILE_DIGEST_FORMAT
+        known_format = FILE_DIGEST_FORMAT if digest_is_of_file else ARTIFACT_FORMAT
         for name, known in (("artifact_format", known_format), ("code_format", CODE_FORMAT)):
             if whole.pop(name, 1) != known:
                 raise ArtifactError(
@@ -175,13 +175,17 @@ def read_described(directory: str, *, check_files: bool = False) -> NeuralDescri
         digests = typed(dict[str, str], whole.pop("files", None), "files")
         if digests.keys() != {SCORE_TABLE_NAME, CODEBOOK_NAME}:
             raise ValueError(f"files are {said(sorted(digests))}")
-        score_digest = "" if is_whole_file else typed(str, whole.pop("score_digest", None), "score_digest")
+        score_digest = "" if digest_is_of_file else typed(str, whole.pop("score_digest", None), "score_digest")
         description = NeuralDescription.from_json({**whole, "digest": ""})
     for name, digest in digests.items() if check_files else ():
         with refusing(os.path.join(directory, name), ArtifactError, "remove the directory and make it again"):
             if file_sha256(os.path.join(directory, name)) != digest:
                 raise ValueError("it is not the file that was built")
-    return replace(description, digest=sha256_hex(content) if is_whole_file else description.digest_with(score_digest))
+    if digest_is_of_file:
+        return replace(description, digest=sha256_hex(content))
+    if check_files and _score_digest(*read_score_table(directory)) != score_digest:
+        raise ArtifactError(f"{path} names another score table than the one beside it; make the compressor again")
+    return replace(description, digest=description.digest_with(score_digest))
 
 
 def _score_digest(contexts: list[bytes], bits: np.ndarray) -> str:

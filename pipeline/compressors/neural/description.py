@@ -64,15 +64,19 @@ class NeuralDescription(CompressorDescription):
         check_training(self.lm_training)
 
     def digest_with(self, score_digest: str) -> str:
-        """The compressor's digest: sha256 over all that boundaries and codes depend on; score_digest: of the table."""
+        """The compressor's digest: sha256 over all that boundaries and codes depend on.
+
+        score_digest: of the score table, which counts where it is the sample's. Entropies are the byte LM's, and their
+        table saves work.
+        """
         settings = self.settings.to_json()
         parts = {
             "code_format": CODE_FORMAT,
             "lm": self.lm_digest,
             "settings": {name: value for name, value in settings.items() if name not in CALIBRATED},
-            "theta_bits": self.theta_bits,
+            "theta_bits": self.theta_bits + 0.0,  # A threshold of -0 is one of 0.
             "jump_bits": self.jump_bits,
-            "score": score_digest,
+            "score": score_digest if self.score_quantity == "surprisal" else None,
         }
         return sha256_hex(canonical_json(parts))
 

@@ -62,6 +62,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(directory / "data")
 
 
+def with_a_row_of_neural_long(words: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command with a study that has the arm too, and a table in which a row of gzip stands for a run of it."""
+    part = replace(GZIP_PART, arms=("gzip", "neural-long"))
+    monkeypatch.setitem(SCALES, "smoke", replace(SMOKE, parts=(part,)))
+    table = Path(words[words.index("--results") + 1])
+    lines = table.read_text().splitlines()
+    copy = table.with_name("more.jsonl")
+    copy.write_text("\n".join([*lines, lines[0].replace('"arm": "gzip"', '"arm": "neural-long"')]))
+    return [str(copy) if word == str(table) else word for word in words]
+
+
 @pytest.mark.parametrize("name", SCALES)
 def test_every_proxy_has_its_budget_and_raw_alone_around_what_it_saw(name: str) -> None:
     scale = SCALES[name]
@@ -137,6 +148,10 @@ def test_a_run_leaves_a_result_and_the_next_one_finds_it(
     elsewhere = [*words[:5], "--out", str(tmp_path / "elsewhere"), "--results", str(tmp_path / "results.jsonl")]
     assert main([*elsewhere, "--gather"]) == 0
     assert (tmp_path / "elsewhere" / "reproduction.md").read_bytes() == page
+    # Of results whose dataset is not here, too.
+    assert main([*with_a_row_of_neural_long(elsewhere, monkeypatch), "--gather"]) == 0
+    assert b"2 of 4 runs" in (tmp_path / "elsewhere" / "reproduction.md").read_bytes()
+    monkeypatch.setitem(SCALES, "smoke", SMOKE)
     # So is a dataset at a URL, whose copy is the same dataset.
     at_url = ["reproduce", "--data", f"file://{data}", *elsewhere[3:5], "--out", str(tmp_path / "third")]
     assert main([*at_url, *elsewhere[7:], "--arms", "gzip"]) == 0

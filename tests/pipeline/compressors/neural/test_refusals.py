@@ -75,7 +75,9 @@ def test_swapped_tables_are_refused_by_their_columns(artifact: Path) -> None:
         load_neural(str(artifact))
 
 
-@pytest.mark.parametrize("key", ["lm_digest", "device_probe", "settings", "files", "theta_bits", "codebook"])
+@pytest.mark.parametrize(
+    "key", ["lm_digest", "device_probe", "settings", "files", "theta_bits", "codebook", "score_digest"]
+)
 def test_a_description_without_what_loading_needs_is_damaged(artifact: Path, key: str) -> None:
     describe(artifact, **{key: None})
     with pytest.raises(ArtifactError, match=f"compressor.json cannot be read .*{key}"):
