@@ -31,10 +31,11 @@ def finished_commits(job: Job, units: Sequence[WorkUnit]) -> list[Commit | None]
     paths = [job.path(WORK_DIRECTORY, "done", name) for name in names]
     with ThreadPoolExecutor(READERS) as pool:
         records = list(pool.map(lambda path: Commit.from_bytes(files.read_bytes(path), path), paths))
+    identity = job.encoding_identity
     ours = {
         name: commit
         for name, commit in zip(names, records, strict=True)
-        if commit.identity == job.encoding_identity and holds_shard(found, commit, job)
+        if commit.identity == identity and holds_shard(found, commit, job)
     }
     stores.remove(path for name, path in zip(names, paths, strict=True) if name not in ours)
     commits = [ours.get(commit_name(unit.index)) for unit in units]

@@ -59,10 +59,10 @@ def _results(
     from trainer.reproduction.results import read_results, write_results
     from trainer.reproduction.run import default_processes, is_done, known_result, of_jobs, reproduce
 
-    if not settings.gather:
-        check_datasets(wanted, settings.data)
     # Gathering takes the table as it is where a dataset is not here.
-    kept = of_jobs(read_results(table), every, settings.data, table, wanted=() if settings.gather else wanted)
+    trained = () if settings.gather else wanted
+    check_datasets(trained, settings.data)
+    kept = of_jobs(read_results(table), every, settings.data, table, wanted=trained)
     chosen = [job for job in wanted if job.name not in kept]
     if settings.gather:
         finished = [known_result(job, settings.data, out) for job in chosen if is_done(job, out)]

@@ -29,8 +29,8 @@ class Blend:
         """weights: one for each part, above 0. DatasetError where the parts' encodings are not of one compressor."""
         assert len(parts) == len(weights) > 0 and all(weight > 0 for weight in weights), weights
         self.parts = tuple(parts)
-        # Not `sum`, whose rounding changed with Python 3.12.
-        self.shares = tuple(weight / math.fsum(weights) for weight in weights)
+        total = math.fsum(weights)  # Not `sum`, whose rounding changed with Python 3.12.
+        self.shares = tuple(weight / total for weight in weights)
         """Shares of the sequences, which add up to 1."""
         self.first_shards = np.cumsum([0, *(len(part.shards) for part in parts)]).tolist()
         """Shards are numbered through the parts; part p has those from first_shards[p] on."""

@@ -44,7 +44,7 @@ def with_local_datasets(
     if is_remote(data):
         data = os.path.join(folder, "data")
         train = not settings.gather
-        needed = {"", *_endings(wanted)} if train else {""}
+        needed = {"", *_endings(wanted if train else ())}
         for ending in sorted(needed | _endings(others)):
             # A study of some arms needs no dataset of the others.
             with nullcontext() if ending in needed else suppress(DatasetError):

@@ -47,10 +47,11 @@ CODEBOOK_SCHEMA = pa.schema(
 )
 
 
-def write_score_table(directory: str, contexts: list[bytes], bits: np.ndarray) -> None:
-    """Write the table of a boundary score (`BoundaryScore.table`): n contexts, and bits float32 [n]."""
-    table = pa.table([contexts, bits.astype(np.float32)], schema=SCORE_TABLE_SCHEMA)
-    _write_table(os.path.join(directory, SCORE_TABLE_NAME), table)
+def write_score_table(directory: str, contexts: list[bytes], bits: np.ndarray) -> str:
+    """Write the table of a boundary score (`BoundaryScore.table`): n contexts, and bits float32 [n]; its digest."""
+    bits = bits.astype(np.float32)
+    _write_table(os.path.join(directory, SCORE_TABLE_NAME), pa.table([contexts, bits], schema=SCORE_TABLE_SCHEMA))
+    return _score_digest(contexts, bits)
 
 
 def read_score_table(directory: str) -> tuple[list[bytes], np.ndarray]:
@@ -131,10 +132,10 @@ def byte_lm_config(files: ByteLMFiles) -> ByteLMConfig:
         return record(ByteLMConfig, files.config)
 
 
-def write_described(directory: str, description: NeuralDescription) -> None:
+def write_described(directory: str, description: NeuralDescription, score_digest: str) -> None:
     """Write compressor.json with the digests of the other files; from then on the directory is a compressor.
 
-    The description's digest is not written: it follows from the rest.
+    score_digest: what `write_score_table` returned. The description's digest is not written: it follows from the rest.
     """
     names = (SCORE_TABLE_NAME, CODEBOOK_NAME)
     whole = {
@@ -142,17 +143,36 @@ def write_described(directory: str, description: NeuralDescription) -> None:
         "artifact_format": ARTIFACT_FORMAT,
         "code_format": CODE_FORMAT,
         "files": {name: file_sha256(os.path.join(directory, name)) for name in names},
-        "score_digest": _score_digest(*read_score_table(directory)),
+        "score_digest": score_digest,
     }
     del whole["digest"]
     replace_file(os.path.join(directory, COMPRESSOR_NAME), canonical_json(whole))
 
 
-def read_described(directory: str, *, check_files: bool = False) -> NeuralDescription:
-    """What compressor.json says; ArtifactError where it is missing, damaged or of another format.
+def read_described(directory: str) -> NeuralDescription:
+    """What compressor.json says; ArtifactError where it is missing, damaged or of another format."""
+    return _read_described(directory)[0]
 
-    check_files: read the score table and the codebook too, and refuse files that are not those that were built.
+
+def read_checked(directory: str) -> tuple[NeuralDescription, tuple[list[bytes], np.ndarray]]:
+    """What compressor.json says, and the score table as `read_score_table` gives it.
+
+    ArtifactError as in `read_described`, and where score table or codebook are not the files that were built.
     """
+    description, digests, score_digest = _read_described(directory)
+    for name, digest in digests.items():
+        with refusing(os.path.join(directory, name), ArtifactError, "remove the directory and make it again"):
+            if file_sha256(os.path.join(directory, name)) != digest:
+                raise ValueError("it is not the file that was built")
+    table = read_score_table(directory)
+    if score_digest is not None and _score_digest(*table) != score_digest:
+        path = os.path.join(directory, COMPRESSOR_NAME)
+        raise ArtifactError(f"{path} names another score table than the one beside it; make the compressor again")
+    return description, table
+
+
+def _read_described(directory: str) -> tuple[NeuralDescription, dict[str, str], str | None]:
+    """The description, the sha256 of the files beside it by name, and the score table's digest if it is named."""
     path = os.path.join(directory, COMPRESSOR_NAME)
     with refusing(path, ArtifactError, "remove the directory and make it again"):
         try:
@@ -175,17 +195,10 @@ def read_described(directory: str, *, check_files: bool = False) -> NeuralDescri
         digests = typed(dict[str, str], whole.pop("files", None), "files")
         if digests.keys() != {SCORE_TABLE_NAME, CODEBOOK_NAME}:
             raise ValueError(f"files are {said(sorted(digests))}")
-        score_digest = "" if digest_is_of_file else typed(str, whole.pop("score_digest", None), "score_digest")
+        score_digest = None if digest_is_of_file else typed(str, whole.pop("score_digest", None), "score_digest")
         description = NeuralDescription.from_json({**whole, "digest": ""})
-    for name, digest in digests.items() if check_files else ():
-        with refusing(os.path.join(directory, name), ArtifactError, "remove the directory and make it again"):
-            if file_sha256(os.path.join(directory, name)) != digest:
-                raise ValueError("it is not the file that was built")
-    if digest_is_of_file:
-        return replace(description, digest=sha256_hex(content))
-    if check_files and _score_digest(*read_score_table(directory)) != score_digest:
-        raise ArtifactError(f"{path} names another score table than the one beside it; make the compressor again")
-    return replace(description, digest=description.digest_with(score_digest))
+    digest = sha256_hex(content) if score_digest is None else description.digest_with(score_digest)
+    return replace(description, digest=digest), digests, score_digest
 
 
 def _score_digest(contexts: list[bytes], bits: np.ndarray) -> str:

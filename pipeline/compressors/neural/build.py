@@ -58,7 +58,7 @@ def build_neural(
     files = read_byte_lm(directory)
     model = load_model(files, device)
     score = score_of_sample(settings, model, documents, threads=threads)
-    write_score_table(directory, *score.table())
+    score_digest = write_score_table(directory, *score.table())
     beginnings = ScoredBeginnings(score, documents)
     jump_bits = None if settings.jump is None else jump_of(settings.jump, beginnings)
     uncut = NeuralCompressor(model, score, settings, 0.0, jump_bits=jump_bits, threads=threads)
@@ -88,7 +88,7 @@ def build_neural(
             sample_bytes=int(documents.raw.size),
         ),
     )
-    write_described(directory, description)
+    write_described(directory, description, score_digest)
 
 
 def _codebook(compressor: NeuralCompressor, documents: Documents) -> tuple[Codebook, np.ndarray]:

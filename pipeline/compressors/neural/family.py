@@ -40,13 +40,13 @@ class NeuralFamily:
 
 def load_neural(directory: str, *, device: str = "cpu") -> NeuralCompressor:
     """Read an artifact; ArtifactError where it is missing or damaged, or this machine computes wrong codes."""
-    from pipeline.compressors.neural.artifact import read_codebook, read_described, read_score_table
+    from pipeline.compressors.neural.artifact import read_checked, read_codebook
     from pipeline.compressors.neural.compressor import NeuralCompressor
     from pipeline.compressors.neural.model import describe_device, device_probe, load_model
     from pipeline.compressors.neural.score import score_from_table
     from schemas.byte_lm_files import read_byte_lm
 
-    description = read_described(directory, check_files=True)
+    description, table = read_checked(directory)
     files = read_byte_lm(directory)
     if files.digest != description.lm_digest:
         raise ArtifactError(
@@ -61,7 +61,6 @@ def load_neural(directory: str, *, device: str = "cpu") -> NeuralCompressor:
             f"{describe_device(device)} computes other codes than the machine that made {directory}, which must never "
             "happen: please report this with both devices; another machine will read it"
         )
-    table = read_score_table(directory)
     try:
         score = score_from_table(description.settings, model, *table)
     except ValueError as error:

@@ -133,7 +133,7 @@ def test_autocast_multiplies_in_bf16() -> None:
 
 @pytest.mark.parametrize(("autocast", "most"), [(True, 1e-6), (False, 2e-3)])
 def test_sums_over_chunks_stay_in_fp32(autocast: bool, most: float) -> None:
-    """Against float64, of the same bf16 factors: what is left is the rounding of shares, and of a bf16 gradient.
+    """Against float64, of the same bf16 factors: what is left is the rounding of a bf16 gradient.
 
     With products that leave in bf16 it was 4.5e-6 of the loss and 2.4e-3 of both gradients, whatever the weight's type.
     """

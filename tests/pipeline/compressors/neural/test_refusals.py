@@ -75,6 +75,12 @@ def test_swapped_tables_are_refused_by_their_columns(artifact: Path) -> None:
         load_neural(str(artifact))
 
 
+def test_a_table_of_another_digest_is_refused(artifact: Path) -> None:
+    describe(artifact, score_digest="other")
+    with pytest.raises(ArtifactError, match="names another score table than the one beside it"):
+        load_neural(str(artifact))
+
+
 @pytest.mark.parametrize(
     "key", ["lm_digest", "device_probe", "settings", "files", "theta_bits", "codebook", "score_digest"]
 )
