@@ -33,6 +33,7 @@ CONFIG = $(if $(RECIPE),--config docs/examples/$(RECIPE)/$(1).json)
 OUTPUT ?= data/stdlib
 PREPROCESS_OPTIONS = --output $(OUTPUT) $(call CONFIG,preprocess) \
 	$(if $(INPUT),--input $(INPUT)) $(if $(SHARDS),--shards $(SHARDS)) $(if $(COMPRESSORS),--compressors $(COMPRESSORS)) \
+	$(if $(COMPRESSORS_OF),--compressors-of $(COMPRESSORS_OF)) \
 	$(if $(LM),--lm $(LM)) $(if $(TOKENIZER),--tokenizer $(TOKENIZER)) $(if $(THETA),--theta $(THETA)) \
 	$(if $(BOUNDARY_SCORE),--boundary-score $(BOUNDARY_SCORE)) $(if $(CONTEXT),--context $(CONTEXT)) \
 	$(if $(SCORE_CONTEXT_BYTES),--score-context-bytes $(SCORE_CONTEXT_BYTES)) \

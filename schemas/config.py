@@ -43,11 +43,16 @@ def from_options(cls: type[Settings], options: argparse.Namespace, *, base: Any 
     path = given.get("config") or ""
     config = read_config(path) if path else {}
     try:
-        return _build(cls, given, config, base, path)
+        return _build(cls, given, config, base, f"--config {path}")
     except SettingsError as error:
         if not path or path in str(error):
             raise
         raise SettingsError(f"{error} (with --config {path})") from error
+
+
+def from_json(cls: type[Settings], values: Mapping[str, Any], path: str) -> Settings:
+    """The settings of which `to_json` made `values`, of the file at `path`; SettingsError where they are none."""
+    return _build(cls, {}, values, None, path)
 
 
 def config_value(options: argparse.Namespace, name: str, default: Any, hint: Any) -> Any:
@@ -59,7 +64,7 @@ def config_value(options: argparse.Namespace, name: str, default: Any, hint: Any
         return getattr(options, name)
     path = getattr(options, "config", "")
     config = read_config(path) if path else {}
-    return _checked(config[name], hint, name, path) if name in config else default
+    return _checked(config[name], hint, name, f"--config {path}") if name in config else default
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -88,15 +93,13 @@ def home_expanded(value: Any) -> Any:
     return os.path.expanduser(value) if isinstance(value, str) else value
 
 
-def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: Any, path: str) -> Any:
+def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: Any, where: str) -> Any:
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     names = list(fields)
     unknown = sorted(set(config) - set(names))
     if unknown:
-        raise SettingsError(
-            f"--config {path} has {said(unknown[0])}, which is no setting; known are {', '.join(names)}"
-        )
+        raise SettingsError(f"{where} has {said(unknown[0])}, which is no setting; known are {', '.join(names)}")
     values = {}
     for name in names:
         kind = without_none(hints[name])
@@ -106,15 +109,15 @@ def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: 
                 continue
             inner = config.get(name, {})
             if not isinstance(inner, dict):
-                raise SettingsError(f"--config {path} has {name}={said(inner)}; it is an object of settings")
-            values[name] = _build(kind, given, inner, None if base is None else getattr(base, name), path)
+                raise SettingsError(f"{where} has {name}={said(inner)}; it is an object of settings")
+            values[name] = _build(kind, given, inner, None if base is None else getattr(base, name), where)
         elif name in given:
             value = given[name]
             if typing.get_origin(kind) is tuple:
                 value = tuple(value.split(",")) if isinstance(value, str) else tuple(value)
             values[name] = value
         elif name in config:
-            values[name] = _checked(config[name], hints[name], name, path)
+            values[name] = _checked(config[name], hints[name], name, where)
         elif base is not None:
             values[name] = getattr(base, name)
         if name in values and fields[name].metadata.get(OPTION, {}).get("path"):
@@ -125,13 +128,11 @@ def _build(cls: Any, given: Mapping[str, Any], config: Mapping[str, Any], base: 
     return cls(**values)
 
 
-def _checked(value: Any, hint: Any, name: str, path: str) -> Any:
+def _checked(value: Any, hint: Any, name: str, where: str) -> Any:
     """A value of a configuration file, of the field's type; SettingsError where it is of another."""
     try:
         return typed(hint, value, name)
     except UserError:
         raise
     except ValueError as error:
-        raise SettingsError(
-            f"--config {path} has {name}={said(value)}, which is not a value of that setting"
-        ) from error
+        raise SettingsError(f"{where} has {name}={said(value)}, which is not a value of that setting") from error

@@ -144,6 +144,11 @@ def _leaves(cls: Any, base: Any = None, path: tuple[str, ...] = ()) -> Iterator[
         )
 
 
+def typed_flags(cls: type, options: argparse.Namespace) -> list[str]:
+    """Which options of a settings dataclass a command line names, those of a `--config` not among them."""
+    return [leaf.flag for leaf in _leaves(cls) if hasattr(options, leaf.path[-1])]
+
+
 def holds_settings(kind: Any) -> bool:
     """Whether a field's type is a dataclass of further settings, and not one value with a text form of its own."""
     return dataclasses.is_dataclass(kind) and not hasattr(kind, "parse")

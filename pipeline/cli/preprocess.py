@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.job.settings import LOCAL_RUNNER, PreprocessSettings
+from pipeline.job.settings import LOCAL_RUNNER, ModelSettings, PreprocessSettings
 from schemas.config import add_config_option, from_options
 from schemas.errors import SettingsError
-from schemas.options import add_options
+from schemas.options import add_options, typed_flags
 
 
 def add_preprocess_options(options: argparse.ArgumentParser) -> None:
@@ -24,6 +24,10 @@ def read_settings(options: argparse.Namespace, extra: Sequence[str]) -> Preproce
     settings = from_options(PreprocessSettings, options, **beam)
     if settings.runner == LOCAL_RUNNER and extra:
         raise SettingsError(f"unknown option {extra[0]!r}; see `python -m pipeline preprocess --help`")
+    if settings.compressors_of and (typed := typed_flags(ModelSettings, options)):
+        raise SettingsError(
+            f"--compressors-of {settings.compressors_of} takes its models with all their settings; leave out {typed[0]}"
+        )
     return replace(settings, output=settings.output.rstrip("/"))
 
 

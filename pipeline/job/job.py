@@ -29,7 +29,7 @@ WORK_DIRECTORY = "_work"
 """What a run needs until its dataset is finished."""
 REJECTS_DIRECTORY = "rejects"
 NOT_CONTENT = {
-    *("output", "shards", "unit_bytes", "max_reject_fraction", "learn_once"),
+    *("output", "compressors_of", "shards", "unit_bytes", "max_reject_fraction", "learn_once"),
     *("workers", "device", "runner", "beam_options"),
 }
 """Settings that the shards' bytes depend on by the units alone, or not at all. All others are part of the identity."""

@@ -22,6 +22,7 @@ from pipeline.corpus.source_files import NotRead
 from pipeline.corpus.units import WorkUnit
 from pipeline.job.artifacts.artifact import ensure
 from pipeline.job.artifacts.needed import artifacts_of
+from pipeline.job.artifacts.taken import with_models_taken
 from pipeline.job.finished import finished_commits
 from pipeline.job.job import WORK_DIRECTORY, Job, identity, plan_job
 from pipeline.job.kept_checkpoints import kept_checkpoints
@@ -49,6 +50,7 @@ MAX_SHARDS = 99_999
 def preprocess(settings: PreprocessSettings) -> bool:
     """Bring the output directory to a finished dataset; False if it was one already."""
     begin = time.monotonic()
+    settings = with_models_taken(settings)
     if settings.learn_once and settings.models.neural.context != "segment":
         raise SettingsError("--learn-once codes segments, of which --context document has none; leave one out")
     if settings.runner != LOCAL_RUNNER or settings.beam_options:
@@ -113,7 +115,8 @@ def _prepare(settings: PreprocessSettings, corpus: Corpus, clock: Clock) -> None
 def _kept_training(settings: PreprocessSettings, directory: str) -> AbstractContextManager[None]:
     """What keeps the byte LM's checkpoints where the output is, if that is a store; directory: its copy here."""
     lm = settings.models.lm
-    if files.is_local(settings.output) or "neural" not in settings.compressors or lm not in LM_SIZES:
+    trains = "neural" in settings.compressors and lm in LM_SIZES and not settings.compressors_of
+    if files.is_local(settings.output) or not trains:
         return nullcontext()
     kept = files.join(settings.output, WORK_DIRECTORY, f"lm-{lm}.tar")
     return kept_checkpoints(kept, Path(directory, f"lm-{lm}"))

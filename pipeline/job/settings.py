@@ -58,6 +58,8 @@ class PreprocessSettings:
     )
     """One or more of neural, tokenizer, gzip, token_bytes, separated by commas."""
     models: ModelSettings = field(default_factory=ModelSettings)
+    compressors_of: str = field(default="", metadata=option(metavar="DIR", default="make them", path=True))
+    """Finished dataset whose models are taken, with all their settings, so that both can be mixed in training."""
     shards: int | None = field(default=None, metadata=option(metavar="N", default="one per --unit-bytes of input"))
     """Number of shards."""
     unit_bytes: int = 8 << 20

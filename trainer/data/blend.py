@@ -97,6 +97,6 @@ def _check_same_encoding(one: Dataset, other: Dataset) -> None:
         return
     raise DatasetError(
         f"{one.location} and {other.location} cannot be mixed: their {name} encodings {what}, so that one id would "
-        "mean two things; preprocess one of them anew with a copy of the other's compressors/ in its new "
-        "--output, or take another --compressor"
+        f"mean two things; preprocess {other.location} anew with --compressors-of {one.location}, or take another "
+        "--compressor"
     )

@@ -11,6 +11,7 @@ from pipeline.job.artifacts.artifact import Artifact
 from pipeline.job.artifacts.byte_lm import GivenLM, TrainedLM
 from pipeline.job.artifacts.neural import Neural
 from pipeline.job.artifacts.sample import Sample
+from pipeline.job.artifacts.taken import Taken
 from pipeline.job.artifacts.tokenizer import GivenTokenizer, TrainedTokenizer
 from pipeline.job.settings import LM_SIZES, PreprocessSettings
 from pipeline.storage import files
@@ -38,6 +39,8 @@ def artifacts_of(
             found.insert(0, GivenTokenizer(settings.models.tokenizer, directory))
         else:
             found.append(TrainedTokenizer(settings, directory, sample))
+    if settings.compressors_of:
+        return [Taken(artifact, settings.compressors_of) for artifact in found]
     return found
 
 

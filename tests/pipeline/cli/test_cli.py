@@ -48,6 +48,7 @@ OPTIONS = {
             "--window-bits",
             "--token-width-bytes",
             "--token-code",
+            "--compressors-of",
             "--shards",
         ),
         *("--unit-bytes", "--compression", "--write-entropy", "--learn-once", "--max-reject-fraction", "--workers"),

@@ -52,6 +52,7 @@ NO_DEFAULTS = PreprocessSettings(
         ),
         token_bytes=TokenBytesSettings(width_bytes=3, code="gray"),
     ),
+    compressors_of="data/code",
     shards=3,
     unit_bytes=1 << 16,
     compression="none",
@@ -96,11 +97,12 @@ def test_every_setting_is_read_back_from_a_file(tmp_path: Path) -> None:
 
 
 def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
-    path = write(tmp_path, NO_DEFAULTS)
+    kept = replace(NO_DEFAULTS, compressors_of="")
+    path = write(tmp_path, kept)
     changed = read("--config", path, "--shards", "9", "--no-write-entropy", "--theta", "quantile=0.5", "--region", "r")
     neural = replace(NO_DEFAULTS.models.neural, theta=ThetaTarget(kind="quantile", value=0.5))
     models = replace(NO_DEFAULTS.models, neural=neural)
-    expected = replace(NO_DEFAULTS, shards=9, write_entropy=False, models=models, beam_options=("--region", "r"))
+    expected = replace(kept, shards=9, write_entropy=False, models=models, beam_options=("--region", "r"))
     assert changed == expected
 
 

@@ -20,7 +20,6 @@ from pipeline.corpus.read import read_documents
 from pipeline.corpus.records import Record
 from pipeline.corpus.settings import ReadSettings
 from pipeline.corpus.source_files import FORMATS
-from schemas.errors import DatasetError
 from schemas.manifest import read_manifest
 from schemas.shards import ENTROPY
 from tests.pipeline.corpora import jsonl, texts, whole
@@ -38,7 +37,6 @@ from tests.pipeline.runs import (
     tree,
     write_tree,
 )
-from trainer import Blend, Dataset
 
 GZIP = ("--compressors", "gzip")
 ROOT = Path(__file__).parents[3]
@@ -97,22 +95,6 @@ def test_an_older_cpu_makes_the_same_dataset_and_the_same_models(
     subprocess.run([*command, *options], env={**os.environ, **OLDER_CPU}, cwd=ROOT, check=True, capture_output=True)
     assert content(tmp_path / "out") == content(finished / "out")
     assert tree(tmp_path / "out/compressors") == tree(finished / "out/compressors")
-
-
-def test_a_copy_of_the_compressors_lets_two_corpora_be_mixed(tmp_path: Path, preprocess: Preprocess) -> None:
-    """As the refusal says. Each by itself would have a score table and θ of its own."""
-    pairs = ["--boundary-score", "pair_surprisal", "--score-context-bytes", "2", "--compressors", "neural"]
-    corpora = {"first": "", "own": " otherwise", "copied": " otherwise"}
-    for name, ending in corpora.items():
-        corpus = tmp_path / f"{name}.jsonl"
-        corpus.write_bytes(jsonl(*({"text": f"{text}{ending}"} for text in texts(30))))
-        if name == "copied":
-            shutil.copytree(tmp_path / "first/compressors", tmp_path / name / "compressors")
-        assert preprocess(corpus, tmp_path / name, "--shards", "1", *pairs) == 0
-    first, own, copied = (Dataset(str(tmp_path / name), compressor="neural") for name in corpora)
-    with pytest.raises(DatasetError, match="preprocess one of them anew with a copy of the other's compressors/"):
-        Blend([first, own], [1, 1])
-    assert Blend([first, copied], [1, 1]).compressor == "neural"
 
 
 def test_a_moved_corpus_gives_the_same_bytes(finished: Path, tmp_path: Path, preprocess: Preprocess) -> None:

@@ -40,7 +40,16 @@ OTHER: dict[str, Any] = {
 """Another value of each field that a number one higher, or not, does not change well."""
 BY_THE_UNITS = {"inputs", "shards", "unit_bytes"}
 """Settings that count as the units of the corpus, which every run lists."""
-CANNOT_MATTER = {"output", "max_reject_fraction", "workers", "device", "runner", "beam_options", "learn_once"}
+CANNOT_MATTER = {
+    "output",
+    "compressors_of",
+    "max_reject_fraction",
+    "workers",
+    "device",
+    "runner",
+    "beam_options",
+    "learn_once",
+}
 """Settings that a dataset's bytes do not depend on. A codebook of another device is refused by its own probe."""
 NOT_OF_ARTIFACTS = {"compressors", "compression", "write_entropy"}
 NOT_OF_ARTIFACTS |= {"width_bytes", "code"}

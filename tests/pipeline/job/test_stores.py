@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.__main__ import main
 from pipeline.job.compress_unit import Commit, UnitCompressor
 from pipeline.storage import lock
 from schemas import patience, store_clients, stores
@@ -106,6 +107,21 @@ def test_a_corpus_in_a_store(
         out = tmp_path / str(len(pattern))
         assert preprocess([f"{url}/{pattern}"], out, *GZIP) == 0  # type: ignore[list-item]
         assert content(out) == small[1]
+
+
+def test_models_of_a_dataset_in_a_store_are_taken(
+    front: Front, url: str, finished: Path, small: tuple[Path, dict[str, bytes]], tmp_path: Path
+) -> None:
+    for path in sorted(path for path in (finished / "out").rglob("*") if path.is_file()):
+        stores.write(stores.join(url, "first", path.relative_to(finished / "out").as_posix()), path)
+
+    def take(origin: str, output: str) -> None:
+        options = ["--compressors-of", origin, "--compressors", "neural,tokenizer", *GZIP[2:]]
+        assert main(["preprocess", "--input", str(small[0]), "--output", output, *options]) == 0
+
+    take(f"{url}/first", f"{url}/second")
+    take(str(finished / "out"), str(tmp_path / "local"))
+    assert stored(f"{url}/second") == content(tmp_path / "local")
 
 
 def test_an_output_within_its_input_is_refused(
