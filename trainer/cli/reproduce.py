@@ -65,11 +65,12 @@ def _results(
     kept = of_jobs(read_results(table), every, settings.data, table, wanted=trained)
     chosen = [job for job in wanted if job.name not in kept]
     if settings.gather:
-        finished = [known_result(job, settings.data, out) for job in chosen if is_done(job, out)]
+        finished = [known_result(job, settings.data, out, wanted=False) for job in chosen if is_done(job, out)]
         return [*kept.values(), *finished]
     processes = settings.processes or default_processes()
     with Progress("reproduce", total=len(kept) + len(chosen), unit="runs") as progress:
-        progress.to(len(kept))
+        # Runs that OUT has already are none of this process's speed.
+        progress.to(len(kept) + sum(is_done(job, out) for job in chosen))
         for result in reproduce(
             chosen,
             data=settings.data,

@@ -55,7 +55,7 @@ class Result:
     arithmetic: Arithmetic
     """What products were computed in while training."""
     cpu_seconds: float
-    """Of training and evaluation, in the run that ended it."""
+    """Of training and evaluation, in all slices but those that were killed."""
     identity: str
     """Digest of the documents and of the settings: a result counts for no others."""
     density: float = 1.0

@@ -19,8 +19,9 @@ from functools import partial
 
 import torch
 
-from schemas.errors import ArtifactError
+from schemas.errors import ArtifactError, refusing
 from schemas.files import canonical_json, replace_file, sha256_hex
+from schemas.json_files import parse_json, typed
 from schemas.manifest import MANIFEST_NAME
 from trainer.data.dataset import Dataset
 from trainer.reproduction.arms import Job
@@ -31,6 +32,8 @@ from trainer.training.loop import train
 from trainer.training.parallel import init_distributed
 
 RESULT_NAME = "result.json"
+SPENT_NAME = "cpu_seconds.json"
+"""In a job's directory while it is not done: what its slices have taken."""
 
 
 def reproduce(
@@ -81,10 +84,13 @@ def is_done(job: Job, out: str) -> bool:
     return os.path.exists(os.path.join(out, job.name, RESULT_NAME))
 
 
-def known_result(job: Job, data: str, out: str) -> Result:
-    """The result of a job that is done; ArtifactError where it is of other documents or settings."""
+def known_result(job: Job, data: str, out: str, *, wanted: bool = True) -> Result:
+    """The result of a job that is done; ArtifactError where it is of other documents or settings.
+
+    wanted: as in `of_jobs`.
+    """
     path = os.path.join(out, job.name, RESULT_NAME)
-    return _of_job(read_result(path), job, data, path, f"remove {out}, or choose another --out")
+    return _of_job(read_result(path), job, data, path, f"remove {out}, or choose another --out", wanted=wanted)
 
 
 def of_jobs(
@@ -97,18 +103,17 @@ def of_jobs(
     """
     known, names = {result.name: result for result in results}, {job.name for job in wanted}
     remedy = "take the corpus that it was made from, or another --results"
-    found = {}
-    for job in jobs:
-        if job.name in known:
-            is_checked = job.name in names or os.path.exists(os.path.join(job.arm.dataset(data), MANIFEST_NAME))
-            result = known[job.name]
-            found[job.name] = _of_job(result, job, data, path, remedy) if is_checked else result
-    return found
+    return {
+        job.name: _of_job(known[job.name], job, data, path, remedy, wanted=job.name in names)
+        for job in jobs
+        if job.name in known
+    }
 
 
-def _of_job(result: Result, job: Job, data: str, path: str, remedy: str) -> Result:
+def _of_job(result: Result, job: Job, data: str, path: str, remedy: str, *, wanted: bool) -> Result:
     """A result that a file holds for a job; ArtifactError where it is of other documents or settings."""
-    if result.identity != identity(job, data):
+    is_checked = wanted or os.path.exists(os.path.join(job.arm.dataset(data), MANIFEST_NAME))
+    if is_checked and result.identity != identity(job, data):
         raise ArtifactError(f"{path} holds {job.name} of other documents or settings; {remedy}")
     return result
 
@@ -169,12 +174,13 @@ def run_job(
         return None
     run = os.path.join(out, job.name)
     settings = job.settings(data, run)
-    begin = time.process_time()
+    begin = time.process_time() - _spent_seconds(run)
     bf16 = has_bf16() if bf16 is None else bf16
     with init_distributed("cpu" if not torch.cuda.is_available() else "cuda") as dist:
         done = train(settings, replace(dist, compute_dtype=torch.bfloat16 if bf16 else torch.float32))
         device = dist.device
     if done < settings.steps:
+        replace_file(os.path.join(run, SPENT_NAME), canonical_json(time.process_time() - begin))
         return None
     figures = measured(job, run, data=data, formats=formats, device=str(device))
     result = Result(
@@ -192,3 +198,15 @@ def run_job(
     )
     replace_file(os.path.join(run, RESULT_NAME), canonical_json(asdict(result)))
     return result
+
+
+def _spent_seconds(run: str) -> float:
+    """CPU seconds of the earlier slices of a run; those of a slice that was killed are not known."""
+    path = os.path.join(run, SPENT_NAME)
+    if not os.path.exists(path):
+        return 0.0
+    with refusing(path, ArtifactError, "remove it"), open(path, "rb") as file:
+        spent = typed(float, parse_json(file.read()), SPENT_NAME)
+        if not 0 <= spent < 1e9:
+            raise ValueError(f"{spent} CPU seconds")
+        return spent

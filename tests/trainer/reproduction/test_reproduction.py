@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+import os
+import shutil
+import signal
+import threading
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +43,7 @@ from trainer.reproduction.formats import job_format_bits
 from trainer.reproduction.report import markdown
 from trainer.reproduction.result_table import ResultTable, Spread
 from trainer.reproduction.results import Result, TranslationPoint, read_result, read_results, write_results
-from trainer.reproduction.run import RESULT_NAME, identity, of_jobs, run_job
+from trainer.reproduction.run import RESULT_NAME, SPENT_NAME, identity, of_jobs, run_job
 from trainer.reproduction.words import OURS, WHY
 from trainer.training.load_model import load_model
 from trainer.training.loop import loader_settings, open_blend
@@ -175,6 +180,45 @@ def test_a_study_of_some_arms_needs_no_dataset_of_the_others(data: str) -> None:
         of_jobs([here, jump], every, data, "results.jsonl", wanted=every)
     with pytest.raises(ArtifactError, match="holds gzip-nano-x1-0 of other documents"):
         of_jobs([gzip, jump], every, data, "results.jsonl", wanted=every[1:])
+
+
+def test_a_result_whose_dataset_is_gone_can_be_gathered(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Part(arms=("neural-long",), sizes=("nano",), densities=(), seeds=(0,))
+    monkeypatch.setitem(SCALES, "smoke", replace(SMOKE, parts=(part,)))
+    (job,) = jobs(SCALES["smoke"])
+    (tmp_path / job.name).mkdir()
+    (tmp_path / job.name / RESULT_NAME).write_text(json.dumps(asdict(_result(job, 4.0, 0.0, 0.0))))
+    words = ["reproduce", "--data", data, "--scale", "smoke", "--out", str(tmp_path)]
+    assert main([*words, "--gather"]) == 0
+    assert b"1 of 1 runs" in (tmp_path / "reproduction.md").read_bytes()
+    assert main(words) == 2, "what is to be trained needs its dataset"
+
+
+def test_a_result_counts_the_cpu_time_of_all_slices(data: str, tmp_path: Path) -> None:
+    endless = Job(arm=ARMS["gzip"], size="nano", budget=1.0, seed=0, scale=replace(SMOKE, steps=10**6))
+    run = tmp_path / endless.name
+
+    def stop_when_it_trains() -> None:
+        while not (run / "metrics.jsonl").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_when_it_trains, daemon=True).start()
+    assert run_job(endless, data, str(tmp_path)) is None
+    assert 0 < json.loads((run / SPENT_NAME).read_text()) < 1000
+
+    shutil.rmtree(run)
+    run.mkdir()
+    (run / SPENT_NAME).write_text("5000")
+    result = run_job(replace(endless, scale=SMOKE), data, str(tmp_path))
+    assert result is not None
+    assert 5000 < result.cpu_seconds < 6000
+    for damaged in ("-1", '"5"', "5e9", "{"):
+        (run / SPENT_NAME).write_text(damaged)
+        with pytest.raises(ArtifactError, match=f"{SPENT_NAME}.*remove it"):
+            run_job(replace(endless, scale=SMOKE), data, str(tmp_path))
 
 
 def test_a_study_stops_in_time_and_goes_on(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
