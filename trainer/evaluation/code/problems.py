@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -42,10 +43,15 @@ SHA256 = {
 CORRECTED_TESTS = {
     "HumanEval/32": (
         "assert _poly(*candidate(*inp), inp) <= 0.0001",
-        "assert abs(_poly(*inp, candidate(*[list(xs) for xs in inp]))) <= 0.0001",
+        "if not abs(_poly(*inp, candidate(*[list(xs) for xs in inp]))) <= 0.0001: "
+        "assert not abs(_poly(*inp, canonical()(*[list(xs) for xs in inp]))) <= 0.0001",
     ),
 }
-"""Plus tests that no solution can pass as published, with the line that is wrong and the line that was meant."""
+"""Plus tests that no solution can pass as published, with the line that is wrong and the line that was meant.
+
+An input of which the canonical solution finds no root decides nothing: since Python 3.12, whose `sum` compensates, its
+Newton's method goes astray on 7 of 886, and elsewhere a C library's `pow` may lead it to others.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +161,9 @@ def _humaneval(files: _Files, plus: bool) -> list[Problem]:
     for record in files.read(HUMANEVAL_PLUS if files.has(HUMANEVAL_PLUS) else HUMANEVAL):
         own = {BASE: _of(tests, record, HUMANEVAL)}
         if plus:
-            own[PLUS] = corrected(record.text("task_id"), _of(plus_tests, record, HUMANEVAL_TESTS))
+            test = _of(plus_tests, record, HUMANEVAL_TESTS)
+            program = record.text("prompt") + record.text("canonical_solution")
+            own[PLUS] = corrected(record.text("task_id"), test, program, record.text("entry_point"))
         problems.append(_problem(record, own))
     return problems
 
@@ -217,9 +225,12 @@ def _checked(record: JsonRecord) -> str:
     return f"{record.text('test')}\ncheck({record.text('entry_point')})\n"
 
 
-def corrected(task_id: str, test: str) -> str:
-    """A published test with its wrong line corrected, where it has one."""
-    return test.replace(*CORRECTED_TESTS[task_id]) if task_id in CORRECTED_TESTS else test
+def corrected(task_id: str, test: str, canonical: str, entry_point: str) -> str:
+    """A published test with its wrong line corrected, where it has one, which may ask the canonical program."""
+    if task_id not in CORRECTED_TESTS:
+        return test
+    program = textwrap.indent(canonical, "    ")
+    return f"def canonical():\n{program}\n    return {entry_point}\n\n" + test.replace(*CORRECTED_TESTS[task_id])
 
 
 def _of(by_task: dict[str, Value], record: JsonRecord, name: str) -> Value:

@@ -97,6 +97,12 @@ def test_an_interpreter_below_tmp(below_tmp: Path, name: str) -> None:
     (below_tmp / name / "bin").mkdir(parents=True)
     shutil.copy(base / "bin" / python, below_tmp / name / "bin" / python)
     (below_tmp / name / "lib").symlink_to(base / "lib")
+    if subprocess.run(
+        [below_tmp / name / "bin" / python, "-c", "import _json"], stderr=subprocess.DEVNULL, check=False
+    ).returncode:
+        pytest.skip(
+            "this Python loads no extensions from there itself, as 3.12.1 does not from names that are no UTF-8"
+        )
     assert says(below_tmp / name / "bin" / python).startswith("Outcome(status='passed', output='0o100644 ")
 
 

@@ -138,10 +138,12 @@ def test_the_published_files_are_the_releases_that_are_known(caplog: pytest.LogC
 
 
 @needs_real
-def test_a_corrected_test_differs_in_one_line() -> None:
+def test_a_corrected_test_differs_in_one_line_and_what_is_before_it() -> None:
     for row in published("HumanEvalPlus-OriginFmt"):
-        before, after = row["test"].split("\n"), corrected(row["task_id"], row["test"]).split("\n")
-        assert len(before) == len(after)
+        program = row["prompt"] + row["canonical_solution"]
+        test = corrected(row["task_id"], row["test"], program, row["entry_point"])
+        before, after = row["test"].split("\n"), test.split("\n")
+        after = after[len(after) - len(before) :]
         assert sum(a != b for a, b in zip(before, after, strict=True)) == (row["task_id"] in CORRECTED_TESTS)
 
 

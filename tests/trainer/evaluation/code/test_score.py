@@ -170,11 +170,14 @@ def test_the_one_published_test_that_is_broken_is_corrected(scorer: Scorer) -> N
     (problem,) = (problem for problem in problems.problems if problem.task_id == name)
     (row,) = (row for row in published("HumanEvalPlus-OriginFmt") if row["task_id"] == name)
     test = row["test"] + f"\ncheck({row['entry_point']})\n"
-    assert corrected(name, test) == problem.tests[PLUS] != test
-    right, wrong = problem.prompt + problem.canonical, problem.prompt + "    return 0.5\n"
-    for solution, tests, passed in (
-        (right, test, False), (right, problem.tests[PLUS], True), (wrong, problem.tests[PLUS], False)
-    ):  # fmt: skip
+    right = problem.prompt + problem.canonical
+    assert corrected(name, test, right, problem.entry_point) == problem.tests[PLUS] != test
+    wrong = (problem.prompt + f"    return {root}\n" for root in ("0.5", "math.nan", "math.inf"))
+    tried = (
+        (right, test, False),
+        *((solution, problem.tests[PLUS], solution == right) for solution in (right, *wrong)),
+    )
+    for solution, tests, passed in tried:
         assert scorer.sandbox.run(solution, tests, limit_seconds=60).passed == passed
 
 
