@@ -13,6 +13,7 @@
                               exact_triton_windows)
     training rows             packing: documents and their symbols ──► sequences of ids
     attention of EvaByte      eva
+    loops                     compiled: numba for all of the above
     draws and intervals       counter_rng: a draw is a hash of what it decides   bootstrap: how sure a median is
 
 WINDOW_CODER.md has the coder and its proof.

@@ -18,10 +18,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numba import njit
 
 from kernels.byte_model import ByteModel
 from kernels.byte_windows import scored_logits
+from kernels.compiled import compiled
 
 SCORE_STEPS_PER_BIT = 1024
 """Scores are rounded to 2^-10 bit, so that the last digits of a logarithm decide nothing."""
@@ -53,7 +53,7 @@ class BoundaryScore(Protocol):
         ...
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _count(raw, offsets, singles, pairs):
     """Add the bytes of all documents to singles int64 [256], and those after another byte to pairs int64 [256, 256]."""
     for document in range(offsets.size - 1):
@@ -64,7 +64,7 @@ def _count(raw, offsets, singles, pairs):
                 pairs[raw[t - 1], raw[t]] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _score(raw, offsets, bits, out):
     """Write S_t of every byte into out float32 [n]; bits float32 [PAIR_TABLE_SIZE]."""
     for document in range(offsets.size - 1):

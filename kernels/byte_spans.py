@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from kernels.compiled import compiled
 from schemas.batches import offsets_of
 
 
@@ -85,7 +85,7 @@ class Codes:
         return Codes(self.symbols[kept], self.window_bytes[kept], np.cumsum(counts[which]))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _join(data, starts, ends, out):
     """Copy the strings data[starts[i]:ends[i]] end to end into out."""
     at = 0

@@ -9,10 +9,10 @@ token is what a window is here.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import DTypeLike
 
 from kernels.byte_spans import ByteSpans, Codes
+from kernels.compiled import compiled
 from kernels.string_table import StringTable
 from schemas.batches import Encoding
 
@@ -20,7 +20,7 @@ CODE_KEY_BYTES = 3
 """Bytes per window in the key of the inverse table: two of symbol, one of length."""
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _count_symbols(entries, code_offsets):
     """Symbols of the codes of all entries, int32 [m]."""
     total = 0
@@ -29,7 +29,7 @@ def _count_symbols(entries, code_offsets):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _join(
     entries, segment_offsets, code_offsets, code_symbols, code_window_bytes,
     symbols, symbol_offsets, window_ends, raw_ends, symbol_ends,
@@ -49,7 +49,7 @@ def _join(
         symbol_offsets[document + 1] = n
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _code_keys(symbols, window_bytes, out):
     """Write CODE_KEY_BYTES bytes for each symbol, uint16 [k]: the symbol, little-endian, and its window's length."""
     for k in range(symbols.size):

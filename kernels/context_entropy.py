@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-from numba import njit
 
 from kernels.byte_spans import ByteSpans
+from kernels.compiled import compiled
 from kernels.prefix_coding import PrefixCoder
 from kernels.string_table import StringTable, distinct
 
@@ -46,7 +46,7 @@ def _contexts(raw: np.ndarray, offsets: np.ndarray, context_bytes: int) -> ByteS
     return ByteSpans(raw, np.maximum(stops - context_bytes, np.repeat(offsets[:-1], np.diff(offsets))), stops)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _dense_entropies(raw, offsets, bits, context_bytes, out):
     """Write H_t of every byte into out float32 [n]; bits float32 [dense_table_size(context_bytes)]."""
     for document in range(offsets.size - 1):

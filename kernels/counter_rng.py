@@ -15,8 +15,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
-from numba import njit
 
+from kernels.compiled import compiled
 from kernels.fnv1a import fnv1a
 
 _MASK = (1 << 64) - 1
@@ -45,7 +45,7 @@ class Purpose(IntEnum):
     """Which of several datasets a sequence comes from."""
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _mixed(h):
     """The finaliser of MurmurHash3 on a uint64."""
     h = (h ^ (h >> _SHIFT)) * _MIX_1_64
@@ -53,14 +53,14 @@ def _mixed(h):
     return h ^ (h >> _SHIFT)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _hash_strings(data, offsets, out):
     """Write the hash of string i, data[offsets[i]:offsets[i + 1]], to out[i]; uint8, int [n + 1], uint64 [n]."""
     for i in range(out.size):
         out[i] = _mixed(fnv1a(data, offsets[i], offsets[i + 1]))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _draws(keys, values, out):
     """Write the draw for values[i] under keys[i], or the only key, to out[i]; all uint64."""
     for i in range(out.size):

@@ -10,8 +10,8 @@ floats, as integers: these have the same order, and integers may be compared in 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from kernels.compiled import compiled
 from kernels.exact_rows import (
     LEVELS,
     MAX_STEPS,
@@ -37,7 +37,7 @@ _STEP_BITS, _STEP_MASK = np.int32(STEP_BITS), np.int32(STEPS_PER_BIT - 1)
 _SCORE_SHIFT = np.int32(EXP2_BITS - SCORE_WEIGHT_BITS)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _absmax(y, cell_bits, cell):
     """Largest absolute value of y, float32; cell_bits and cell are one number as int32 and as float32."""
     bits = y.view(np.int32)
@@ -48,7 +48,7 @@ def _absmax(y, cell_bits, cell):
     return max(cell[0], _SMALLEST_ABSMAX)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _quantise(y, out, cell_bits, cell):
     """Levels of y, float32 [n], into out, int8 [n]; returns their scale."""
     absmax = _absmax(y, cell_bits, cell)
@@ -58,7 +58,7 @@ def _quantise(y, out, cell_bits, cell):
     return absmax * _ONE_LEVEL
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _dot(left, right):
     """Sum of products, int32, of int8 [n]. The conversion keeps numba from summing in 64 bits."""
     total = np.int32(0)
@@ -67,7 +67,7 @@ def _dot(left, right):
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _normalise(x, levels, cell_bits, cell):
     """Levels of a row into `levels`; returns the scale that makes their mean square 1."""
     _quantise(x, levels, cell_bits, cell)
@@ -75,13 +75,13 @@ def _normalise(x, levels, cell_bits, cell):
     return np.sqrt(np.float32(x.size) / np.float32(squares))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _scaled(sums, scale, factor, y):
     for i in range(y.size):
         y[i] = np.float32(sums[i]) * scale[i] * factor
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def embed_rows(inputs, weight, scale, x, levels, row_scale):
     """x float32 [rows, dim] of inputs int64 [rows], and its normalised levels and scales."""
     cell_bits = np.empty(1, np.int32)
@@ -94,7 +94,7 @@ def embed_rows(inputs, weight, scale, x, levels, row_scale):
         row_scale[row] = _normalise(x_row, levels[row], cell_bits, cell)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def add_rows(x, sums, scale, sums_row_scale, levels, row_scale):
     """Add scaled sums to x, in place; the new x's normalised levels and scales."""
     cell_bits = np.empty(1, np.int32)
@@ -106,7 +106,7 @@ def add_rows(x, sums, scale, sums_row_scale, levels, row_scale):
         row_scale[row] = _normalise(x_row, levels[row], cell_bits, cell)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _rotate(left, right, cos, sin):
     for i in range(left.size):
         a, b = left[i], right[i]
@@ -114,7 +114,7 @@ def _rotate(left, right, cos, sin):
         right[i] = b * cos[i] + a * sin[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def project_rows(
     sums, scale, row_scale, positions, own, cos, sin, queries, query_scales, keys, key_scales, values, value_scales
 ):
@@ -138,7 +138,7 @@ def project_rows(
             value_scales[place, head] = min(_quantise(v, values[place, head], cell_bits, cell), _ONE)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _weights(steps, largest, exp2):
     """Scores to weights, in place; returns their sum, int32."""
     total = np.int32(0)
@@ -150,13 +150,13 @@ def _weights(steps, largest, exp2):
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _add_multiple(sums, factor, values):
     for i in range(sums.size):
         sums[i] += factor * np.int32(values[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _attend_head(query, query_scale, keys, key_scales, values, value_scales, seen, head, exp2, steps, sums, out):
     largest = np.int32(-(1 << 30))
     for j in range(seen.size):
@@ -175,7 +175,7 @@ def _attend_head(query, query_scale, keys, key_scales, values, value_scales, see
         out[i] = np.float32(sums[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def attend_rows(
     queries, query_scales, keys, key_scales, values, value_scales, places, first, count, most, exp2, levels, row_scale
 ):
@@ -205,7 +205,7 @@ def attend_rows(
         row_scale[row] = _quantise(attended.reshape(heads * size), levels[row], cell_bits, cell)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _silu_times(gate, up, sigmoid):
     """SiLU of the gate times up, in place of the gate; float32 [n]."""
     for i in range(gate.size):
@@ -213,7 +213,7 @@ def _silu_times(gate, up, sigmoid):
         gate[i] = gate[i] * sigmoid[np.int32(np.rint(argument)) + _SIGMOID_ZERO] * up[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def gate_rows(sums, scale, row_scale, sigmoid, levels, out_scale):
     """SiLU of the gates times the ups, quantised: levels int8 [rows, ffn_dim], scales float32 [rows]."""
     half = levels.shape[1]
@@ -226,21 +226,21 @@ def gate_rows(sums, scale, row_scale, sigmoid, levels, out_scale):
         out_scale[row] = _quantise(y[:half], levels[row], cell_bits, cell)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _to_steps(sums, scale, factor, out):
     for i in range(out.size):
         logit = np.float32(sums[i]) * scale[i] * factor
         out[i] = np.int32(np.rint(min(max(logit, -_MAX_STEPS), _MAX_STEPS)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def outputs_rows(sums, scale, row_scale, out):
     """Outputs int32 [rows, 256]."""
     for row in range(sums.shape[0]):
         _to_steps(sums[row], scale, row_scale[row], out[row])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _byte_weights(outputs, exp2, weights):
     """Weights int64 [256] of outputs int32 [256]; returns the smallest byte of the largest output, and their sum."""
     likeliest = 0
@@ -257,7 +257,7 @@ def _byte_weights(outputs, exp2, weights):
     return likeliest, total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _frequencies(outputs, exp2, least, weights, out):
     """Cumulative frequencies int32 [257] of one row.
 
@@ -278,7 +278,7 @@ def _frequencies(outputs, exp2, least, weights, out):
         out[byte + 1] = at
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def cumulative_rows(outputs, exp2, least, out):
     """Cumulative frequencies int32 [rows, 257]; no frequency is below `least`."""
     weights = np.empty(outputs.shape[1], np.int64)

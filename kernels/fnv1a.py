@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from kernels.compiled import compiled
 
 _BASIS = np.uint64(0xCBF29CE484222325)
 _PRIME = np.uint64(0x100000001B3)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def fnv1a(data, start, end):
     """64-bit FNV-1a, uint64, of data[start:end], uint8. Its low bits are weak; mix them before use."""
     h = _BASIS

@@ -22,8 +22,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from kernels.compiled import compiled
 from kernels.counter_rng import UNIT_BITS
 from schemas.vocabulary import (
     BOS,
@@ -133,7 +133,7 @@ class _Target(NamedTuple):
     """Number of the first id that is written; earlier ones are in earlier sequences."""
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _emit_special(special, p, target):
     """Write a special id, number p of a document, if the target has room for it; returns p + 1."""
     ids, spans, column, offset = target
@@ -143,7 +143,7 @@ def _emit_special(special, p, target):
     return p + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _emit_content(values, base, span, p, target):
     """Write values [n] plus base as ids p … p + n − 1 of a document, as many as there is room for; returns p + n."""
     ids, spans, column, offset = target
@@ -159,7 +159,7 @@ def _emit_content(values, base, span, p, target):
     return p + values.size
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _emit_document(raw, symbols, representation, sentinels, target):
     """Write a document from its id number target.offset on.
 
@@ -186,7 +186,7 @@ def _emit_document(raw, symbols, representation, sentinels, target):
     return size, min(target.column + size - target.offset, target.ids.size)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _pack_sequence(block, cursor, choice, sequences, index, column, number, listing):
     """`pack_sequence` on checked arguments: PackedDocuments, Cursor, Choice with a uint64 limit, PackedSequences."""
     ids, documents = sequences.ids[index], sequences.documents[index]
@@ -255,7 +255,7 @@ def _check_cursor(block: PackedDocuments, cursor: Cursor, sentinels: bool) -> No
             raise ValueError(f"document {document} of a block has {ids} ids, none at {offset}")
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _gather(values, starts, ends, places, out, out_offsets):
     """`gather` with the first and last position of each document, int64 [n]."""
     for i in range(places.size):

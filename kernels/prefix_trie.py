@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 
 from kernels.byte_spans import ByteSpans
+from kernels.compiled import compiled
 from schemas.batches import offsets_of
 
 
@@ -54,7 +54,7 @@ def sort_strings(strings: ByteSpans) -> np.ndarray:
     return pc.sort_indices(array).to_numpy().astype(np.int64)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _common_prefixes(data, starts, ends, out):
     """Write into out int64 [n] how many bytes each string shares with the one before it; out[0] stays as it is."""
     for i in range(1, starts.size):
@@ -77,7 +77,7 @@ def inner_node_bounds(strings: ByteSpans) -> np.ndarray:
     return np.maximum(strings.lengths - 1 - _shared_with_previous(strings), 0) + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _count_nodes(lengths, common, counts):
     """Add to counts int64 [levels] the nodes of each level: the prefixes of string i longer than common[i] are new."""
     for i in range(lengths.size):
@@ -85,7 +85,7 @@ def _count_nodes(lengths, common, counts):
             counts[t] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _fill_nodes(data, starts, lengths, common, first, node_byte, has_child, parent_node, path):
     """Write every node's last byte, whether it has a child, and its parent, and every string's path through them.
 

@@ -14,13 +14,14 @@ written down, and no branch waits for one.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from kernels.compiled import compiled
 
 _BLOCK_BYTES = 1 << 11
 """Text whose boundaries wait in the nearest cache."""
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _segment(scores, offsets, theta_bits, jump_bits, jumps, max_segment_bytes, cut_every, ends, segment_offsets):
     """Write the ends into int64 [n bytes] and the offsets [documents + 1]; returns the number of segments.
 
@@ -68,7 +69,7 @@ def segment(
     return ends[:n].copy(), segment_offsets
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _segment_by_pairs(raw, offsets, cuts, max_segment_bytes, ends, segment_offsets):
     """As `_segment`; cuts: uint8 [256, 256]."""
     found = np.empty(_BLOCK_BYTES, np.int64)
@@ -110,7 +111,7 @@ def segment_by_pairs(
     return ends[:n].copy(), segment_offsets
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _ends_within(ends, offsets, origins, out):
     for document in range(offsets.size - 1):
         for k in range(offsets[document], offsets[document + 1]):

@@ -8,9 +8,9 @@ begin alike are in one part, so that whoever codes a part shares the work on the
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kernels.byte_spans import ByteSpans
+from kernels.compiled import compiled
 from kernels.fnv1a import fnv1a
 
 KEY_BYTES = 3
@@ -19,7 +19,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _FOLD = np.uint64(33)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _parts(data, starts, ends, parts, out):
     """Write the part, in [0, parts), of each string data[starts[i]:ends[i]] into out int64 [n]."""
     for i in range(starts.size):
@@ -27,7 +27,7 @@ def _parts(data, starts, ends, parts, out):
         out[i] = (h >> _FOLD) % np.uint64(parts)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _is_less(data, start, end, other_data, other_start, other_end):
     """Whether data[start:end] comes before other_data[other_start:other_end] in lexicographic order."""
     length, other_length = end - start, other_end - other_start
@@ -37,7 +37,7 @@ def _is_less(data, start, end, other_data, other_start, other_end):
     return length < other_length
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _falls_at(data, starts, ends):
     """The first string, from 1, that does not come after the one before it; starts.size if all do."""
     for i in range(1, starts.size):
@@ -46,7 +46,7 @@ def _falls_at(data, starts, ends):
     return starts.size
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _find(keys, key_starts, key_ends, data, starts, ends, out):
     """Write the number, or -1, of each string data[starts[i]:ends[i]] among rising keys into out int64 [n]."""
     for i in range(starts.size):

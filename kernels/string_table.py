@@ -16,9 +16,9 @@ once. Insertions must be serialised by the caller.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kernels.byte_spans import ByteSpans
+from kernels.compiled import compiled
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _FOLD = np.uint64(32)
@@ -30,7 +30,7 @@ _MASKS = np.array([(1 << 8 * size) - 1 for size in range(_WORD_BYTES + 1)], np.u
 _MAX_LOAD = 0.5
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _word(data, at, end):
     """Up to eight bytes of data[at:end] from `at` on as a little-endian number, zeros behind the end: uint64."""
     word, first, size = np.uint64(0), np.uint64(at), min(end - at, _WORD_BYTES)
@@ -44,7 +44,7 @@ def _word(data, at, end):
     return word
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _hash(head, data, start, end):
     """A hash of data[start:end], whose first word is `head`: uint64 with good low bits."""
     h = (head ^ np.uint64(end - start)) * _MIX
@@ -55,7 +55,7 @@ def _hash(head, data, start, end):
     return h ^ (h >> _FOLD)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _probe(slots, keys, key_bytes, data, start, end):
     """The entry of the string data[start:end], -1 where it is unknown.
 
@@ -83,7 +83,7 @@ def _probe(slots, keys, key_bytes, data, start, end):
         slot = (slot + _ONE) & mask
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _find(slots, keys, key_bytes, data, starts, ends, out):
     """Write the entry, or -1, of each string data[starts[i]:ends[i]] into out int32 [n]; returns how many are -1."""
     missing = 0
@@ -94,7 +94,7 @@ def _find(slots, keys, key_bytes, data, starts, ends, out):
     return missing
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _append_keys(keys, key_bytes, n, data, starts, ends):
     """Copy the strings behind the last entry; not visible before `_publish`."""
     at = np.int64(keys[2 * n + 1])
@@ -106,7 +106,7 @@ def _append_keys(keys, key_bytes, n, data, starts, ends):
         keys[2 * (n + i) + 3] = at
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _publish(slots, keys, key_bytes, begin, end):
     """Give the entries from begin to end, which are distinct and in no slot, the next empty one each."""
     mask = np.uint64(slots.size - 1)
@@ -118,7 +118,7 @@ def _publish(slots, keys, key_bytes, begin, end):
         slots[slot] = entry
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _first_occurrences(slots, data, starts, ends, group):
     """Number the distinct strings in order of first appearance; group[i] is the number of string i."""
     mask = np.uint64(slots.size - 1)

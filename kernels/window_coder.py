@@ -16,9 +16,9 @@ Why this is exact, and what it costs: WINDOW_CODER.md.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kernels.code_format import PRECISION_BITS, WINDOW_BITS
+from kernels.compiled import compiled
 
 STATE_BITS = 48
 FULL_RANGE = 1 << STATE_BITS
@@ -28,20 +28,20 @@ _FULL = np.uint64(FULL_RANGE)
 _ONE = np.uint64(1)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _narrow(low, range_, first, last):
     """The state after coding one interval."""
     step = range_ >> _SHIFT
     return low + step * np.uint64(first), step * (np.uint64(last) - np.uint64(first) + _ONE)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def smallest_grid_index(low, grid_bits):
     """Index of the smallest grid point, a multiple of 2^grid_bits, that is not below `low`; both uint64."""
     return (low + (_ONE << grid_bits) - _ONE) >> grid_bits
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _encode(first, last, segment_ends, grid_bits, symbols, window_ends, symbol_ends):
     n_symbols = 0
     start = 0
@@ -88,7 +88,7 @@ def encode_windows(
     return symbols[:n_symbols].copy(), window_ends[:n_symbols].copy(), symbol_ends
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def decode_step(cumulative, low, range_, symbols, grid_bits, out):
     """Decode one byte in each of n windows, in place.
 

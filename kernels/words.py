@@ -14,9 +14,9 @@ both.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kernels.byte_spans import ByteSpans, span_indices
+from kernels.compiled import compiled
 
 CONTINUATION_BYTES = slice(0x80, 0xC0)
 """Second to fourth bytes of a character in UTF-8."""
@@ -32,7 +32,7 @@ def joined_pairs(pieces: ByteSpans) -> np.ndarray:
     return joined
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _is_at(raw, t, end, alone):
     """Whether raw[t:end] begins with the bytes `alone`, uint8."""
     if t + alone.size > end:
@@ -43,7 +43,7 @@ def _is_at(raw, t, end, alone):
     return k == alone.size
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _cut_words(raw, offsets, joined, alone, ends, word_offsets):
     """Write the ends int64 [n bytes] and word_offsets int64 [documents + 1]; returns the number of words."""
     n = 0

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
+from kernels.compiled import uncached
 from pipeline.compressors.neural.device import check_device
 from pipeline.compressors.registry import COMPRESSORS_DIRECTORY
 from pipeline.corpus.corpus import Corpus, log_not_read
@@ -50,6 +51,11 @@ MAX_SHARDS = 99_999
 def preprocess(settings: PreprocessSettings) -> bool:
     """Bring the output directory to a finished dataset; False if it was one already."""
     begin = time.monotonic()
+    if uncached:
+        logger.warning(
+            "warning: compiled loops cannot be kept anywhere here, so each process compiles them anew, for ten seconds "
+            "and more; set NUMBA_CACHE_DIR to a directory that can be written"
+        )
     settings = with_models_taken(settings)
     if settings.learn_once and settings.models.neural.context != "segment":
         raise SettingsError("--learn-once codes segments, of which --context document has none; leave one out")
