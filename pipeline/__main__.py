@@ -16,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
     from pipeline.cli import parser as cli
     from pipeline.storage.files import check_name_encoding
+    from schemas.files import check_temporary_directory
 
     parser = cli.parser()
     for word in sys.argv[1:] if arguments is None else arguments:
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger().addFilter(lambda record: record.name != "root")
     try:
         check_name_encoding()
+        check_temporary_directory()
         return options.run(options, extra)
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
@@ -26,6 +27,17 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def is_remote(path: str) -> bool:
     """Whether `path` is a URL, such as s3://… or https://…, and not a local path."""
     return "://" in path
+
+
+def check_temporary_directory() -> None:
+    """SettingsError where no directory for temporary files can be written: then torch and Beam cannot be loaded."""
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise SettingsError(
+            "no directory for temporary files can be written, none of /tmp, /var/tmp and where this command was given; "
+            "set TMPDIR to one that can"
+        ) from error
 
 
 def make_room(path: str, option: str = "--out") -> None:

@@ -12,11 +12,13 @@ from schemas.errors import UserError, tell
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
+    from schemas.files import check_temporary_directory
     from trainer.cli import parser as cli
 
     options = cli.parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
+        check_temporary_directory()
         return options.run(options)
     except (UserError, OSError) as error:
         return tell(error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +41,14 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         Path(temporary).write_bytes(b"new")
         raise KeyError
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
+
+
+@pytest.mark.parametrize(("program", "words"), [("pipeline", ["show", "data/x"]), ("trainer", ["generate", "runs/x"])])
+def test_without_a_temporary_directory_a_command_is_refused_in_one_line(
+    program: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc"])
+    assert importlib.import_module(f"{program}.__main__").main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: no directory for temporary files") and "set TMPDIR" in line
