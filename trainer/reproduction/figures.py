@@ -17,7 +17,7 @@ from trainer.reproduction.result_table import (
     raw_gain,
 )
 from trainer.reproduction.results import TranslationPoint
-from trainer.reproduction.tables import ordered, watched
+from trainer.reproduction.tables import ordered
 from trainer.reproduction.words import point_name
 
 STYLE = {
@@ -131,7 +131,7 @@ def _bars(axes: Any, table: ResultTable, value: Callable[..., float | None], lab
 
 def _over_steps(axes: Any, table: ResultTable, value: Callable[[TranslationPoint], float], label: str) -> None:
     """The watched runs, a line for each."""
-    for number, result in enumerate(watched(table)):
+    for number, result in enumerate(table.watched):
         curve = result.translation_curve or []
         name = f"{result.arm}, {point_name((result.size, result.budget))}, seed {result.seed}"
         colour = COLOURS[number % len(COLOURS)]

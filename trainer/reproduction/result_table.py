@@ -72,6 +72,11 @@ class ResultTable:
         self.arms = sorted({result.arm for result in self.results})
         self.seeds = sorted({result.seed for result in self.results})
 
+    @property
+    def watched(self) -> list[Result]:
+        """The results of arms whose translation was watched, by size, budget, arm and seed."""
+        return [result for result in self.results if result.translation_curve]
+
     def last(self, *arms: str) -> Point | None:
         """The point of most parameters times symbols where all of some arms have MIN_SEEDS, or else any, seeds."""
         seeds = {point: len(self._seeds_of(point, *arms)) for point in self.points}

@@ -70,15 +70,10 @@ def translations(table: ResultTable) -> str:
     return _by_arm(table, {name: measured(name) for name in MEASURES}, list(MEASURES.values()))
 
 
-def watched(table: ResultTable) -> list[Result]:
-    """The results of arms whose translation was watched, by size, budget, arm and seed."""
-    return [result for result in table.results if result.translation_curve]
-
-
 def translation_curves(table: ResultTable) -> str:
     """A row for each checkpoint of each watched run."""
     lines = ["| size | arm | seed | step | comp → raw exact | own comp saves, bits/byte |", "|---|---|---|---|---|---|"]
-    for result in watched(table):
+    for result in table.watched:
         where = f"{point_name((result.size, result.budget))} | {result.arm} | {result.seed}"
         lines += [
             f"| {where} | {point.step} | {point.raw_exact:.3f} | {point.saved_bits_per_byte:.3f} |"
