@@ -4,7 +4,8 @@
                   encodings: a compressor's column ◄──► batches: flat arrays   rejects: documents that were left out
     model ids     vocabulary: special ids, 256 bytes, the compressor's alphabet
     other files   byte_lm_files, sample, formats: what the two halves hand each other   held_out: never trained on
-    programs      options: settings dataclasses on a command line   config: settings from that and from JSON
+    programs      machine: the CPUs and the memory that a process may use
+                  options: settings dataclasses on a command line   config: settings from that and from JSON
                   files: digests, atomic replacement   errors: what users are told
                   json_files: what JSON files may hold, and records of them
                   progress: what runs, how fast, and how long it will still take   beside: a thread while a body runs

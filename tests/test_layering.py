@@ -116,6 +116,14 @@ def test_files_are_replaced_by_one_helper() -> None:
     assert found == set(RENAMES)
 
 
+def test_what_the_machine_has_is_asked_in_one_place() -> None:
+    """It is not what a process in a container may use; `schemas.machine` knows that."""
+    asked = re.compile(r"cpu_count\(|SC_PHYS_PAGES|SC_AVPHYS_PAGES|/proc/meminfo")
+    found = [name for name, path in MODULES.items() if asked.search(path.read_text("utf-8"))]
+    # Which of the two is less is how the trainer knows that torch must be told.
+    assert found == ["schemas.machine", "trainer.__main__"]
+
+
 def test_loops_are_compiled_in_one_way() -> None:
     """Else a module may not be importable where nothing can be written beside it."""
     assert [

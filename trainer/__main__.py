@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from schemas.errors import UserError, tell
+from schemas.machine import usable_cpus
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,4 +33,6 @@ if __name__ == "__main__":
     # Before torch is loaded: its threads then sleep while they wait for each other, and leave their core to the one
     # that they wait for. Spinning, two of them beside other work take more than twice as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if usable_cpus() < (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cpus()))
     sys.exit(main())

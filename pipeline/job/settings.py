@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +10,7 @@ from pipeline.compressors.neural.settings import NeuralSettings
 from pipeline.compressors.token_bytes.settings import TokenBytesSettings
 from pipeline.corpus.settings import SAMPLE_BYTES, CorpusSettings, check_sample_bytes
 from schemas.errors import SettingsError
+from schemas.machine import usable_cpus
 from schemas.options import option
 
 LM_SIZES = ("tiny", "40m")
@@ -73,7 +73,7 @@ class PreprocessSettings:
     same shards; pays where the summary's byte_lm takes twice as long as read and neural, so for LMs above tiny."""
     max_reject_fraction: float = field(default=0.05, metadata=option(metavar="SHARE"))
     """More rejects than this share of the documents read stop the run, exit 1."""
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    workers: int = field(default_factory=usable_cpus)
     """Threads of the local runner; the result does not depend on it."""
     device: str = "cpu"
     """Where the byte LM runs: `cpu` or `cuda`."""

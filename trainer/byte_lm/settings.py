@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from kernels.byte_lm_config import PRESETS
 from schemas.errors import SettingsError
+from schemas.machine import usable_cpus
 from schemas.options import flag, option
 
 BY_SIZE = option(default="the size's")
@@ -117,7 +117,7 @@ class ByteLMSettings:
     """Directory of the byte LM; training continues there."""
     device: str = "cpu"
     """Device, cpu or cuda."""
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1, metadata=option(default="all cores"))
+    threads: int = field(default_factory=usable_cpus, metadata=option(default="all cores"))
     """CPU threads; the last bits of the weights depend on it."""
     training: ByteLMTraining = field(default_factory=lambda: ByteLMTraining.for_size("tiny"))
     """Steps, windows and learning rates."""

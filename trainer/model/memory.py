@@ -20,11 +20,11 @@ The factors are those of blocks that are not compiled, on the CPU's operators; c
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 
 import torch
 
+from schemas import machine
 from schemas.errors import SettingsError
 from trainer.model.config import EvaByteConfig
 from trainer.model.heads import LOGITS_AT_ONCE
@@ -141,10 +141,10 @@ def _block_bytes(config: EvaByteConfig, load: Load) -> tuple[float, float]:
 
 
 def memory_bytes(device: torch.device) -> int:
-    """All memory of a device; for the CPU that of the machine."""
+    """All memory of a device; for the CPU what this process may use of the machine's."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return machine.memory_bytes()
 
 
 def blocks_to_recompute(config: EvaByteConfig, load: Load, *, device_bytes: float) -> int:

@@ -22,6 +22,7 @@ import torch
 from schemas.errors import ArtifactError, refusing
 from schemas.files import canonical_json, replace_file, sha256_hex
 from schemas.json_files import parse_json, typed
+from schemas.machine import usable_cpus
 from schemas.manifest import MANIFEST_NAME
 from trainer.data.dataset import Dataset
 from trainer.reproduction.arms import Job
@@ -59,7 +60,7 @@ def reproduce(
         else:
             missing.append(job)
     context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // processes)
+    threads = max(1, usable_cpus() // processes)
     started = (threads, deadline)
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_quiet, initargs=started) as pool:
         run_one = partial(run_job, data=data, out=out, formats=formats, bf16=bf16, deadline=deadline)
@@ -76,7 +77,7 @@ def reproduce(
 
 def default_processes() -> int:
     """Jobs at a time: one on a GPU, else one per core."""
-    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
+    return 1 if torch.cuda.is_available() else usable_cpus()
 
 
 def is_done(job: Job, out: str) -> bool:

@@ -14,7 +14,6 @@ checkpoint is written at once, training waiting, as before.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from typing import Any
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from schemas.errors import ArtifactError, one_line
+from schemas.machine import available_memory_bytes
 from trainer.training import checkpoint
 from trainer.training.parallel import Distributed, ranks_per_node
 
@@ -133,14 +133,4 @@ def _local(tensor: Tensor) -> Tensor:
 def _fits(own: dict[str, Tensor], dist: Distributed) -> bool:
     """Whether the host has memory for what all its ranks would copy and write."""
     size = sum(_local(tensor).nbytes for tensor in own.values())
-    return COPIES_WHILE_WRITING * size * ranks_per_node(dist.size) <= available_bytes()
-
-
-def available_bytes() -> int:
-    """Memory that the host can give without swapping."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            values = dict(line.split(":") for line in file)
-        return int(values["MemAvailable"].split()[0]) << 10
-    except (OSError, KeyError, ValueError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    return COPIES_WHILE_WRITING * size * ranks_per_node(dist.size) <= available_memory_bytes()

@@ -14,6 +14,7 @@ from typing import Any
 
 from schemas.errors import SettingsError
 from schemas.files import canonical_json, replace_file
+from schemas.machine import usable_cpus
 from trainer.evaluation.code import completions
 from trainer.evaluation.code.problems import ProblemSet, load_problems
 from trainer.evaluation.code.results import provenance
@@ -108,7 +109,7 @@ def score_samples(samples_path: str, settings: ScoreSettings, sandbox: Sandbox, 
         known = load_problems(settings.data_dir, settings.task).task_ids
     problems = problems.without(settings.exclude)
     samples, digest = read_samples(samples_path, problems, all_task_ids=set(known))
-    workers = settings.workers or max(1, (os.cpu_count() or 1) // 2)
+    workers = settings.workers or max(1, usable_cpus() // 2)
     scorer = Scorer(sandbox, workers=workers, advance=advance)
     limits = scorer.limits(problems, settings.suites)
     verdicts = scorer.judge(problems, samples, settings.suites, limits)
