@@ -17,6 +17,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 """Where Linux mounts the control groups."""
 OWN_CGROUPS = Path("/proc/self/cgroup")
 """What Linux says of this process's: lines of number:controllers:path, without controllers for version 2."""
+MEMORY = Path("/proc/meminfo")
+"""What Linux says of the machine's memory."""
 _UNREADABLE = (OSError, ValueError, KeyError, ZeroDivisionError)
 
 
@@ -42,12 +44,15 @@ def memory_bytes() -> int:
 
 
 def available_memory_bytes() -> int:
-    """Memory that this process can still take: without swapping, and within the limits of its control groups."""
+    """Memory that this process can still take: without swapping, and within the limits of its control groups.
+
+    Where the system does not say what is free, as macOS does not, all of it.
+    """
     try:
-        values = dict(line.split(":") for line in Path("/proc/meminfo").read_text("ascii").splitlines())
+        values = dict(line.split(":") for line in MEMORY.read_text("ascii").splitlines())
         free = int(values["MemAvailable"].split()[0]) << 10
     except _UNREADABLE:
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+        free = memory_bytes()
     for directory, version, limit in _memory_limits():
         with suppress(*_UNREADABLE):
             used = int(_text(directory, "memory.usage_in_bytes" if version == 1 else "memory.current"))

@@ -69,6 +69,15 @@ def test_limits_of_version_1(groups: Group) -> None:
     assert usable_cpus() == 64 and memory_bytes() > SOME
 
 
+def test_a_system_that_says_nothing(groups: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As macOS: no /proc, no affinity."""
+    monkeypatch.setattr(machine, "MEMORY", tmp_path / "nothing")
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    assert usable_cpus() == 5
+    assert available_memory_bytes() == memory_bytes()
+
+
 def test_a_group_above_may_have_less(groups: Group) -> None:
     groups("0::/pod/one", "pod/one", cpu__max="800000 100000", memory__max=f"{2 * SOME}")
     groups("0::/pod/one", "pod", cpu__max="300000 100000", memory__max=f"{SOME}")
