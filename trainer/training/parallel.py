@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from schemas.errors import TrainingError
 from trainer.model.evabyte import EvaByte, initialise
 from trainer.training.attempts import store_of_attempt
 from trainer.training.device import device_line, training_device
@@ -31,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT = timedelta(minutes=30)
 """How long ranks wait for one that reads shards or writes a checkpoint; torch's own is 10 minutes."""
+
+NAME_TIMEOUT_SECONDS, NAME_PAUSE_SECONDS = 300.0, 10.0
+"""How long the name of the first node is asked for, which a cluster may make known after its processes run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +95,7 @@ def init_distributed(device: str) -> Iterator[Distributed]:
     if "RANK" not in os.environ:
         yield Distributed(rank=0, size=1, device=place, compute_dtype=compute_dtype)
         return
+    _find_first_node()
     backends, bound = ("cpu:gloo,cuda:nccl", place) if kind == "cuda" else ("gloo", None)
     store, rank, size = next(torch_dist.rendezvous("env://", timeout=TIMEOUT))
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
@@ -100,6 +107,30 @@ def init_distributed(device: str) -> Iterator[Distributed]:
         )
     finally:
         torch_dist.destroy_process_group()
+
+
+def _find_first_node() -> None:
+    """See to it that the first node's address is one: torch waits for a name that nobody knows without a word.
+
+    TrainingError where the name of another node is not known in time.
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
+        # torchrun gives this machine's name, which a container often cannot resolve.
+        os.environ["MASTER_ADDR"] = "127.0.0.1"
+        return
+    name, deadline = os.environ["MASTER_ADDR"], time.monotonic() + NAME_TIMEOUT_SECONDS
+    while True:
+        try:
+            socket.getaddrinfo(name, None)
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise TrainingError(
+                    f"no address is known for {name}, the first node (MASTER_ADDR), after {NAME_TIMEOUT_SECONDS:g} s "
+                    f"({error.strerror}); make the name known on all nodes, or give torchrun --local-addr an address"
+                ) from error
+            logger.info("waiting for an address of %s, the first node (%s)", name, error.strerror)
+            time.sleep(NAME_PAUSE_SECONDS)
 
 
 def ranks_per_node(size: int) -> int:

@@ -21,6 +21,7 @@ from tests.trainer.fake_run import fake_ranks, peak_bytes
 from tests.trainer.models import random_ids, small_config
 from trainer.data.loader import PackedBatch
 from trainer.model.evabyte import meta_model
+from trainer.training import parallel
 from trainer.training.loop import loader_settings
 from trainer.training.optim import adamw, make_optimizers
 from trainer.training.parallel import Distributed, init_distributed, parallelize
@@ -110,7 +111,8 @@ def _rank(rank: int, ports: list[int], folder: Path) -> None:
     found = {}
     for port, (name, (per_node, changes)) in zip(ports, CASES.items(), strict=True):
         place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank % per_node, "LOCAL_WORLD_SIZE": per_node}
-        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        # On one node a name that nobody knows does no harm.
+        place |= {"MASTER_ADDR": "127.0.0.1" if per_node == 1 else "nobody.invalid", "MASTER_PORT": port}
         # As under torchrun, whose own process has the store, so that its port is taken from the beginning.
         place |= {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
         with mock.patch.dict(os.environ, {key: str(value) for key, value in place.items()}):
@@ -138,6 +140,21 @@ def test_two_ranks_that_accumulate_find_losses_and_norms_of_one_that_does_not(
     assert first == second
     assert len(first) == len(alone) == STEPS
     assert np.allclose(first, alone, atol=2e-6, rtol=1e-6), (first, alone)
+
+
+def test_a_first_node_without_an_address_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(parallel, "NAME_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(parallel, "NAME_PAUSE_SECONDS", 0.1)
+    place = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    for key, value in {**place, "MASTER_ADDR": "nobody.invalid", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(key, value)
+    caplog.set_level("INFO")
+    refused = pytest.raises(TrainingError, match=r"no address is known for nobody\.invalid.*--local-addr")
+    with refused, init_distributed("cpu"):
+        pass
+    assert "waiting for an address of nobody.invalid" in caplog.text
 
 
 @pytest.mark.parametrize("per_node", [8, 4])
