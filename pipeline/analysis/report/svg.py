@@ -40,10 +40,16 @@ class Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self, most: int) -> list[float]:
-        """At most about `most` round numbers within the scale."""
+        """At most about `most` round numbers within the scale, at least one."""
         rough = (self.high - self.low) / max(1, most)
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
+        steps = [power * factor for factor in (0.5, 1, 2, 5, 10)]
+        widest = next(number for number, step in enumerate(steps) if step >= rough * 0.999)
+        # A scale may lie between two multiples of a step that is not much shorter than it.
+        found = (self._multiples(step) for step in reversed(steps[: widest + 1]))
+        return next(ticks for ticks in found if ticks)
+
+    def _multiples(self, step: float) -> list[float]:
         first = math.ceil(self.low / step - 1e-9)
         return [round(i * step, 10) for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.analysis.report.markup import Column, decimal, element, percent, table, text
@@ -71,6 +71,7 @@ def test_numbers_for_people() -> None:
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.integers(2, 12))
+@example(1.0, 401.0, 2)
 def test_ticks_are_few_round_and_within(low: float, size: float, most: int) -> None:
     scale = Scale(low=low, high=low + size, start=0, end=100)
     ticks = scale.ticks(most)
