@@ -127,7 +127,7 @@ def _find_first_node() -> None:
             if time.monotonic() > deadline:
                 raise TrainingError(
                     f"no address is known for {name}, the first node (MASTER_ADDR), after {NAME_TIMEOUT_SECONDS:g} s "
-                    f"({error.strerror}); make the name known on all nodes, or give torchrun --local-addr an address"
+                    f"({error.strerror}); make it known on all nodes, or see docs/multi-node.md for nodes without names"
                 ) from error
             logger.info("waiting for an address of %s, the first node (%s)", name, error.strerror)
             time.sleep(NAME_PAUSE_SECONDS)
