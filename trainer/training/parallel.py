@@ -25,7 +25,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from schemas.errors import TrainingError
+from schemas.errors import SettingsError, TrainingError
 from trainer.model.evabyte import EvaByte, initialise
 from trainer.training.attempts import store_of_attempt
 from trainer.training.device import device_line, training_device
@@ -95,6 +95,10 @@ def init_distributed(device: str) -> Iterator[Distributed]:
     if "RANK" not in os.environ:
         yield Distributed(rank=0, size=1, device=place, compute_dtype=compute_dtype)
         return
+    if missing := [name for name in ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+        raise SettingsError(
+            f"RANK is set, but not {missing[0]}; start ranks with torchrun, or unset RANK to train alone"
+        )
     _find_first_node()
     backends, bound = ("cpu:gloo,cuda:nccl", place) if kind == "cuda" else ("gloo", None)
     store, rank, size = next(torch_dist.rendezvous("env://", timeout=TIMEOUT))

@@ -142,6 +142,16 @@ def test_two_ranks_that_accumulate_find_losses_and_norms_of_one_that_does_not(
     assert np.allclose(first, alone, atol=2e-6, rtol=1e-6), (first, alone)
 
 
+@pytest.mark.parametrize("missing", ["WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])
+def test_a_rank_that_is_not_told_all_is_refused(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} - {missing}:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.delenv(missing, raising=False)
+    refused = pytest.raises(SettingsError, match=f"RANK is set, but not {missing}; start ranks with torchrun")
+    with refused, init_distributed("cpu"):
+        pass
+
+
 def test_a_first_node_without_an_address_is_named(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
