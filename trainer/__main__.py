@@ -33,6 +33,6 @@ if __name__ == "__main__":
     # Before torch is loaded: its threads then sleep while they wait for each other, and leave their core to the one
     # that they wait for. Spinning, two of them beside other work take more than twice as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if usable_cpus() < (os.cpu_count() or 1):
-        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cpus()))
+    if (cpus := usable_cpus()) < (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_NUM_THREADS", str(cpus))
     sys.exit(main())

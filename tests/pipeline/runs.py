@@ -150,3 +150,11 @@ def without_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(home))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of an error."""
+    lines = capsys.readouterr().err.splitlines()
+    assert not [line for line in lines if line.startswith("Traceback")], lines
+    assert sum(line.startswith("error: ") for line in lines) == 1, lines
+    return lines[-1]

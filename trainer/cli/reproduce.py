@@ -57,22 +57,26 @@ def _results(
     from schemas.progress import Progress
     from trainer.reproduction.documents import check_datasets
     from trainer.reproduction.results import read_results, write_results
-    from trainer.reproduction.run import default_processes, is_done, known_result, of_jobs, reproduce
+    from trainer.reproduction.run import default_processes, known_results, of_jobs, reproduce
 
     # Gathering takes the table as it is where a dataset is not here.
     trained = () if settings.gather else wanted
     check_datasets(trained, settings.data)
     kept = of_jobs(read_results(table), every, settings.data, table, wanted=trained)
-    chosen = [job for job in wanted if job.name not in kept]
+    finished = known_results(
+        [job for job in wanted if job.name not in kept], settings.data, out, wanted=not settings.gather
+    )
+    kept |= finished
     if settings.gather:
-        finished = [known_result(job, settings.data, out, wanted=False) for job in chosen if is_done(job, out)]
-        return [*kept.values(), *finished]
+        return list(kept.values())
+    if finished:
+        write_results(table, kept.values())
+    missing = [job for job in wanted if job.name not in kept]
     processes = settings.processes or default_processes()
-    with Progress("reproduce", total=len(kept) + len(chosen), unit="runs") as progress:
-        # Runs that OUT has already are none of this process's speed.
-        progress.to(len(kept) + sum(is_done(job, out) for job in chosen))
+    with Progress("reproduce", total=len(kept) + len(missing), unit="runs") as progress:
+        progress.to(len(kept))
         for result in reproduce(
-            chosen,
+            missing,
             data=settings.data,
             out=out,
             processes=processes,

@@ -47,24 +47,18 @@ def reproduce(
     minutes: float = 0,
     bf16: bool | None = None,
 ) -> Iterator[Result]:
-    """The results of all jobs, first those that exist already, then as they come.
+    """The results of the jobs, which are trained now, as they come; what OUT has already, `known_results` reads.
 
     data: a dataset of short pieces; arms that cut text otherwise read those beside it. minutes: after which jobs stop,
     unfinished; 0 is never. formats, bf16: as in `run_job`.
     """
-    missing = []
     deadline = time.monotonic() + 60 * minutes if minutes else None
-    for job in jobs:
-        if is_done(job, out):
-            yield known_result(job, data, out)
-        else:
-            missing.append(job)
     context = multiprocessing.get_context("spawn")
     threads = max(1, usable_cpus() // processes)
     started = (threads, deadline)
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_quiet, initargs=started) as pool:
         run_one = partial(run_job, data=data, out=out, formats=formats, bf16=bf16, deadline=deadline)
-        running = [pool.submit(run_one, job) for job in missing]
+        running = [pool.submit(run_one, job) for job in jobs]
         try:
             for done in as_completed(running):
                 result = done.result()
@@ -80,18 +74,18 @@ def default_processes() -> int:
     return 1 if torch.cuda.is_available() else usable_cpus()
 
 
-def is_done(job: Job, out: str) -> bool:
-    """Whether the job has left a result."""
-    return os.path.exists(os.path.join(out, job.name, RESULT_NAME))
+def known_results(jobs: Sequence[Job], data: str, out: str, *, wanted: bool) -> dict[str, Result]:
+    """The results that jobs have left in OUT, by name; ArtifactError where one has other documents or settings.
 
-
-def known_result(job: Job, data: str, out: str, *, wanted: bool = True) -> Result:
-    """The result of a job that is done; ArtifactError where it is of other documents or settings.
-
-    wanted: as in `of_jobs`.
+    wanted: whether all of the jobs are, as in `of_jobs`.
     """
-    path = os.path.join(out, job.name, RESULT_NAME)
-    return _of_job(read_result(path), job, data, path, f"remove {out}, or choose another --out", wanted=wanted)
+    remedy = f"remove {out}, or choose another --out"
+    found = {}
+    for job in jobs:
+        path = os.path.join(out, job.name, RESULT_NAME)
+        if os.path.exists(path):
+            found[job.name] = _of_job(read_result(path), job, data, path, remedy, wanted=wanted)
+    return found
 
 
 def of_jobs(

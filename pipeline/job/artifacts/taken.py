@@ -35,8 +35,8 @@ class Taken(Artifact):
     def __init__(self, made: Artifact, dataset: str) -> None:
         """made: the artifact instead of which it is. dataset: whose it is."""
         self.place, self.path = made.place, made.path
-        self._dataset, self._name = dataset, os.path.basename(self.place)
-        self._origin = files.join(dataset, COMPRESSORS_DIRECTORY, self._name)
+        self._dataset = dataset
+        self._origin = files.join(dataset, COMPRESSORS_DIRECTORY, os.path.basename(self.place))
 
     def check(self) -> None:
         """ArtifactError where the existing one is not the other dataset's."""

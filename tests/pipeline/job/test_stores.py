@@ -15,7 +15,7 @@ from pipeline.storage import lock
 from schemas import patience, store_clients, stores
 from schemas.patience import Patience
 from tests.pipeline.corpora import jsonl, texts
-from tests.pipeline.runs import Preprocess, content
+from tests.pipeline.runs import Preprocess, content, told
 from tests.store_servers import Front
 
 UNITS = 6
@@ -61,14 +61,6 @@ def stored(url: str) -> dict[str, bytes]:
     """All that a dataset in a store is, as `content` says it of a local one."""
     names = [name for name in stores.below(url) if name.startswith(("manifest.json", "shard-", "rejects/"))]
     return {name: stores.read(stores.join(url, name)) for name in sorted(names)}
-
-
-def told(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line of an error."""
-    lines = capsys.readouterr().err.splitlines()
-    assert not [line for line in lines if line.startswith("Traceback")], lines
-    assert sum(line.startswith("error: ") for line in lines) == 1, lines
-    return lines[-1]
 
 
 def test_all_compressors_write_the_bytes_of_a_local_run(
